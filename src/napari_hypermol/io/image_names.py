@@ -1,0 +1,131 @@
+"""From ``000012@Extract/a.mrcs`` to the file it means and the image in it.
+
+Not here: whether the file holds such an image (`stack`).
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from napari_hypermol.errors import ParticleFileError
+from napari_hypermol.particles import IntArray
+
+__all__ = ["ImagePlaces", "locate_images"]
+
+
+class ImagePlaces(NamedTuple):
+    """Where the images of n particles lie.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+        The distinct stacks, in the order they are first named.
+    file_of : (n,) int32 ndarray
+        Index into `paths`.
+    index_of : (n,) int32 ndarray
+        Image in that stack, from 0.
+    """
+
+    paths: tuple[Path, ...]
+    file_of: IntArray
+    index_of: IntArray
+
+
+def locate_images(
+    names: Sequence[str],
+    particle_file: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+) -> ImagePlaces:
+    """Find the stacks that image names mean.
+
+    Parameters
+    ----------
+    names : sequence of str, length n
+        ``index@stack`` with the index from 1, or ``stack`` for its first image.
+    particle_file : path
+        Relative names are looked for in its folder, then in each folder above, then in the
+        current one: RELION's names start at the project, which is above the job.
+    data_dir : path, optional
+        Looked in first, with the whole name and then with its last part only.
+
+    Returns
+    -------
+    places : ImagePlaces
+
+    Raises
+    ------
+    ParticleFileError
+        If a name has no valid index, climbs out of its folder without `data_dir`, or means no
+        file.
+    """
+    particle_file = Path(particle_file)
+    numbers: dict[str, int] = {}
+    file_of = np.empty(len(names), dtype=np.int32)
+    index_of = np.empty(len(names), dtype=np.int32)
+    for row, name in enumerate(names):
+        index, _, stack = name.rpartition("@")
+        if index and not (index.isdecimal() and 0 < int(index) < 2**31):
+            raise ParticleFileError(
+                f"{particle_file}: image name {name!r} in row {row + 1}, expected index@stack with "
+                "an index from 1; repair or remove that row"
+            )
+        index_of[row] = int(index) - 1 if index else 0
+        file_of[row] = numbers.setdefault(stack, len(numbers))
+    folders = _folders(particle_file, data_dir)
+    paths = tuple(_found(stack, folders, particle_file, data_dir) for stack in numbers)
+    _require_distinct(paths, list(numbers), particle_file)
+    return ImagePlaces(paths, file_of, index_of)
+
+
+def _folders(particle_file: Path, data_dir: str | os.PathLike[str] | None) -> list[Path]:
+    """Where to look for relative names, in this order, each once."""
+    home = particle_file.absolute().parent
+    folders = [home, *home.parents, Path.cwd()]
+    if data_dir is not None:
+        folders.insert(0, Path(data_dir))
+    return list(dict.fromkeys(folders))
+
+
+def _found(
+    stack: str,
+    folders: list[Path],
+    particle_file: Path,
+    data_dir: str | os.PathLike[str] | None,
+) -> Path:
+    """Find the file a name means."""
+    name = Path(stack)
+    if name.is_absolute():
+        candidates = [name]
+    else:
+        if os.path.normpath(stack).startswith("..") and data_dir is None:
+            raise ParticleFileError(
+                f"{particle_file}: image stack {stack} lies outside the folder of the particle "
+                "file, expected a name inside it; name its folder with --data-dir"
+            )
+        candidates = [folder / name for folder in folders]
+    if data_dir is not None:
+        candidates.insert(1, Path(data_dir) / name.name)
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    looked = ", ".join(str(candidate.parent) for candidate in candidates[:3])
+    more = f" and {len(candidates) - 3} folders above" if len(candidates) > 3 else ""
+    raise ParticleFileError(
+        f"{particle_file}: image stack {stack} does not exist (looked in {looked}{more}); name its "
+        "folder with --data-dir"
+    )
+
+
+def _require_distinct(paths: Sequence[Path], stacks: Sequence[str], particle_file: Path) -> None:
+    """Refuse stacks of one name from two folders that `data_dir` has thrown together."""
+    named: dict[Path, str] = {}
+    for path, stack in zip(paths, stacks, strict=True):
+        other = named.setdefault(path, stack)
+        if os.path.normpath(other) != os.path.normpath(stack):
+            raise ParticleFileError(
+                f"{particle_file}: {other} and {stack} are both taken for {path}, expected a file "
+                "each; name the folder that holds both folders with --data-dir"
+            )

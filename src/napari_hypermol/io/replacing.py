@@ -1,0 +1,49 @@
+"""Output files that appear complete or not at all.
+
+Not here: what is written into them.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from napari_hypermol.errors import HypermolError, OutputExistsError
+
+__all__ = ["replacing"]
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], overwrite: bool) -> Iterator[Path]:
+    """Give a temporary name; it becomes `path` when the block ends without an error.
+
+    Parameters
+    ----------
+    path : path
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Yields
+    ------
+    temporary : Path
+        Same name, in a folder of its own beside `path` (a rename across disks is not atomic).
+
+    Raises
+    ------
+    OutputExistsError
+        If `path` exists and `overwrite` is False, or is a folder.
+    HypermolError
+        If the folder of `path` does not exist.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OutputExistsError(f"{path}: is a folder, expected the name of a file to write")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path}: exists already; choose another name or allow overwriting")
+    if not path.parent.is_dir():
+        raise HypermolError(f"{path}: folder {path.parent} does not exist; create it first")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        temporary = Path(folder) / path.name
+        yield temporary
+        os.replace(temporary, path)

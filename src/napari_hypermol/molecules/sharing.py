@@ -1,0 +1,38 @@
+"""Which components use the same coefficients ("weight sharing", Remark 5 of the paper)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.errors import RecipeError
+from napari_hypermol.molecules.component import Component
+
+__all__ = ["coefficient_owners"]
+
+
+def coefficient_owners(components: Sequence[Component]) -> NDArray[np.int64]:
+    """Index of the coefficient set every component uses.
+
+    Parameters
+    ----------
+    components : sequence of Component
+
+    Returns
+    -------
+    owners : (m,) int64 ndarray
+        Coefficient sets are numbered in the order of the components that own them.
+
+    Raises
+    ------
+    RecipeError
+        If a component shares with one that is missing or that itself shares.
+    """
+    own = [c.name for c in components if c.shares is None]
+    for component in components:
+        if component.shares is not None and component.shares not in own:
+            raise RecipeError(
+                f"component {component.name}: shares with {component.shares!r}, which is not a "
+                f"component with coefficients of its own; those are {', '.join(own)}"
+            )
+    return np.array([own.index(c.shares or c.name) for c in components], dtype=np.int64)

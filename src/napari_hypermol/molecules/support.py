@@ -1,0 +1,120 @@
+"""Where a component may be non-zero: a ball or a mask, with soft edges, Section 3.5 of the paper.
+
+Supports live in the component's own frame, lengths in voxels of the box, origin at the box centre;
+`runs.recipe` converts from Å.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_hypermol.coordinates.fourier import fast_even_size
+from napari_hypermol.errors import MaskError
+
+__all__ = ["Ball", "Mask", "Support"]
+
+Float = NDArray[np.floating]
+
+
+class Support(Protocol):
+    """A region of space with a soft edge."""
+
+    def centre(self) -> NDArray[np.int64]:
+        """The voxel its cube is centred on; (3,) x, y, z."""
+        ...
+
+    def edge(self) -> int:
+        """Even edge of a cube around `centre` that holds the support [voxels]."""
+        ...
+
+    def values(self, positions: Float, spacing: float) -> NDArray[np.float32]:
+        """The support at `positions` (..., 3) [voxels], sampled every `spacing` voxels."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ball:
+    """1 inside a radius, falling to 0 along a raised cosine outside it.
+
+    Parameters
+    ----------
+    position : (3,) tuple of float
+        (x, y, z) of the centre from the box centre [voxels].
+    radius : float
+        [voxels].
+    soft_edge : float
+        Width of the cosine [voxels].
+    """
+
+    position: tuple[float, float, float]
+    radius: float
+    soft_edge: float = 2.0
+
+    def centre(self) -> NDArray[np.int64]:
+        """The voxel nearest to the ball's centre."""
+        return np.rint(np.array(self.position)).astype(np.int64)
+
+    def edge(self) -> int:
+        """Diameter and soft edge, one voxel to spare on each side."""
+        offset = float(np.abs(np.array(self.position) - self.centre()).max())
+        return fast_even_size(2 * (self.radius + self.soft_edge + offset) + 2)
+
+    def values(self, positions: Float, spacing: float) -> NDArray[np.float32]:
+        """Raised cosine of the distance; never steeper than the voxels can show."""
+        distance = np.linalg.norm(positions - np.array(self.position), axis=-1)
+        width = max(self.soft_edge, spacing)
+        depth = np.clip((distance - self.radius) / width, 0.0, 1.0)
+        return (0.5 + 0.5 * np.cos(np.pi * depth)).astype(np.float32) * (depth < 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """A painted or computed mask on the voxels of the box.
+
+    Parameters
+    ----------
+    array : (z, y, x) float32 ndarray
+        In [0, 1], on the box grid.
+    soft_edge : float
+        Width of the edge added around binary masks [voxels]; soft masks are taken as they are.
+    """
+
+    array: NDArray[np.float32]
+    soft_edge: float = 2.0
+
+    def _soft(self) -> NDArray[np.float32]:
+        is_binary = bool(np.isin(np.unique(self.array), (0.0, 1.0)).all())
+        if not is_binary or self.soft_edge <= 0:
+            return self.array
+        distance = ndimage.distance_transform_edt(self.array < 0.5)
+        depth = np.clip(distance / (self.soft_edge + 1), 0.0, 1.0)
+        return (0.5 + 0.5 * np.cos(np.pi * depth)).astype(np.float32) * (depth < 1)
+
+    def _bounds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        where = np.argwhere(self._soft() > 0)
+        if not len(where):
+            raise MaskError("mask: it is zero everywhere; paint the region that moves")
+        zyx = np.stack([where.min(axis=0), where.max(axis=0)]) - self.array.shape[0] // 2
+        return zyx[0, ::-1], zyx[1, ::-1]
+
+    def centre(self) -> NDArray[np.int64]:
+        """Middle of the mask's bounding box."""
+        low, high = self._bounds()
+        return (low + high) // 2
+
+    def edge(self) -> int:
+        """Bounding cube, one voxel to spare on each side."""
+        low, high = self._bounds()
+        return fast_even_size(int((high - low).max()) + 4)
+
+    def values(self, positions: Float, spacing: float) -> NDArray[np.float32]:
+        """Linear interpolation, smoothed to the spacing first."""
+        soft = self._soft()
+        if spacing > 1:  # a coarse voxel sees the mean of the fine ones it covers
+            soft = ndimage.gaussian_filter(soft, 0.35 * spacing)
+        index = positions[..., ::-1] + self.array.shape[0] // 2
+        values = ndimage.map_coordinates(soft, np.moveaxis(index, -1, 0), order=1, mode="constant")
+        return np.where(values > 0.02, np.clip(values, 0, 1), 0).astype(np.float32)

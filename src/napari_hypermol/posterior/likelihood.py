@@ -1,0 +1,273 @@
+"""Everything the likelihood needs from the images, particle by particle, through the Q slices.
+
+For one particle with slices A_q, D = w H conj(S) Y / sigma^2 and W = w H^2 / sigma^2,
+
+    b_q = sum_k Re conj(A_q) D,      G_qq' = sum_k W Re conj(A_q) A_q',
+    -2 log L = |Y|^2_sigma - 2 a c.b + a^2 c.G c      (Eq. 10 with the expansion 21),
+
+so contrast and states cost O(Q^2) whatever the box. The same D and W carry the normal equations of
+the coefficients given the moments E[a c], E[a^2 c c^T] of the particles' posteriors, and the noise
+re-estimate. Slices live in cache only; nothing of size (n, k, q) is ever stored.
+"""
+
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
+from napari_hypermol.imaging.projector import Placements, scatter_particle, slice_particle
+
+__all__ = [
+    "WhitenedImages",
+    "explained_power",
+    "image_adjoint",
+    "normal_operator",
+    "overlaps",
+]
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+class WhitenedImages(NamedTuple):
+    """What the data say at the samples of one band limit, for n particles.
+
+    Attributes
+    ----------
+    data : (n, 2, k) float32 ndarray
+        D, real and imaginary part; shifts already undone.
+    weights : (n, k) float32 ndarray
+        W.
+    power : (n, shells) float32 ndarray
+        Sum of w |Y|^2 in each shell, not divided by the noise.
+    fill : (n, shells) float32 ndarray
+        Sum of w (times H^2 for premultiplied images) in each shell: the noise's share of `power`.
+    is_premultiplied : (n,) bool ndarray
+    groups : (n,) int64 ndarray
+        Optics group of each particle.
+    rotations : (n, 3, 3) float32 ndarray
+    """
+
+    data: Float32
+    weights: Float32
+    power: Float32
+    fill: Float32
+    is_premultiplied: NDArray[np.bool_]
+    groups: NDArray[np.int64]
+    rotations: Float32
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _transpose(rows: Any, columns: Any) -> None:
+    """(k, 2 q) -> (2 q, k), so that sums over samples run along memory."""
+    for k in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            columns[j, k] = rows[k, j]
+
+
+@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _overlaps(
+    data: Any, weights: Any, rotations: Any, grids: Any, placements: Any, samples: Any, b: Any, g: Any
+) -> None:  # fmt: skip
+    n, n_samples, n_q = b.shape[0], weights.shape[1], b.shape[1]
+    parts = numba.get_num_threads()
+    for part in numba.prange(parts):
+        rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
+        columns = np.empty((2 * n_q, n_samples), dtype=np.float32)
+        for i in range(part * n // parts, (part + 1) * n // parts):
+            slice_particle(rows, rotations[i], grids, placements, samples)
+            _transpose(rows, columns)
+            for q in range(n_q):
+                total = np.float32(0)
+                for k in range(n_samples):
+                    total += columns[2 * q, k] * data[i, 0, k] + columns[2 * q + 1, k] * data[i, 1, k]
+                b[i, q] = total
+            for q in range(n_q):
+                weighted_re, weighted_im = rows.reshape(-1)[:n_samples], rows.reshape(-1)[n_samples:]
+                for k in range(n_samples):
+                    weighted_re[k] = weights[i, k] * columns[2 * q, k]
+                    weighted_im[k] = weights[i, k] * columns[2 * q + 1, k]
+                for p in range(q + 1):
+                    total = np.float32(0)
+                    for k in range(n_samples):
+                        total += weighted_re[k] * columns[2 * p, k] + weighted_im[k] * columns[2 * p + 1, k]
+                    g[i, q, p] = total
+                    g[i, p, q] = total
+
+
+@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _image_adjoint(
+    data: Any, first: Any, rotations: Any, grids: Any, placements: Any, samples: Any, targets: Any
+) -> None:
+    n, n_samples, n_q = first.shape[0], data.shape[2], first.shape[1]
+    parts = targets.shape[0]
+    for part in numba.prange(parts):
+        rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
+        for i in range(part * n // parts, (part + 1) * n // parts):
+            for k in range(n_samples):
+                for q in range(n_q):
+                    rows[k, 2 * q] = data[i, 0, k] * first[i, q]
+                    rows[k, 2 * q + 1] = data[i, 1, k] * first[i, q]
+            scatter_particle(rows, rotations[i], grids, placements, samples, targets[part])
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _mix(rows: Any, second: Any, mixed: Any) -> None:
+    """mixed[k] = E[a^2 c c^T] A[k], re and im alike."""
+    n_q = second.shape[0]
+    for k in range(rows.shape[0]):
+        for j in range(2 * n_q):
+            mixed[k, j] = np.float32(0)
+        for p in range(n_q):
+            re, im = rows[k, 2 * p], rows[k, 2 * p + 1]
+            for q in range(n_q):
+                mixed[k, 2 * q] += second[p, q] * re
+                mixed[k, 2 * q + 1] += second[p, q] * im
+
+
+@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _normal_operator(
+    weights: Any, second: Any, rotations: Any, grids: Any, placements: Any, samples: Any, targets: Any
+) -> None:  # fmt: skip
+    n, n_samples, n_q = weights.shape[0], weights.shape[1], second.shape[1]
+    parts = targets.shape[0]
+    for part in numba.prange(parts):
+        rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
+        mixed = np.empty((n_samples, 2 * n_q), dtype=np.float32)
+        for i in range(part * n // parts, (part + 1) * n // parts):
+            slice_particle(rows, rotations[i], grids, placements, samples)
+            _mix(rows, second[i], mixed)
+            for k in range(n_samples):
+                for j in range(2 * n_q):
+                    mixed[k, j] *= weights[i, k]
+            scatter_particle(mixed, rotations[i], grids, placements, samples, targets[part])
+
+
+@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _explained_power(
+    images: Any, first: Any, second: Any, noise: Any, grids: Any, placements: Any, samples: Any, out: Any
+) -> None:  # fmt: skip
+    n, n_samples, n_q = first.shape[0], samples.kx.shape[0], first.shape[1]
+    parts = numba.get_num_threads()
+    for part in numba.prange(parts):
+        rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
+        mixed = np.empty((n_samples, 2 * n_q), dtype=np.float32)
+        for i in range(part * n // parts, (part + 1) * n // parts):
+            slice_particle(rows, images.rotations[i], grids, placements, samples)
+            _mix(rows, second[i], mixed)
+            group = images.groups[i]
+            for k in range(n_samples):
+                shell, weight = samples.shells[k], images.weights[i, k]
+                re, im, square = np.float32(0), np.float32(0), np.float32(0)
+                for q in range(n_q):
+                    re += first[i, q] * rows[k, 2 * q]
+                    im += first[i, q] * rows[k, 2 * q + 1]
+                    square += rows[k, 2 * q] * mixed[k, 2 * q] + rows[k, 2 * q + 1] * mixed[k, 2 * q + 1]
+                value = noise[group, shell] * (
+                    2 * (re * images.data[i, 0, k] + im * images.data[i, 1, k]) - weight * square
+                )
+                if images.is_premultiplied[i]:  # the model of the image has H once more
+                    value *= weight * noise[group, shell] / samples.weights[k]
+                out[i, shell] += value
+
+
+def overlaps(
+    images: WhitenedImages, grids: FourierGrids, placements: Placements, samples: FourierSamples
+) -> tuple[Float32, Float32]:
+    """b and G of every particle.
+
+    Returns
+    -------
+    b : (n, q) float32 ndarray
+    G : (n, q, q) float32 ndarray
+        Symmetric.
+    """
+    n, n_q = len(images.weights), int(grids.n_functions[placements.grids].sum())
+    b = np.empty((n, n_q), dtype=np.float32)
+    g = np.empty((n, n_q, n_q), dtype=np.float32)
+    _overlaps(images.data, images.weights, images.rotations, grids, placements, samples, b, g)
+    return b, g
+
+
+def image_adjoint(
+    images: WhitenedImages,
+    first_moments: Float32,
+    grids: FourierGrids,
+    placements: Placements,
+    samples: FourierSamples,
+) -> Float32:
+    """Right-hand side of the coefficients' normal equations, on the Fourier grids.
+
+    Parameters
+    ----------
+    images : WhitenedImages
+    first_moments : (n, q) float32 ndarray
+        E[a c].
+
+    Returns
+    -------
+    (total,) float32 ndarray
+        Adjoint slices of D, laid out as ``grids.values``.
+    """
+    targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
+    first = np.ascontiguousarray(first_moments, dtype=np.float32)
+    _image_adjoint(images.data, first, images.rotations, grids, placements, samples, targets)
+    return np.asarray(targets.sum(axis=0))
+
+
+def normal_operator(
+    images: WhitenedImages,
+    second_moments: Float32,
+    grids: FourierGrids,
+    placements: Placements,
+    samples: FourierSamples,
+) -> Float32:
+    """The normal operator of the coefficients applied to ``grids``, on the Fourier grids.
+
+    Parameters
+    ----------
+    images : WhitenedImages
+    second_moments : (n, q, q) float32 ndarray
+        E[a^2 c c^T].
+
+    Returns
+    -------
+    (total,) float32 ndarray
+        Laid out as ``grids.values``.
+    """
+    targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
+    second = np.ascontiguousarray(second_moments, dtype=np.float32)
+    _normal_operator(images.weights, second, images.rotations, grids, placements, samples, targets)
+    return np.asarray(targets.sum(axis=0))
+
+
+def explained_power(
+    images: WhitenedImages,
+    first_moments: Float32,
+    second_moments: Float32,
+    noise: Float32,
+    grids: FourierGrids,
+    placements: Placements,
+    samples: FourierSamples,
+) -> Float64:
+    """How much of each image's power the model explains, in expectation.
+
+    Parameters
+    ----------
+    noise : (groups, shells) float32 ndarray
+        The spectra the images were whitened with.
+
+    Returns
+    -------
+    (n, shells) float64 ndarray
+        Sum over each shell of w (|Y|^2 - E|Y - a H S A c|^2); `WhitenedImages.power` less this is the
+        expected residual power, that is sigma^2 times `WhitenedImages.fill`.
+    """
+    out = np.zeros((len(images.weights), noise.shape[1]), dtype=np.float64)
+    first = np.ascontiguousarray(first_moments, dtype=np.float32)
+    second = np.ascontiguousarray(second_moments, dtype=np.float32)
+    noise = np.ascontiguousarray(noise, dtype=np.float32)
+    _explained_power(images, first, second, noise, grids, placements, samples, out)
+    return out

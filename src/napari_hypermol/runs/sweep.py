@@ -1,0 +1,200 @@
+"""One sweep over all unknowns with known poses: states and contrasts, coefficients, spectra, noise.
+
+Expectation maximisation of Eq. (23): exact posterior tables of the particles given the coefficients
+(E), a regularised least-squares solve given the tables' moments (M), then the hyperparameters.
+This is where algorithm and molecule meet.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.coordinates.grids import FourierSamples
+from napari_hypermol.imaging.projector import Placements
+from napari_hypermol.molecules.composite import LinearMolecule
+from napari_hypermol.posterior.likelihood import (
+    WhitenedImages,
+    explained_power,
+    image_adjoint,
+    normal_operator,
+    overlaps,
+)
+from napari_hypermol.posterior.priors import (
+    data_precision,
+    posterior_covariance,
+    updated_spectrum,
+)
+from napari_hypermol.posterior.states import (
+    MAX_ENTRIES,
+    ParticlePosterior,
+    StateTable,
+    table_posterior,
+)
+from napari_hypermol.samplers.conjugate_gradient import SolveInfo, solve
+from napari_hypermol.samplers.gibbs import gibbs_posterior
+
+__all__ = ["Estimate", "StageProblem", "expectation", "maximisation", "updated_noise"]
+
+Float64 = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+
+
+class Estimate(NamedTuple):
+    """What a run knows at one moment.
+
+    Attributes
+    ----------
+    theta : (coefficients,) float32 ndarray
+    spectra : list of (q, n_shells) float64 ndarray
+        Signal spectra of every coefficient set.
+    noise : (groups, shells) float64 ndarray
+        sigma^2 of every optics group.
+    contrast_std : float
+    """
+
+    theta: Float32
+    spectra: list[Float64]
+    noise: Float64
+    contrast_std: float
+
+
+@dataclass(frozen=True, eq=False)
+class StageProblem:
+    """Data and molecule of one stage, on one set of particles."""
+
+    images: WhitenedImages
+    molecule: LinearMolecule
+    samples: FourierSamples
+    mean_weights: Float64  # (n, shells): mean of W / w over each image shell
+
+    @property
+    def placements(self) -> Placements:
+        """Where the components are."""
+        return Placements(*self.molecule.placement_arrays)
+
+    def with_noise(self, old: Float64, new: Float64) -> "StageProblem":
+        """The same data whitened with another noise: D and W scale with 1 / sigma^2."""
+        ratio = (old / new)[self.images.groups].astype(np.float32)
+        scale = ratio[:, self.samples.shells]
+        images = self.images._replace(
+            data=self.images.data * scale[:, None], weights=self.images.weights * scale
+        )
+        return replace(self, images=images, mean_weights=self.mean_weights * ratio)
+
+
+def state_tables(molecule: LinearMolecule, n_states: int = 32) -> tuple[StateTable, ...]:
+    """Uniform grids of midpoints for every component with a state."""
+    tables = []
+    for basis, columns in zip(molecule.state_bases, molecule.columns, strict=True):
+        if basis.dims == 0:
+            continue
+        per_axis = n_states if basis.dims == 1 else n_states // 2
+        axis = (np.arange(per_axis) + 0.5) / per_axis
+        states = np.stack(np.meshgrid(*[axis] * basis.dims, indexing="ij"), axis=-1)
+        states = states.reshape(-1, basis.dims)
+        log_prior = np.full(len(states), -np.log(len(states)))
+        tables.append(StateTable(states, basis.evaluate(states), log_prior, columns))
+    return tuple(tables)
+
+
+def expectation(
+    problem: StageProblem,
+    estimate: Estimate,
+    tables: tuple[StateTable, ...],
+    rng: np.random.Generator,
+) -> ParticlePosterior:
+    """Posterior of every particle's states and contrast given the coefficients."""
+    grids = problem.molecule.grids(estimate.theta)
+    b, g = overlaps(problem.images, grids, problem.placements, problem.samples)
+    entries = int(np.prod([len(t.states) for t in tables], dtype=np.int64))
+    if len(tables) <= 2 and entries <= MAX_ENTRIES:
+        return table_posterior(b, g, tables, estimate.contrast_std)
+    return gibbs_posterior(rng, b, g, tables, estimate.contrast_std)
+
+
+def _columns_of_set(molecule: LinearMolecule, s: int) -> list[slice]:
+    return [molecule.columns[m] for m in np.flatnonzero(molecule.owners == s)]
+
+
+def precisions(problem: StageProblem, second: Float32) -> list[Float64]:
+    """Data precision of every coefficient set, shell by shell."""
+    molecule = problem.molecule
+    out = []
+    for s, basis in enumerate(molecule.bases):
+        blocks = [second[:, c, c] for c in _columns_of_set(molecule, s)]
+        out.append(sum(data_precision(problem.mean_weights, block, basis) for block in blocks))
+    return out
+
+
+def _blockwise(
+    molecule: LinearMolecule, gains: list[Float64]
+) -> Callable[[Float32], Float32]:
+    """Radial filters, one per coefficient set, as one operator on theta."""
+
+    def apply(theta: Float32) -> Float32:
+        parts = zip(molecule.bases, molecule.split(theta), gains, strict=True)
+        return np.concatenate([basis.filter(part, gain).ravel() for basis, part, gain in parts])
+
+    return apply
+
+
+def maximisation(
+    problem: StageProblem,
+    estimate: Estimate,
+    posterior: ParticlePosterior,
+    iterations: int,
+    tolerance: float = 1e-3,
+) -> tuple[Estimate, SolveInfo]:
+    """MAP coefficients given the moments, then signal spectra that fit them."""
+    molecule, images, samples = problem.molecule, problem.images, problem.samples
+    layout, placements = molecule.empty_grids, problem.placements
+    data = precisions(problem, posterior.second)
+    prior = _blockwise(molecule, [(1 / s.T).astype(np.float32) for s in estimate.spectra])
+    covariances = [
+        posterior_covariance(h, s) for h, s in zip(data, estimate.spectra, strict=True)
+    ]
+    right = molecule.grids_adjoint(
+        image_adjoint(images, posterior.first, layout, placements, samples)
+    )
+
+    def operator(theta: Float32) -> Float32:
+        grids = molecule.grids(theta)
+        values = normal_operator(images, posterior.second, grids, placements, samples)
+        return molecule.grids_adjoint(values) + prior(theta)
+
+    theta, info = solve(
+        operator, right, estimate.theta, _blockwise(molecule, covariances), iterations, tolerance
+    )
+    spectra = [
+        updated_spectrum(part, h, s, basis)
+        for part, h, s, basis in zip(
+            molecule.split(theta), data, estimate.spectra, molecule.bases, strict=True
+        )
+    ]
+    return estimate._replace(theta=theta, spectra=spectra), info
+
+
+def updated_noise(
+    problem: StageProblem, estimate: Estimate, posterior: ParticlePosterior
+) -> Float64:
+    """Noise spectra from the expected residuals, inside the stage's band limit."""
+    grids = problem.molecule.grids(estimate.theta)
+    explained = explained_power(
+        problem.images, posterior.first, posterior.second, estimate.noise.astype(np.float32),
+        grids, problem.placements, problem.samples,
+    )  # fmt: skip
+    noise = estimate.noise.copy()
+    inside = np.unique(problem.samples.shells)
+    for group in range(len(noise)):
+        rows = problem.images.groups == group
+        if not rows.any():
+            continue
+        residual = (problem.images.power[rows] - explained[rows]).sum(axis=0)
+        fill = problem.images.fill[rows].sum(axis=0)
+        new = residual[inside] / np.maximum(fill[inside], 1e-12)
+        # A shell can lose at most nine tenths at once: early maps explain noise too.
+        noise[group, inside] = np.maximum(new, 0.1 * noise[group, inside])
+    return noise

@@ -1,0 +1,232 @@
+"""A particle stack of the cat or the pretzel, with its truth beside it.
+
+Writes what RELION would have written after extraction (3.1 STAR, .mrcs), and apart from it what
+nobody knows of real data: states and contrasts (truth.star), the true molecule (truth/).
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import yaml
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from napari_hypermol.coordinates.euler import relion_angles_from_rotations
+from napari_hypermol.coordinates.fourier import half_plane_to_image
+from napari_hypermol.coordinates.grids import FourierSamples
+from napari_hypermol.errors import HypermolError, OutputExistsError
+from napari_hypermol.imaging.ctf import contrast_transfer
+from napari_hypermol.imaging.shift import shift_phases
+from napari_hypermol.io.mrc import write_stack, write_volume
+from napari_hypermol.io.star import write_star
+from napari_hypermol.particles import Defocus, Optics
+from napari_hypermol.synthetic.cat import cat
+from napari_hypermol.synthetic.gaussians import GaussianMolecule
+from napari_hypermol.synthetic.pretzel import ARM_BALL, pretzel
+
+__all__ = ["MOLECULES", "Simulation", "simulate"]
+
+MOLECULES = {"cat": cat, "pretzel": pretzel}
+TRUTH_STATES = 21  # states at which the true maps are written; 5 % of the range apart
+_CHUNK = 256  # images made at once
+
+
+class Simulation(NamedTuple):
+    """What to simulate; see the ``simulate`` command for units and defaults."""
+
+    molecule: str
+    n: int = 4000
+    box_size: int = 64
+    pixel_size: float = 3.0
+    snr: float = 0.1
+    shift_std: float = 2.0
+    contrast_std: float = 0.1
+    seed: int = 0
+
+
+class _Draws(NamedTuple):
+    rotations: NDArray[np.float64]
+    shifts: NDArray[np.float64]
+    contrasts: NDArray[np.float64]
+    states: NDArray[np.float64]
+    defocus: Defocus
+
+
+def simulate(plan: Simulation, out: Path, overwrite: bool = False) -> Path:
+    """Simulate a particle stack.
+
+    Parameters
+    ----------
+    plan : Simulation
+        ``shift_std`` in pixels, ``snr`` the variance of the clean images (after the CTF, over
+        all pixels) over that of the noise, ``contrast_std`` the relative spread of contrasts.
+    out : Path
+        Folder to make.
+    overwrite : bool
+        Write into a folder that exists.
+
+    Returns
+    -------
+    Path
+        The particle STAR file.
+
+    Raises
+    ------
+    HypermolError
+        If the plan is impossible; `OutputExistsError` if `out` exists.
+    """
+    _check(plan)
+    if out.exists() and not overwrite:
+        raise OutputExistsError(f"{out}: exists already; choose another folder or --overwrite")
+    out.mkdir(parents=True, exist_ok=True)
+    molecule = MOLECULES[plan.molecule](plan.box_size)
+    rng = np.random.default_rng(plan.seed)
+    draws = _draw(plan, molecule, rng)
+    images, noise_std = _images(plan, molecule, draws, rng)
+    write_stack(out / "particles.mrcs", images, plan.pixel_size, overwrite=True)
+    _write_tables(plan, draws, out)
+    _write_truth(plan, molecule, noise_std, out)
+    recipe = {"particles": "particles.star", **_recipe(plan), "seed": plan.seed}
+    (out / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    return out / "particles.star"
+
+
+def _check(plan: Simulation) -> None:
+    if plan.molecule not in MOLECULES:
+        raise HypermolError(f"molecule {plan.molecule!r}: expected {' or '.join(MOLECULES)}")
+    for name, value, least in (
+        ("--n", plan.n, 1), ("--box", plan.box_size, 16), ("--pixel-size", plan.pixel_size, 1e-3),
+        ("--snr", plan.snr, 1e-6), ("--shift-std", plan.shift_std, 0),
+        ("--contrast-std", plan.contrast_std, 0),
+    ):  # fmt: skip
+        if not (np.isfinite(value) and value >= least):
+            raise HypermolError(f"{name} {value}: expected at least {least}")
+
+
+def _draw(plan: Simulation, molecule: GaussianMolecule, rng: np.random.Generator) -> _Draws:
+    n = plan.n
+    u = rng.uniform(1.0e4, 2.5e4, n)
+    zeros = np.zeros(n)
+    defocus = Defocus(
+        u=u, v=u - rng.uniform(0, 400, n), angle=rng.uniform(0, np.pi, n),
+        phase_shift=zeros, b_factor=zeros, scale=np.ones(n),
+    )  # fmt: skip
+    return _Draws(
+        rotations=np.asarray(Rotation.random(n, rng=rng).as_matrix()),
+        shifts=rng.normal(scale=plan.shift_std * plan.pixel_size, size=(n, 2)),
+        contrasts=np.maximum(rng.normal(1.0, plan.contrast_std, n), 0.1),
+        states=rng.uniform(size=(n, molecule.dims)),
+        defocus=defocus,
+    )
+
+
+def _optics() -> Optics:
+    return Optics(("o1",), np.array([300.0]), np.array([2.7e7]), np.array([0.1]), np.array([False]))
+
+
+def _images(
+    plan: Simulation, molecule: GaussianMolecule, draws: _Draws, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], float]:
+    """Noisy images with noise of unit variance, and the noise before that scaling."""
+    n, size = plan.n, plan.box_size
+    samples = _whole_plane(size)
+    shape = (size, size)
+    images = np.empty((n, *shape), dtype=np.float32)
+    for start in range(0, n, _CHUNK):
+        rows = slice(start, min(start + _CHUNK, n))
+        ft = molecule.projections_ft(draws.rotations[rows], draws.states[rows], size)
+        defocus = Defocus(*(column[rows] for column in draws.defocus))
+        groups = np.zeros(len(ft), dtype=np.int64)
+        factor = contrast_transfer(_optics(), groups, defocus, samples, plan.pixel_size)
+        factor = factor * shift_phases(draws.shifts[rows], samples, plan.pixel_size)
+        factor = factor * draws.contrasts[rows][:, None]
+        images[rows] = half_plane_to_image(ft * factor.reshape(ft.shape), shape)
+    noise_std = float(np.sqrt(images.var(axis=(1, 2), dtype=np.float64).mean() / plan.snr))
+    images /= noise_std
+    for image in images:
+        image += rng.standard_normal(shape, dtype=np.float32)
+    return images, noise_std
+
+
+def _whole_plane(size: int) -> FourierSamples:
+    """Every entry of the half plane, Nyquist included, in the order of the array."""
+    rows, columns = np.mgrid[0:size, 0 : size // 2 + 1].reshape(2, -1)
+    ky = (rows + size // 2) % size - size // 2
+    ones = np.ones(len(rows), dtype=np.float32)
+    return FourierSamples(
+        size, float(size), columns.astype(np.float32), ky.astype(np.float32), ones,
+        np.rint(np.hypot(columns, ky)).astype(np.int64), rows, columns,
+    )  # fmt: skip
+
+
+def _write_tables(plan: Simulation, draws: _Draws, out: Path) -> None:
+    optics = pd.DataFrame(
+        {
+            "rlnOpticsGroup": [1], "rlnOpticsGroupName": ["o1"], "rlnVoltage": [300.0],
+            "rlnSphericalAberration": [2.7], "rlnAmplitudeContrast": [0.1],
+            "rlnImagePixelSize": [plan.pixel_size],
+            "rlnMicrographOriginalPixelSize": [plan.pixel_size],
+            "rlnImageSize": [plan.box_size], "rlnImageDimensionality": [2],
+        }
+    )  # fmt: skip
+    angles = relion_angles_from_rotations(draws.rotations)
+    table = pd.DataFrame(
+        {
+            "rlnImageName": [f"{i + 1:06d}@particles.mrcs" for i in range(plan.n)],
+            "rlnAngleRot": angles[:, 0], "rlnAngleTilt": angles[:, 1], "rlnAnglePsi": angles[:, 2],
+            "rlnOriginXAngst": -draws.shifts[:, 0], "rlnOriginYAngst": -draws.shifts[:, 1],
+            "rlnDefocusU": draws.defocus.u, "rlnDefocusV": draws.defocus.v,
+            "rlnDefocusAngle": np.degrees(draws.defocus.angle), "rlnPhaseShift": 0.0,
+            "rlnOpticsGroup": 1, "rlnRandomSubset": np.arange(plan.n) % 2 + 1,
+        }
+    )  # fmt: skip
+    write_star(out / "particles.star", {"optics": optics, "particles": table}, overwrite=True)
+    for column, states in enumerate(draws.states.T):
+        table[f"trueState{column + 1}"] = states
+    table["trueContrast"] = draws.contrasts
+    write_star(out / "truth.star", {"optics": optics, "particles": table}, overwrite=True)
+
+
+def _write_truth(plan: Simulation, molecule: GaussianMolecule, noise_std: float, out: Path) -> None:
+    """True maps of every component at `TRUTH_STATES` states, on the scale of the images."""
+    folder = out / "truth"
+    folder.mkdir(exist_ok=True)
+    listing = []
+    for component in molecule.components:
+        states = np.linspace(0, 1, TRUTH_STATES) if component.has_state else np.zeros(1)
+        names = []
+        for index, state in enumerate(states):
+            name = f"{component.name}_{index:02d}.mrc" if component.has_state else f"{component.name}.mrc"
+            volume = component.volume(float(state), plan.box_size) / np.float32(noise_std)
+            write_volume(folder / name, volume, plan.pixel_size, overwrite=True)
+            names.append(name)
+        entry: dict[str, object] = {"name": component.name, "volumes": names}
+        if component.has_state:
+            entry["states"] = [round(float(s), 6) for s in states]
+        listing.append(entry)
+    text = yaml.safe_dump({"components": listing}, sort_keys=False)
+    (folder / "truth.yaml").write_text(text)
+
+
+def _recipe(plan: Simulation) -> dict[str, object]:
+    """The recipe a scientist would write for this molecule."""
+    unit = plan.pixel_size * plan.box_size / 64
+    latents = {"rotation": "known", "shift": "known", "contrast": "refine"}
+    if plan.molecule == "cat":
+        ball = {"ball": {"center": [0, 0, 0], "radius": round(26 * unit, 3)}}
+        state = {"basis": "cosine", "dims": 1, "degree": 5}
+        components: dict[str, object] = {"cat": {"support": ball, "state": state}}
+    else:
+        centre = [round(float(c) * unit, 3) for c in ARM_BALL[0]]
+        body = {"ball": {"center": [0, 0, 0], "radius": round(21 * unit, 3)}}
+        arm = {"ball": {"center": centre, "radius": round(ARM_BALL[1] * unit, 3)}}
+        state = {"basis": "cosine", "dims": 1, "degree": 5}
+        placed = {"axis": [0, 0, 1], "angle": 180}
+        components = {
+            "body": {"support": body},
+            "arm_a": {"support": arm, "state": state},
+            "arm_b": {"share": "arm_a", "placed": placed, "state": {}},
+        }
+    return {"components": components, "latents": latents, "schedule": "auto"}

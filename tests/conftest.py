@@ -1,0 +1,121 @@
+"""What all tests share: a screen, real data, a seeded random generator.
+
+Not here: fixtures of one folder, which live in that folder's conftest.
+"""
+
+import importlib
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Loaded below and not by pytest (tox says "-p no:..."), for a session that lives without Qt.
+QT_PLUGINS = {"pytest-qt": "pytestqt.plugin", "napari": "napari.utils._testsupport"}
+SCREEN_PATIENCE = 20  # [s] for Xvfb to come up; it takes about 0.2 on an idle machine
+
+os.environ["NAPARI_CONFIG"] = ""  # napari then neither reads nor writes the user's settings
+
+
+class Screen:
+    """An X server without a monitor, for machines that have no display.
+
+    Qt's own "offscreen" platform is no substitute: napari draws with OpenGL, which it lacks.
+    """
+
+    def __init__(self) -> None:
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> str:
+        """Make sure there is a display; return why there is none, or an empty string."""
+        if sys.platform != "linux" or os.environ.get("DISPLAY"):
+            return ""
+        reader, writer = os.pipe()
+        command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x1024x24"]
+        try:
+            self._server = subprocess.Popen(
+                [*command, "-nolisten", "tcp"],
+                pass_fds=[writer],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        except FileNotFoundError:
+            return "there is no display, and Xvfb is not installed (Debian: apt-get install xvfb)"
+        finally:
+            os.close(writer)
+        with open(reader, "rb") as numbers:
+            is_up = select.select([numbers], [], [], SCREEN_PATIENCE)[0]
+            number = numbers.readline().decode().strip() if is_up else ""
+        if not number:
+            self.stop()
+            return "there is no display, and Xvfb did not start"
+        os.environ["DISPLAY"] = f":{number}"
+        os.environ["QT_QPA_PLATFORM"] = "xcb"
+        return ""
+
+    def stop(self) -> None:
+        """End the server that `start` started, if it did."""
+        if self._server is not None:
+            self._server.terminate()
+            self._server.wait()
+
+
+def _missing_qt() -> str:
+    """Why Qt or napari cannot be loaded, or an empty string."""
+    try:
+        importlib.import_module("qtpy.QtWidgets")
+        for plugin in QT_PLUGINS.values():
+            importlib.import_module(plugin)
+    except ImportError as reason:  # qtpy's own errors are ImportErrors too
+        return f"Qt or napari cannot be loaded: {reason}"
+    return ""
+
+
+_screen = Screen()
+NO_QT = _missing_qt()
+NO_WINDOW = NO_QT or _screen.start()
+collect_ignore = ["plugin"] if NO_QT else []
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Bring the pytest plugins that load Qt; where Qt is missing they would end the session."""
+    for name, plugin in QT_PLUGINS.items():
+        if not NO_QT and not pluginmanager.has_plugin(name):
+            pluginmanager.import_plugin(plugin)
+
+
+def pytest_report_header() -> str:
+    """Say at the top what the machine cannot test."""
+    return f"no window: {NO_WINDOW}" if NO_WINDOW else f"display: {os.environ.get('DISPLAY', '')}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests that open a window where none can be opened."""
+    if NO_WINDOW:
+        for item in items:
+            if item.get_closest_marker("qt"):
+                item.add_marker(pytest.mark.skip(reason=NO_WINDOW))
+
+
+def pytest_unconfigure() -> None:
+    """Put the screen away."""
+    _screen.stop()
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A random generator, the same in every test."""
+    return np.random.default_rng(20200324)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with files of other programs; a test that needs it is skipped where it is absent."""
+    beside_checkout = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("HYPERMOL_TEST_DATA") or beside_checkout)
+    if not folder.is_dir():
+        pytest.skip(f"no test data in {folder}: set HYPERMOL_TEST_DATA to the folder that has it")
+    return folder
