@@ -93,11 +93,10 @@ class VoxelBasis:
     def expand(self, cubes: Float) -> Float:
         """Least-squares coefficients of densities; (q, n, n, n) -> (q, k).
 
-        Where the mask is below 0.05 the division would only amplify noise: zero there.
+        Where the mask is below 0.3 the division would only amplify noise: it stops there.
         """
         mask = self.mask.ravel()[self.inside]
-        safe = np.where(mask > 0.05, mask, np.inf)
-        return np.asarray(self.gather(cubes) / safe, dtype=cubes.dtype)
+        return np.asarray(self.gather(cubes) / np.maximum(mask, 0.3), dtype=cubes.dtype)
 
     def evaluate_full(self, coefficients: Float) -> Float:
         """Density on the voxels of the box; (q, k) -> (q, edge, edge, edge)."""

@@ -234,7 +234,7 @@ class LinearMolecule:
         """
         pieces = []
         for s, (basis, old) in enumerate(zip(self.bases, coarser.bases, strict=True)):
-            cubes = resample_volume(old.scatter(coarser.split(theta)[s]), basis.size)
+            cubes = resample_volume(old.evaluate(coarser.split(theta)[s]), basis.size)
             new = np.zeros(self.set_shapes[s], dtype=np.float32)
             user = self._first_user(s)
             old_states, new_states = coarser.state_bases[user], self.state_bases[user]
@@ -242,7 +242,7 @@ class LinearMolecule:
                 rows = old_states.nested_in(new_states)
             else:  # a component that was held rigid gets its states: the mean is function 0
                 rows = np.zeros(1, dtype=np.int64)
-            new[rows] = basis.gather(cubes)
+            new[rows] = basis.expand(cubes)
             pieces.append(new.ravel())
         return np.concatenate(pieces)
 

@@ -114,17 +114,18 @@ def _image_adjoint(
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _mix(rows: Any, second: Any, mixed: Any) -> None:
-    """mixed[k] = E[a^2 c c^T] A[k], re and im alike."""
-    n_q = second.shape[0]
-    for k in range(rows.shape[0]):
-        for j in range(2 * n_q):
-            mixed[k, j] = np.float32(0)
-        for p in range(n_q):
-            re, im = rows[k, 2 * p], rows[k, 2 * p + 1]
-            for q in range(n_q):
-                mixed[k, 2 * q] += second[p, q] * re
-                mixed[k, 2 * q + 1] += second[p, q] * im
+def _mix(columns: Any, second: Any, mixed: Any) -> None:
+    """mixed_q = sum_p E[a^2 c c^T]_qp A_p, re and im alike; both (2 q, k)."""
+    n_q, n_samples = second.shape[0], columns.shape[1]
+    for q in range(n_q):
+        for part in range(2):
+            target = mixed[2 * q + part]
+            for k in range(n_samples):
+                target[k] = second[q, 0] * columns[part, k]
+            for p in range(1, n_q):
+                factor, source = second[q, p], columns[2 * p + part]
+                for k in range(n_samples):
+                    target[k] += factor * source[k]
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -135,14 +136,16 @@ def _normal_operator(
     parts = targets.shape[0]
     for part in numba.prange(parts):
         rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
-        mixed = np.empty((n_samples, 2 * n_q), dtype=np.float32)
+        columns = np.empty((2 * n_q, n_samples), dtype=np.float32)
+        mixed = np.empty((2 * n_q, n_samples), dtype=np.float32)
         for i in range(part * n // parts, (part + 1) * n // parts):
             slice_particle(rows, rotations[i], grids, placements, samples)
-            _mix(rows, second[i], mixed)
+            _transpose(rows, columns)
+            _mix(columns, second[i], mixed)
             for k in range(n_samples):
                 for j in range(2 * n_q):
-                    mixed[k, j] *= weights[i, k]
-            scatter_particle(mixed, rotations[i], grids, placements, samples, targets[part])
+                    rows[k, j] = mixed[j, k] * weights[i, k]
+            scatter_particle(rows, rotations[i], grids, placements, samples, targets[part])
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -153,24 +156,33 @@ def _explained_power(
     parts = numba.get_num_threads()
     for part in numba.prange(parts):
         rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
-        mixed = np.empty((n_samples, 2 * n_q), dtype=np.float32)
+        columns = np.empty((2 * n_q, n_samples), dtype=np.float32)
+        mixed = np.empty((2 * n_q, n_samples), dtype=np.float32)
+        re, im = np.empty(n_samples, dtype=np.float32), np.empty(n_samples, dtype=np.float32)
+        square = np.empty(n_samples, dtype=np.float32)
         for i in range(part * n // parts, (part + 1) * n // parts):
             slice_particle(rows, images.rotations[i], grids, placements, samples)
-            _mix(rows, second[i], mixed)
+            _transpose(rows, columns)
+            _mix(columns, second[i], mixed)
+            re[:] = 0
+            im[:] = 0
+            square[:] = 0
+            for q in range(n_q):
+                for k in range(n_samples):
+                    re[k] += first[i, q] * columns[2 * q, k]
+                    im[k] += first[i, q] * columns[2 * q + 1, k]
+                    square[k] += (
+                        columns[2 * q, k] * mixed[2 * q, k]
+                        + columns[2 * q + 1, k] * mixed[2 * q + 1, k]
+                    )
             group = images.groups[i]
             for k in range(n_samples):
-                shell, weight = samples.shells[k], images.weights[i, k]
-                re, im, square = np.float32(0), np.float32(0), np.float32(0)
-                for q in range(n_q):
-                    re += first[i, q] * rows[k, 2 * q]
-                    im += first[i, q] * rows[k, 2 * q + 1]
-                    square += rows[k, 2 * q] * mixed[k, 2 * q] + rows[k, 2 * q + 1] * mixed[k, 2 * q + 1]
-                value = noise[group, shell] * (
-                    2 * (re * images.data[i, 0, k] + im * images.data[i, 1, k]) - weight * square
-                )
+                sigma_square, weight = noise[group, samples.shells[k]], images.weights[i, k]
+                explained = re[k] * images.data[i, 0, k] + im[k] * images.data[i, 1, k]
+                value = sigma_square * (2 * explained - weight * square[k])
                 if images.is_premultiplied[i]:  # the model of the image has H once more
-                    value *= weight * noise[group, shell] / samples.weights[k]
-                out[i, shell] += value
+                    value *= weight * sigma_square / samples.weights[k]
+                out[i, samples.shells[k]] += value
 
 
 def overlaps(

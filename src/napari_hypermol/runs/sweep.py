@@ -105,14 +105,43 @@ def expectation(
     estimate: Estimate,
     tables: tuple[StateTable, ...],
     rng: np.random.Generator,
+    kindling: float = 0.0,
 ) -> ParticlePosterior:
-    """Posterior of every particle's states and contrast given the coefficients."""
+    """Posterior of every particle's states and contrast given the coefficients.
+
+    Parameters
+    ----------
+    problem : StageProblem
+    estimate : Estimate
+    tables : tuple of StateTable
+    rng : Generator
+        For Gibbs draws, where there are too many states for a joint table.
+    kindling : float
+        State functions weaker than this (mean G_qq over particles) are read as if they were as
+        strong. From a random start they are weak because they are wrong, and expectation
+        maximisation then creeps; read at fixed strength it is a power iteration, whose rate does
+        not depend on the strength. Zero for the posterior itself.
+    """
     grids = problem.molecule.grids(estimate.theta)
     b, g = overlaps(problem.images, grids, problem.placements, problem.samples)
+    if kindling > 0:
+        strength = _kindled(problem.molecule, g, kindling)
+        b, g = b * strength, g * np.multiply.outer(strength, strength)
     entries = int(np.prod([len(t.states) for t in tables], dtype=np.int64))
     if len(tables) <= 2 and entries <= MAX_ENTRIES:
         return table_posterior(b, g, tables, estimate.contrast_std)
     return gibbs_posterior(rng, b, g, tables, estimate.contrast_std)
+
+
+def _kindled(molecule: LinearMolecule, g: Float32, target: float) -> Float32:
+    """Factor on every column that lifts its mean G_qq to `target`; never below 1."""
+    diagonal = np.einsum("nqq->q", g) / len(g)
+    factor = np.ones(len(diagonal), dtype=np.float32)
+    for basis, columns in zip(molecule.state_bases, molecule.columns, strict=True):
+        weak = diagonal[columns][1:].sum()
+        if basis.dims and 0 < weak < target:
+            factor[columns][1:] = np.sqrt(target / weak)
+    return factor
 
 
 def _columns_of_set(molecule: LinearMolecule, s: int) -> list[slice]:
