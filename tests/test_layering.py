@@ -34,7 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "io": ARRAYS | {"coordinates"},
     "molecules": ARRAYS | {"coordinates", "bases"},
     "posterior": ARRAYS | {"coordinates", "imaging"},
-    "samplers": GROUND | {"backend"},
+    # Gibbs draws come from the conditional tables of `posterior`: one formula, kept in one place.
+    "samplers": GROUND | {"backend", "posterior"},
     "schedules": GROUND,
     "runs": ENGINE,
     "synthetic": ENGINE,

@@ -58,7 +58,9 @@ class CosineBasis:
         -------
         (n, q) float64 ndarray
         """
-        states = np.asarray(states, dtype=np.float64).reshape(-1, self.dims)
+        states = np.asarray(states, dtype=np.float64)
+        if states.ndim != 2 or states.shape[1] != self.dims:
+            raise ShapeError(f"states of shape {states.shape}, expected (n, {self.dims})")
         values = np.ones((len(states), self.n_functions))
         for dim in range(self.dims):
             order = self.orders[:, dim]

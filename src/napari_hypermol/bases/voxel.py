@@ -170,7 +170,8 @@ class VoxelBasis:
         stored[:, :, direct] = half[np.ix_(zy, zy, x[direct])]
         # Beyond x = 0 and x = Nyquist: F(-k) = conj F(k), and F is periodic.
         mirrored = (-zy) % padded
-        stored[:, :, ~direct] = np.conj(half[np.ix_(mirrored, mirrored, self._mirror_x(x[~direct]))])
+        columns = self._mirror_x(x[~direct])
+        stored[:, :, ~direct] = np.conj(half[np.ix_(mirrored, mirrored, columns)])
         return stored
 
     def fourier_grid_adjoint(self, stored: NDArray[np.complex64]) -> Float:
@@ -201,13 +202,13 @@ class VoxelBasis:
     def _mirror_x(self, x: NDArray[np.int64]) -> NDArray[np.int64]:
         """Half-space column that holds the conjugate of stored column `x`."""
         padded = OVERSAMPLING * self.size
-        return np.where(x < 0, -x, padded - x)
+        return np.asarray(np.where(x < 0, -x, padded - x))
 
     # ---- radial spectra ----------------------------------------------------------------------
 
     @cached_property
     def _shells(self) -> NDArray[np.int64]:
-        return np.minimum(radius_index(self.size), self.n_shells - 1)
+        return np.asarray(np.minimum(radius_index(self.size), self.n_shells - 1))
 
     @property
     def n_shells(self) -> int:
@@ -224,7 +225,8 @@ class VoxelBasis:
     @cached_property
     def shell_counts(self) -> NDArray[np.float64]:
         """Fourier modes in each radial bin, full space; (n_shells,)."""
-        return np.bincount(self._shells.ravel(), self._multiplicity.ravel(), self.n_shells)
+        counts = np.bincount(self._shells.ravel(), self._multiplicity.ravel(), self.n_shells)
+        return counts.astype(np.float64)
 
     def power(self, coefficients: Float) -> NDArray[np.float64]:
         """Mean |theta-hat|^2 in each radial bin, unitary transform; (q, k) -> (q, n_shells)."""

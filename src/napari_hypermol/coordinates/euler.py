@@ -60,7 +60,7 @@ def relion_angles_from_rotations(rotations: ArrayLike) -> Array:
         np.arctan2(np.sign(r[:, 2, 2]) * r[:, 0, 1], np.sign(r[:, 2, 2]) * r[:, 0, 0]),
     )
     psi = np.where(is_regular, np.arctan2(r[:, 1, 2], -r[:, 0, 2]), 0.0)
-    return np.degrees(np.stack([rot, tilt, psi], axis=1))
+    return np.asarray(np.degrees(np.stack([rot, tilt, psi], axis=1)))
 
 
 def rotations_from_cryosparc_vectors(vectors: ArrayLike) -> Array:

@@ -42,9 +42,7 @@ def _splat(builder: Any, scalar: Any, width: int) -> Any:
 
 
 def _pointer(builder: Any, data: Any, offset: Any, width: int) -> Any:
-    return builder.bitcast(
-        builder.gep(data, [offset]), ir.VectorType(_FLOAT, width).as_pointer()
-    )
+    return builder.bitcast(builder.gep(data, [offset]), ir.VectorType(_FLOAT, width).as_pointer())
 
 
 def _conjugation(builder: Any, sign: Any, width: int) -> Any:
@@ -124,9 +122,7 @@ def _make_scatter(width: int) -> Callable[..., None]:
                     for ix in range(3):
                         pointer = _pointer(builder, target, along_x, width)
                         term = builder.fmul(weight, terms[ix], flags=_CONTRACT)
-                        summed = builder.fadd(
-                            builder.load(pointer, align=4), term, flags=_CONTRACT
-                        )
+                        summed = builder.fadd(builder.load(pointer, align=4), term, flags=_CONTRACT)
                         builder.store(summed, pointer, align=4)
                         along_x = builder.add(along_x, x_step)
                     along_y = builder.add(along_y, y_step)

@@ -48,7 +48,8 @@ def contrast_transfer(
     """
     xp = array_module(defocus.u)
     edge = samples.box_size * pixel_size
-    wx, wy = xp.asarray(samples.kx) / edge, xp.asarray(samples.ky) / edge
+    # double: at high frequency and defocus chi is hundreds of radians, beyond single precision
+    wx, wy = (xp.asarray(k, dtype=xp.float64) / edge for k in (samples.kx, samples.ky))
     square, azimuth = wx**2 + wy**2, xp.arctan2(wy, wx)
     column: FloatArray = optics.voltage[groups][:, None]
     wavelength = electron_wavelength(column)

@@ -11,11 +11,19 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.coordinates.gridding import HALO, KERNEL_POLYNOMIALS
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
-from napari_hypermol.coordinates.gridding import KERNEL_POLYNOMIALS
+from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging._taps import gather, scatter
 
-__all__ = ["Placements", "forward", "adjoint", "scatter_particle", "slice_particle"]
+__all__ = [
+    "Placements",
+    "adjoint",
+    "check_band_limit",
+    "forward",
+    "scatter_particle",
+    "slice_particle",
+]
 
 Float32 = NDArray[np.float32]
 
@@ -89,8 +97,8 @@ def _placed_rows(rotation: Any, placed: Any, scale: Any) -> Any:
     for i in range(2):
         for j in range(3):
             total = np.float32(0)
-            for l in range(3):
-                total += rotation[i, l] * placed[l, j]
+            for axis in range(3):
+                total += rotation[i, axis] * placed[axis, j]
             rows[i, j] = total * scale
     return rows
 
@@ -101,7 +109,7 @@ def slice_particle(out: Any, rotation: Any, grids: Any, placements: Any, samples
     limit = samples.box_size // 2
     along_x = np.empty(limit + 1, dtype=np.complex64)
     along_y = np.empty(2 * limit + 1, dtype=np.complex64)
-    flat = out.reshape(-1)
+    flat, source = out.reshape(-1), grids.values
     columns = out.shape[1]
     for m in range(placements.grids.shape[0]):
         s = placements.grids[m]
@@ -129,13 +137,19 @@ def slice_particle(out: Any, rotation: Any, grids: Any, placements: Any, samples
             at = k * columns + start
             q = 0
             while q + 4 <= count:
-                _gather4(flat, at + 2 * q, grids.values, row + 2 * q, y_step, z_step, x_step, sign, wx, wy, wz)  # fmt: skip
+                _gather4(
+                    flat, at + 2 * q, source, row + 2 * q, y_step, z_step, x_step, sign, wx, wy, wz
+                )
                 q += 4
             if q + 2 <= count:
-                _gather2(flat, at + 2 * q, grids.values, row + 2 * q, y_step, z_step, x_step, sign, wx, wy, wz)  # fmt: skip
+                _gather2(
+                    flat, at + 2 * q, source, row + 2 * q, y_step, z_step, x_step, sign, wx, wy, wz
+                )
                 q += 2
             if q < count:
-                _gather1(flat, at + 2 * q, grids.values, row + 2 * q, y_step, z_step, x_step, sign, wx, wy, wz)  # fmt: skip
+                _gather1(
+                    flat, at + 2 * q, source, row + 2 * q, y_step, z_step, x_step, sign, wx, wy, wz
+                )
             if not is_centred:
                 phase = along_x[int(kx)] * along_y[int(ky) + limit]
                 for j in range(at, at + 2 * count, 2):
@@ -189,13 +203,19 @@ def scatter_particle(
             row = grids.offsets[s] + (iz + origin) * z_step + (iy + origin) * y_step + ix * x_step
             q = 0
             while q + 4 <= count:
-                _scatter4(flat, at + 2 * q, target, row + 2 * q, y_step, z_step, x_step, sign, wx, wy, wz)  # fmt: skip
+                _scatter4(
+                    flat, at + 2 * q, target, row + 2 * q, y_step, z_step, x_step, sign, wx, wy, wz
+                )
                 q += 4
             if q + 2 <= count:
-                _scatter2(flat, at + 2 * q, target, row + 2 * q, y_step, z_step, x_step, sign, wx, wy, wz)  # fmt: skip
+                _scatter2(
+                    flat, at + 2 * q, target, row + 2 * q, y_step, z_step, x_step, sign, wx, wy, wz
+                )
                 q += 2
             if q < count:
-                _scatter1(flat, at + 2 * q, target, row + 2 * q, y_step, z_step, x_step, sign, wx, wy, wz)  # fmt: skip
+                _scatter1(
+                    flat, at + 2 * q, target, row + 2 * q, y_step, z_step, x_step, sign, wx, wy, wz
+                )
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -205,13 +225,26 @@ def _forward(out: Any, rotations: Any, grids: Any, placements: Any, samples: Any
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _adjoint(values: Any, rotations: Any, grids: Any, placements: Any, samples: Any, targets: Any) -> None:  # fmt: skip
+def _adjoint(
+    values: Any, rotations: Any, grids: Any, placements: Any, samples: Any, targets: Any
+) -> None:
     n, parts = rotations.shape[0], targets.shape[0]
     for part in numba.prange(parts):
         scratch = np.empty(values.shape[1:], dtype=np.float32)
         for i in range(part * n // parts, (part + 1) * n // parts):
             scratch[:] = values[i]
             scatter_particle(scratch, rotations[i], grids, placements, samples, targets[part])
+
+
+def check_band_limit(grids: FourierGrids, samples: FourierSamples) -> None:
+    """Refuse samples beyond what the grids hold: the loops would read past their end."""
+    radius = float(np.hypot(samples.kx, samples.ky).max())
+    limit = float(((grids.origins - HALO) / grids.scales).min())
+    if radius > limit * (1 + 1e-6):  # scales are float32
+        raise ShapeError(
+            f"samples reach {radius:.4g} cycles per box edge, beyond the band limit {limit:.4g} of "
+            "the molecule's voxels; discretise it at least as finely as the samples"
+        )
 
 
 def forward(
@@ -237,6 +270,7 @@ def forward(
     -----
     V-hat(R^-1 omega) of Eq. (6), projection summed over voxels along z.
     """
+    check_band_limit(grids, samples)
     n_columns = int(grids.n_functions[placements.grids].sum())
     out = np.empty((len(rotations), len(samples.kx), 2 * n_columns), dtype=np.float32)
     _forward(out, np.ascontiguousarray(rotations, dtype=np.float32), grids, placements, samples)
@@ -264,6 +298,7 @@ def adjoint(
     (total,) float32 ndarray
         Laid out as ``grids.values``.
     """
+    check_band_limit(grids, samples)
     targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
     real = np.ascontiguousarray(values, dtype=np.complex64).view(np.float32)
     rotations = np.ascontiguousarray(rotations, dtype=np.float32)

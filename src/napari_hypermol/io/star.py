@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from napari_hypermol.errors import ParticleFileError

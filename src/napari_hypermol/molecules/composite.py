@@ -255,7 +255,8 @@ def _clip_to_box(cubes: Float32, centre: Float32, box_size: int) -> PlacedVolume
     high = np.minimum(first + edge, box_size)
     inner = tuple(slice(a, b) for a, b in zip(low - first, high - first, strict=True))
     corner = (int(low[0]), int(low[1]), int(low[2]))
-    return PlacedVolumes(np.ascontiguousarray(cubes[(slice(None), *inner)], dtype=np.float32), corner)
+    volumes = np.ascontiguousarray(cubes[(slice(None), *inner)], dtype=np.float32)
+    return PlacedVolumes(volumes, corner)
 
 
 def _rotate_into_box(

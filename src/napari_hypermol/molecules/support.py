@@ -35,6 +35,11 @@ class Support(Protocol):
         ...
 
 
+def _raised_cosine(depth: Float) -> NDArray[np.float32]:
+    """1 at depth 0, 0 from depth 1 on."""
+    return np.where(depth < 1, 0.5 + 0.5 * np.cos(np.pi * depth), 0.0).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Ball:
     """1 inside a radius, falling to 0 along a raised cosine outside it.
@@ -55,7 +60,7 @@ class Ball:
 
     def centre(self) -> NDArray[np.int64]:
         """The voxel nearest to the ball's centre."""
-        return np.rint(np.array(self.position)).astype(np.int64)
+        return np.asarray(np.rint(self.position), dtype=np.int64)
 
     def edge(self) -> int:
         """Diameter and soft edge, one voxel to spare on each side."""
@@ -67,7 +72,7 @@ class Ball:
         distance = np.linalg.norm(positions - np.array(self.position), axis=-1)
         width = max(self.soft_edge, spacing)
         depth = np.clip((distance - self.radius) / width, 0.0, 1.0)
-        return (0.5 + 0.5 * np.cos(np.pi * depth)).astype(np.float32) * (depth < 1)
+        return _raised_cosine(depth)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +96,7 @@ class Mask:
             return self.array
         distance = ndimage.distance_transform_edt(self.array < 0.5)
         depth = np.clip(distance / (self.soft_edge + 1), 0.0, 1.0)
-        return (0.5 + 0.5 * np.cos(np.pi * depth)).astype(np.float32) * (depth < 1)
+        return _raised_cosine(depth)
 
     def _bounds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         where = np.argwhere(self._soft() > 0)

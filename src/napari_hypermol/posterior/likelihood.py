@@ -17,7 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
-from napari_hypermol.imaging.projector import Placements, scatter_particle, slice_particle
+from napari_hypermol.imaging.projector import (
+    Placements,
+    check_band_limit,
+    scatter_particle,
+    slice_particle,
+)
 
 __all__ = [
     "WhitenedImages",
@@ -69,7 +74,8 @@ def _transpose(rows: Any, columns: Any) -> None:
 
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _overlaps(
-    data: Any, weights: Any, rotations: Any, grids: Any, placements: Any, samples: Any, b: Any, g: Any
+    data: Any, weights: Any, rotations: Any, grids: Any, placements: Any, samples: Any,
+    b: Any, g: Any,
 ) -> None:  # fmt: skip
     n, n_samples, n_q = b.shape[0], weights.shape[1], b.shape[1]
     parts = numba.get_num_threads()
@@ -82,17 +88,23 @@ def _overlaps(
             for q in range(n_q):
                 total = np.float32(0)
                 for k in range(n_samples):
-                    total += columns[2 * q, k] * data[i, 0, k] + columns[2 * q + 1, k] * data[i, 1, k]
+                    total += (
+                        columns[2 * q, k] * data[i, 0, k] + columns[2 * q + 1, k] * data[i, 1, k]
+                    )
                 b[i, q] = total
             for q in range(n_q):
-                weighted_re, weighted_im = rows.reshape(-1)[:n_samples], rows.reshape(-1)[n_samples:]
+                scratch = rows.reshape(-1)
+                weighted_re, weighted_im = scratch[:n_samples], scratch[n_samples:]
                 for k in range(n_samples):
                     weighted_re[k] = weights[i, k] * columns[2 * q, k]
                     weighted_im[k] = weights[i, k] * columns[2 * q + 1, k]
                 for p in range(q + 1):
                     total = np.float32(0)
                     for k in range(n_samples):
-                        total += weighted_re[k] * columns[2 * p, k] + weighted_im[k] * columns[2 * p + 1, k]
+                        total += (
+                            weighted_re[k] * columns[2 * p, k]
+                            + weighted_im[k] * columns[2 * p + 1, k]
+                        )
                     g[i, q, p] = total
                     g[i, p, q] = total
 
@@ -130,7 +142,8 @@ def _mix(columns: Any, second: Any, mixed: Any) -> None:
 
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _normal_operator(
-    weights: Any, second: Any, rotations: Any, grids: Any, placements: Any, samples: Any, targets: Any
+    weights: Any, second: Any, rotations: Any, grids: Any, placements: Any, samples: Any,
+    targets: Any,
 ) -> None:  # fmt: skip
     n, n_samples, n_q = weights.shape[0], weights.shape[1], second.shape[1]
     parts = targets.shape[0]
@@ -150,7 +163,8 @@ def _normal_operator(
 
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _explained_power(
-    images: Any, first: Any, second: Any, noise: Any, grids: Any, placements: Any, samples: Any, out: Any
+    images: Any, first: Any, second: Any, noise: Any, grids: Any, placements: Any, samples: Any,
+    out: Any,
 ) -> None:  # fmt: skip
     n, n_samples, n_q = first.shape[0], samples.kx.shape[0], first.shape[1]
     parts = numba.get_num_threads()
@@ -188,7 +202,7 @@ def _explained_power(
 def overlaps(
     images: WhitenedImages, grids: FourierGrids, placements: Placements, samples: FourierSamples
 ) -> tuple[Float32, Float32]:
-    """b and G of every particle.
+    """The overlaps b and G of every particle.
 
     Returns
     -------
@@ -196,6 +210,7 @@ def overlaps(
     G : (n, q, q) float32 ndarray
         Symmetric.
     """
+    check_band_limit(grids, samples)
     n, n_q = len(images.weights), int(grids.n_functions[placements.grids].sum())
     b = np.empty((n, n_q), dtype=np.float32)
     g = np.empty((n, n_q, n_q), dtype=np.float32)
@@ -223,6 +238,7 @@ def image_adjoint(
     (total,) float32 ndarray
         Adjoint slices of D, laid out as ``grids.values``.
     """
+    check_band_limit(grids, samples)
     targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
     first = np.ascontiguousarray(first_moments, dtype=np.float32)
     _image_adjoint(images.data, first, images.rotations, grids, placements, samples, targets)
@@ -249,6 +265,7 @@ def normal_operator(
     (total,) float32 ndarray
         Laid out as ``grids.values``.
     """
+    check_band_limit(grids, samples)
     targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
     second = np.ascontiguousarray(second_moments, dtype=np.float32)
     _normal_operator(images.weights, second, images.rotations, grids, placements, samples, targets)
@@ -274,9 +291,10 @@ def explained_power(
     Returns
     -------
     (n, shells) float64 ndarray
-        Sum over each shell of w (|Y|^2 - E|Y - a H S A c|^2); `WhitenedImages.power` less this is the
-        expected residual power, that is sigma^2 times `WhitenedImages.fill`.
+        Sum over each shell of w (|Y|^2 - E|Y - a H S A c|^2); `WhitenedImages.power` less this is
+        the expected residual power, that is sigma^2 times `WhitenedImages.fill`.
     """
+    check_band_limit(grids, samples)
     out = np.zeros((len(images.weights), noise.shape[1]), dtype=np.float64)
     first = np.ascontiguousarray(first_moments, dtype=np.float32)
     second = np.ascontiguousarray(second_moments, dtype=np.float32)

@@ -18,9 +18,10 @@ Float64 = NDArray[np.float64]
 class RadialBasis(Protocol):
     """What a spatial basis must tell about its own Fourier transform."""
 
-    edge: int
-    box_size: int
-
+    @property
+    def edge(self) -> int: ...  # noqa: D102
+    @property
+    def box_size(self) -> int: ...  # noqa: D102
     @property
     def size(self) -> int: ...  # noqa: D102
     @property
@@ -52,8 +53,8 @@ def data_precision(
 
     Notes
     -----
-    A shell of radius kappa of the cube holds 4 pi kappa^2 modes and is met by 2 pi rho d rho samples of
-    every image, rho = kappa N / edge: (N / edge)^2 / (2 kappa) samples a mode.
+    A shell of radius kappa of the cube holds 4 pi kappa^2 modes and is met by 2 pi rho d rho
+    samples of every image, rho = kappa N / edge: (N / edge)^2 / (2 kappa) samples a mode.
     """
     n, n_q = second.shape[:2]
     products = mean_weights.T @ second.reshape(n, n_q * n_q).astype(np.float64)
@@ -74,7 +75,7 @@ def posterior_covariance(precision: Float64, spectrum: Float64) -> Float64:
     prior = np.zeros_like(precision)
     index = np.arange(precision.shape[1])
     prior[:, index, index] = 1.0 / spectrum.T
-    return np.linalg.inv(precision + prior)
+    return np.asarray(np.linalg.inv(precision + prior), dtype=np.float64)
 
 
 def updated_spectrum(
@@ -97,9 +98,9 @@ def updated_spectrum(
 
     Notes
     -----
-    MacKay's fixed point S = E|theta-hat|^2 / gamma, gamma = 1 - C_qq / S the share of the mode that the
-    data determine. It has the same fixed points as expectation maximisation and reaches them in
-    far fewer rounds; gamma is kept above 0.05 and the change within a factor 10 a round.
+    MacKay's fixed point S = E|theta-hat|^2 / gamma, gamma = 1 - C_qq / S the share of the mode
+    that the data determine. It has the same fixed points as expectation maximisation and reaches
+    them in far fewer rounds; gamma is kept above 0.05 and the change within a factor 10 a round.
     """
     covariance = posterior_covariance(precision, spectrum)
     variance = np.einsum("sqq->qs", covariance)

@@ -111,8 +111,9 @@ def contrast_moments(linear: Any, square: Any, std: Any) -> Any:
 
 @numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _joint_tables(
-    b: Any, g: Any, rigid: Any, f1: Any, f2: Any, start1: Any, start2: Any, prior1: Any, prior2: Any,
-    std: Any, temperature: Any, p1: Any, p2: Any, first: Any, second: Any, contrast: Any, evidence: Any,
+    b: Any, g: Any, rigid: Any, f1: Any, f2: Any, start1: Any, start2: Any,
+    prior1: Any, prior2: Any, std: Any, temperature: Any,
+    p1: Any, p2: Any, first: Any, second: Any, contrast: Any, evidence: Any,
 ) -> None:  # fmt: skip
     n, n_q = b.shape
     t1, q1, t2, q2 = f1.shape[0], f1.shape[1], f2.shape[0], f2.shape[1]

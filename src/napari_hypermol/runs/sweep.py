@@ -158,9 +158,7 @@ def precisions(problem: StageProblem, second: Float32) -> list[Float64]:
     return out
 
 
-def _blockwise(
-    molecule: LinearMolecule, gains: list[Float64]
-) -> Callable[[Float32], Float32]:
+def _blockwise(molecule: LinearMolecule, gains: list[Float64]) -> Callable[[Float32], Float32]:
     """Radial filters, one per coefficient set, as one operator on theta."""
 
     def apply(theta: Float32) -> Float32:
@@ -182,9 +180,7 @@ def maximisation(
     layout, placements = molecule.empty_grids, problem.placements
     data = precisions(problem, posterior.second)
     prior = _blockwise(molecule, [(1 / s.T).astype(np.float32) for s in estimate.spectra])
-    covariances = [
-        posterior_covariance(h, s) for h, s in zip(data, estimate.spectra, strict=True)
-    ]
+    covariances = [posterior_covariance(h, s) for h, s in zip(data, estimate.spectra, strict=True)]
     right = molecule.grids_adjoint(
         image_adjoint(images, posterior.first, layout, placements, samples)
     )

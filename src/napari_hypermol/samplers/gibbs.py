@@ -22,8 +22,9 @@ Float32 = NDArray[np.float32]
 
 @numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _gibbs(
-    b: Any, g: Any, functions: Any, priors: Any, lengths: Any, starts: Any, counts: Any, offsets: Any,
-    uniforms: Any, burn_in: Any, std: Any, tables: Any, first: Any, second: Any, contrast: Any, evidence: Any,
+    b: Any, g: Any, functions: Any, priors: Any, lengths: Any, starts: Any, counts: Any,
+    offsets: Any, uniforms: Any, burn_in: Any, std: Any,
+    tables: Any, first: Any, second: Any, contrast: Any, evidence: Any,
 ) -> None:  # fmt: skip
     n, n_q = b.shape
     n_components, sweeps = lengths.shape[0], uniforms.shape[1]
@@ -59,7 +60,8 @@ def _gibbs(
                         square += f * toward[q]
                         for r in range(count):
                             square += f * functions[offsets[m] + t, r] * g[i, start + q, start + r]
-                    log_p[t], mean[t], mean_square[t] = contrast_moments(linear, max(square, 0.0), std)
+                    square = max(square, 0.0)
+                    log_p[t], mean[t], mean_square[t] = contrast_moments(linear, square, std)
                     log_p[t] += priors[offsets[m] + t]
                     best = max(best, log_p[t])
                 total = 0.0

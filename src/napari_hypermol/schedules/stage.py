@@ -18,18 +18,19 @@ class Stage:
         Band limit in the state; 0 solves for the mean molecule.
     sweeps : int
         At most this many.
+    kindled_sweeps : int
+        Of these, how many at the start read weak state functions at fixed strength, against a
+        smooth prior: a power iteration out of a random start.
     solve_iterations : int
-        Conjugate gradient steps per sweep.
+        Conjugate gradient steps per sweep; twice as many in the first sweep of a stage.
     settle : float
         Stop early when states move less than this per sweep (mean absolute change).
-    state_radius : float or None
-        States are read at this band limit instead; None: at `max_radius`.
     """
 
     name: str
     max_radius: float
     max_degree: int
     sweeps: int
-    solve_iterations: int = 4
+    kindled_sweeps: int = 0
+    solve_iterations: int = 3
     settle: float = 0.0
-    state_radius: float | None = None

@@ -97,4 +97,4 @@ def _line(frequencies: Float64, places: Float64, widths: Float64) -> NDArray[np.
     """1-D transform of unit Gaussians at `places` (n, g); (n, g, frequencies)."""
     envelope = np.exp(-2 * (np.pi * widths[:, None] * frequencies) ** 2)
     phases = np.exp(-2j * np.pi * places[..., None] * frequencies)
-    return (envelope * phases).astype(np.complex64)
+    return np.asarray(envelope * phases, dtype=np.complex64)

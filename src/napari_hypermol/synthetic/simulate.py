@@ -198,7 +198,7 @@ def _write_truth(plan: Simulation, molecule: GaussianMolecule, noise_std: float,
         states = np.linspace(0, 1, TRUTH_STATES) if component.has_state else np.zeros(1)
         names = []
         for index, state in enumerate(states):
-            name = f"{component.name}_{index:02d}.mrc" if component.has_state else f"{component.name}.mrc"
+            name = component.name + (f"_{index:02d}.mrc" if component.has_state else ".mrc")
             volume = component.volume(float(state), plan.box_size) / np.float32(noise_std)
             write_volume(folder / name, volume, plan.pixel_size, overwrite=True)
             names.append(name)

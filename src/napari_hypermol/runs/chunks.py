@@ -1,0 +1,186 @@
+"""From a lazy image stack to what a stage works on, chunk after chunk.
+
+Images are read once: transformed, cropped to the highest band limit of the schedule and kept as
+Fourier samples, in memory or, where they would not fit, in a file beside the run. Every stage takes
+the samples inside its own band limit.
+"""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from napari_hypermol.coordinates.grids import FourierSamples, fourier_samples
+from napari_hypermol.errors import ParticleFileError
+from napari_hypermol.imaging.forward import image_samples, select_defocus, shell_sums, whiten
+from napari_hypermol.imaging.noise import initial_noise
+from napari_hypermol.molecules.composite import LinearMolecule
+from napari_hypermol.particles import FloatArray, Particles
+from napari_hypermol.posterior.likelihood import WhitenedImages
+from napari_hypermol.runs.sweep import StageProblem
+
+__all__ = ["FourierStack", "read_fourier_stack", "stage_problem", "starting_noise"]
+
+Float64 = NDArray[np.float64]
+_MEMORY_SHARE = 0.25  # of what is free; D and W of a stage take twice as much again
+
+
+@dataclass(frozen=True, eq=False)
+class FourierStack:
+    """Fourier samples of all particles up to the highest band limit.
+
+    Attributes
+    ----------
+    values : (n, k) complex64 ndarray or memory map
+    samples : FourierSamples
+    power : (n, shells) float32 ndarray
+        Sum of w |Y|^2 in each shell.
+    """
+
+    values: NDArray[np.complex64]
+    samples: FourierSamples
+    power: NDArray[np.float32]
+
+    @property
+    def n_shells(self) -> int:
+        """Shells, up to the corner of the half plane's samples."""
+        return int(self.power.shape[1])
+
+
+def read_fourier_stack(
+    particles: Particles,
+    max_radius: float,
+    on_chunk: Callable[[float], None] = lambda fraction: None,
+) -> FourierStack:
+    """Read all images once.
+
+    Parameters
+    ----------
+    particles : Particles
+    max_radius : float
+        Highest band limit [cycles per box edge].
+    on_chunk : callable
+        Told the fraction done; may raise to stop.
+
+    Returns
+    -------
+    FourierStack
+    """
+    images = particles.images
+    n, box_size = images.shape[:2]
+    samples = fourier_samples(box_size, max_radius)
+    n_shells = box_size // 2 + 1
+    values = _room(n, len(samples.kx))
+    power = np.empty((n, n_shells), dtype=np.float32)
+    start = 0
+    for length in images.chunks[0]:
+        rows = slice(start, start + length)
+        chunk = np.asarray(images[rows].compute(scheduler="synchronous"))
+        values[rows] = image_samples(chunk, samples)
+        squares = np.abs(values[rows]) ** 2 * samples.weights
+        power[rows] = shell_sums(squares, samples, n_shells)
+        start += length
+        on_chunk(start / n)
+    if not power.any():
+        raise ParticleFileError("all particle images are constant; is this the right stack?")
+    return FourierStack(values, samples, power)
+
+
+def _room(n: int, k: int) -> NDArray[np.complex64]:
+    """An array for the samples, in a temporary file where memory is short."""
+    size = n * k * 8
+    if size < _MEMORY_SHARE * psutil.virtual_memory().available:
+        return np.empty((n, k), dtype=np.complex64)
+    with tempfile.NamedTemporaryFile(prefix="hypermol-", suffix=".samples") as file:
+        # the mapping keeps the file alive after its name is gone
+        return np.memmap(file.name, dtype=np.complex64, mode="w+", shape=(n, k))
+
+
+def _columns(stack: FourierStack, samples: FourierSamples) -> NDArray[np.int64]:
+    """Where a stage's samples stand among those of the stack."""
+    limit = stack.samples.box_size
+    key = (stack.samples.ky.astype(np.int64) + limit) * limit + stack.samples.columns
+    wanted = (samples.ky.astype(np.int64) + limit) * limit + samples.columns
+    order = np.argsort(key)
+    return np.asarray(order[np.searchsorted(key, wanted, sorter=order)])
+
+
+def stage_problem(
+    particles: Particles,
+    stack: FourierStack,
+    molecule: LinearMolecule,
+    max_radius: float,
+    noise: Float64,
+    rows: NDArray[np.int64],
+    chunk: int = 1024,
+) -> StageProblem:
+    """Data and molecule of one stage, whitened with `noise`.
+
+    Parameters
+    ----------
+    particles : Particles
+    stack : FourierStack
+    molecule : LinearMolecule
+    max_radius : float
+        Band limit [cycles per box edge].
+    noise : (groups, shells) float64 ndarray
+        sigma^2.
+    rows : (m,) int64 ndarray
+        Particles to use.
+    chunk : int
+        Particles whitened at once; no effect on the result.
+
+    Returns
+    -------
+    StageProblem
+    """
+    samples = fourier_samples(stack.samples.box_size, max_radius)
+    columns = _columns(stack, samples)
+    m, k, n_shells = len(rows), len(columns), stack.n_shells
+    data = np.empty((m, 2, k), dtype=np.float32)
+    weights = np.empty((m, k), dtype=np.float32)
+    fill = np.empty((m, n_shells), dtype=np.float32)
+    mean_weights = np.empty((m, n_shells))
+    count = np.maximum(np.bincount(samples.shells, samples.weights, n_shells), 1e-12)
+    groups = particles.optics_group[rows].astype(np.int64)
+    premultiplied = particles.optics.is_premultiplied[groups]
+    for start in range(0, m, chunk):
+        part = slice(start, min(start + chunk, m))
+        index = rows[part]
+        out: Any = whiten(
+            np.asarray(stack.values[index][:, columns]),
+            particles.shifts[index],
+            select_defocus(particles.defocus, index),
+            particles.optics,
+            groups[part],
+            noise,
+            samples,
+            particles.pixel_size,
+        )
+        data[part], weights[part], square = out
+        once = np.where(premultiplied[part, None], square, np.float32(1))
+        fill[part] = shell_sums(once * samples.weights, samples, n_shells)
+        mean_weights[part] = shell_sums(weights[part], samples, n_shells) / count
+    rotations: FloatArray = np.asarray(particles.rotations)[rows]
+    images = WhitenedImages(
+        data=data,
+        weights=weights,
+        power=stack.power[rows],
+        fill=fill,
+        is_premultiplied=np.asarray(premultiplied),
+        groups=groups,
+        rotations=np.ascontiguousarray(rotations, dtype=np.float32),
+    )
+    return StageProblem(images, molecule, samples, mean_weights)
+
+
+def starting_noise(particles: Particles, stack: FourierStack) -> Float64:
+    """Noise spectra to begin with: all the power there is."""
+    fill = shell_sums(stack.samples.weights[None], stack.samples, stack.n_shells)[0]
+    groups = particles.optics_group.astype(np.int64)
+    return initial_noise(stack.power, fill, groups, len(particles.optics.names))

@@ -1,0 +1,117 @@
+"""Maps of a hypermolecule at any state, fast enough to follow a slider."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.errors import ShapeError
+from napari_hypermol.molecules.composite import LinearMolecule, PlacedVolumes
+
+__all__ = ["HyperMaps"]
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class HyperMaps:
+    """Coefficient volumes on the box grid, summed at the state asked for.
+
+    Parameters
+    ----------
+    molecule : LinearMolecule
+    theta : (coefficients,) float32 ndarray
+    """
+
+    molecule: LinearMolecule
+    theta: Float32
+
+    @property
+    def box_size(self) -> int:
+        """Voxels along an edge."""
+        return self.molecule.box_size
+
+    @property
+    def dims(self) -> int:
+        """State coordinates of the recipe, components side by side."""
+        return sum(c.dims for c in self.molecule.components)
+
+    @cached_property
+    def axis_names(self) -> tuple[str, ...]:
+        """tau1, tau2, ... in the order of the components."""
+        return tuple(f"tau{i + 1}" for i in range(self.dims))
+
+    @cached_property
+    def axis_components(self) -> tuple[str, ...]:
+        """Which component each state coordinate belongs to."""
+        return tuple(c.name for c in self.molecule.components for _ in range(c.dims))
+
+    @cached_property
+    def _placed(self) -> list[PlacedVolumes]:
+        return self.molecule.placed_volumes(self.theta)
+
+    def volume(self, states: Sequence[float]) -> Float32:
+        """Density at one state.
+
+        Parameters
+        ----------
+        states : (d,) sequence of float
+            In [0, 1], components side by side.
+
+        Returns
+        -------
+        (z, y, x) float32 ndarray
+        """
+        states = np.asarray(states, dtype=np.float64)
+        if states.shape != (self.dims,):
+            raise ShapeError(f"state {states.tolist()}: expected {self.dims} numbers in [0, 1]")
+        total = np.zeros((self.box_size,) * 3, dtype=np.float32)
+        for region, density in self._parts(states):
+            total[region] += density
+        return total
+
+    def _parts(self, states: NDArray[np.float64]) -> list[tuple[tuple[slice, ...], Float32]]:
+        """Each component's density at `states`, and where in the box it lies."""
+        parts, first = [], 0
+        molecule = self.molecule
+        for component, basis, placed in zip(
+            molecule.components, molecule.state_bases, self._placed, strict=True
+        ):
+            own = states[first : first + component.dims]
+            first += component.dims
+            # a run that has not reached its states yet holds every component rigid
+            functions = basis.evaluate(own[None, : basis.dims])[0].astype(np.float32)
+            density = np.tensordot(functions, placed.volumes, axes=1)
+            region = tuple(
+                slice(c, c + n) for c, n in zip(placed.corner, density.shape, strict=True)
+            )
+            parts.append((region, density))
+        return parts
+
+    def component_volume(self, name: str, states: Sequence[float]) -> Float32:
+        """Density of one component alone, on the whole box; `states` are its own."""
+        molecule = self.molecule
+        index = [c.name for c in molecule.components].index(name)
+        basis, placed = molecule.state_bases[index], self._placed[index]
+        own = np.asarray(states, dtype=np.float64)[None, : basis.dims]
+        total = np.zeros((self.box_size,) * 3, dtype=np.float32)
+        density = np.tensordot(basis.evaluate(own)[0].astype(np.float32), placed.volumes, axes=1)
+        region = tuple(slice(c, c + n) for c, n in zip(placed.corner, density.shape, strict=True))
+        total[region] += density
+        return total
+
+    @cached_property
+    def contrast_limits(self) -> tuple[float, float]:
+        """Limits that fit every state: 0 and the highest density over a grid of states."""
+        grid = np.linspace(0, 1, 5)
+        corners = np.stack(np.meshgrid(*[grid] * self.dims, indexing="ij"), -1).reshape(
+            -1, self.dims
+        )
+        if len(corners) > 32:  # many components: along each axis, the others half way
+            corners = np.full((5 * self.dims, self.dims), 0.5)
+            for axis in range(self.dims):
+                corners[5 * axis : 5 * axis + 5, axis] = grid
+        highest = max(float(self.volume(state).max()) for state in corners)
+        return (0.0, highest if highest > 0 else 1.0)

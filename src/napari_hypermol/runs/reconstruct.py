@@ -1,0 +1,284 @@
+"""From particles and a recipe to a finished run folder."""
+
+import contextlib
+import datetime
+import importlib.metadata
+import logging
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_hypermol.backend import choose_device
+from napari_hypermol.errors import OutputExistsError, ParticleFileError, RecipeError
+from napari_hypermol.io.particle_file import ParticleFile, read_particles
+from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
+from napari_hypermol.runs.half_sets import half_set_fsc
+from napari_hypermol.runs.progress import Progress, Reporter
+from napari_hypermol.runs.recipe import Recipe, composite_of, read_recipe, recipe_from, stages_of
+from napari_hypermol.runs.recover import RecoverySettings, Snapshot, recover, work_of
+from napari_hypermol.runs.report import write_report
+from napari_hypermol.runs.series import write_run_volumes
+from napari_hypermol.runs.store import Run, RunWriter
+
+__all__ = ["Job", "particle_columns", "reconstruct"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to reconstruct and where to.
+
+    Parameters
+    ----------
+    particles : Path or None
+        STAR or .cs; None takes the recipe's.
+    out : Path
+        Run folder to make.
+    recipe : Path or Recipe or None
+        None: one ball around the box with one state.
+    data_dir, pixel_size
+        As in `io.read_particles`.
+    seed : int or None
+        Instead of the recipe's.
+    device : str
+        auto, cpu or cuda.
+    overwrite, resume : bool
+    """
+
+    particles: Path | None
+    out: Path
+    recipe: Path | Recipe | None = None
+    data_dir: Path | None = None
+    pixel_size: float | None = None
+    seed: int | None = None
+    device: str = "auto"
+    overwrite: bool = False
+    resume: bool = False
+
+
+def reconstruct(
+    job: Job,
+    on_progress: Callable[[Progress], None] | None = None,
+    stop: Any = None,
+) -> Run:
+    """Recover a hypermolecule and write its run folder.
+
+    Parameters
+    ----------
+    job : Job
+    on_progress : callable, optional
+        Given a `Progress` several times a stage, from the calling thread.
+    stop : threading.Event, optional
+        Setting it ends the run at the next report.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    HypermolError
+        For anything wrong with the input, before anything is written; `RunCancelled` when
+        stopped, with the folder usable if its first stage was done.
+    """
+    began = time.monotonic()
+    device = choose_device(job.device)
+    if job.resume:
+        job = _resumed(job)
+    recipe, folder = _recipe(job)
+    file = _particles(job, recipe, folder)
+    size, pixel_size = int(file.particles.images.shape[1]), file.particles.pixel_size
+    composite = composite_of(recipe, folder, size, pixel_size)
+    stages = stages_of(recipe, composite, pixel_size)
+    composite.discretise(stages[0].max_radius)  # a support that misses the box says so now
+    facts = {
+        "box_size": size,
+        "pixel_size": pixel_size,
+        "particles": str(file.path.resolve()),
+        "n_particles": file.n,
+        "data_dir": None if job.data_dir is None else str(job.data_dir.resolve()),
+    }
+    complete = recipe.model_copy(
+        update={"particles": facts["particles"], "versions": _versions()}
+    )
+    writer = RunWriter(job.out, complete, folder, facts, job.overwrite, job.resume)
+    start = Run.open(job.out).snapshot if job.resume and Run.open(job.out).snapshots() else None
+    reporter = Reporter(on_progress, stop)
+    with _log(job.out) as log:
+        log.info("%d particles of %d px at %.4g Å from %s", file.n, size, pixel_size, file.path)
+        settings = _settings(recipe, stages)
+        images_work = 0.05 * work_of(stages)
+        rounds = 2 if recipe.half_sets else 1  # two halves are as much work as one whole
+        reporter.plan(images_work + rounds * work_of(stages))
+        stack = _read_images(file, max(s.max_radius for s in stages), reporter, images_work)
+
+        def keep(snapshot: Snapshot) -> None:
+            writer.write_snapshot(snapshot, stages[snapshot.stage])
+            last = snapshot.trace[-1]
+            log.info("%s done: %s", stages[snapshot.stage].name, last)
+            _write_particles(file, snapshot, job.out)
+            writer.write_json("metrics.json", _metrics(snapshot, device, began, is_done=False))
+
+        rng = np.random.default_rng(recipe.seed)
+        rows = np.arange(file.n)
+        snapshot = recover(
+            file.particles, stack, composite, settings, rows, rng, reporter, keep, start
+        )
+        metrics = _metrics(snapshot, device, began, is_done=True)
+        if recipe.half_sets:
+            metrics["half_sets"] = half_set_fsc(
+                file.particles, stack, composite, settings, recipe.seed, reporter
+            )
+        run = Run.open(job.out)
+        write_run_volumes(run.maps, pixel_size, job.out / "volumes", overwrite=True)
+        metrics["seconds"] = time.monotonic() - began
+        writer.write_json("metrics.json", metrics)
+        write_report(run)
+        log.info("done in %.1f s", metrics["seconds"])
+    return run
+
+
+def _resumed(job: Job) -> Job:
+    """The job a folder was made by."""
+    if not job.out.exists():
+        raise OutputExistsError(f"{job.out}: there is no run to resume; leave --resume out")
+    run = Run.open(job.out)
+    return Job(
+        particles=Path(run.facts["particles"]),
+        out=job.out,
+        recipe=job.out / "recipe.yaml",
+        data_dir=Path(run.facts["data_dir"]) if run.facts.get("data_dir") else None,
+        pixel_size=run.pixel_size,
+        device=job.device,
+        resume=True,
+    )
+
+
+def _recipe(job: Job) -> tuple[Recipe, Path]:
+    """The recipe, and the folder its paths are relative to."""
+    if job.recipe is None:
+        recipe, folder = recipe_from({}), Path.cwd()
+    elif isinstance(job.recipe, Recipe):
+        recipe, folder = job.recipe, Path.cwd()
+    else:
+        recipe, folder = read_recipe(job.recipe), job.recipe.resolve().parent
+    if job.seed is not None:
+        if job.seed < 0:
+            raise RecipeError(f"--seed {job.seed}: expected 0 or more")
+        recipe = recipe.model_copy(update={"seed": job.seed})
+    return recipe, folder
+
+
+def _particles(job: Job, recipe: Recipe, folder: Path) -> ParticleFile:
+    path = job.particles
+    if path is None:
+        if recipe.particles is None:
+            raise RecipeError("no particles: name a STAR or .cs file, or put one in the recipe")
+        path = folder / recipe.particles
+    file = read_particles(path, data_dir=job.data_dir, pixel_size=job.pixel_size)
+    if file.particles.rotations is None:
+        raise ParticleFileError(
+            f"{path}: has no rlnAngleRot, rlnAngleTilt and rlnAnglePsi; poses are taken from the "
+            "file, so refine the particles first"
+        )
+    return file
+
+
+def _settings(recipe: Recipe, stages: Any) -> RecoverySettings:
+    ridge = recipe.priors.coefficients.ridge
+    return RecoverySettings(
+        stages=stages,
+        refine_contrast=recipe.latents.contrast == "refine",
+        smooth=recipe.priors.states.smooth,
+        ridge=1.0 if ridge == "auto" else float(ridge),
+    )
+
+
+def _read_images(
+    file: ParticleFile, max_radius: float, reporter: Reporter, work: float
+) -> FourierStack:
+    done = 0.0
+
+    def on_chunk(fraction: float) -> None:
+        nonlocal done
+        reporter.advance(work * (fraction - done), f"reading images, {fraction:.0%}")
+        done = fraction
+
+    return read_fourier_stack(file.particles, max_radius, on_chunk)
+
+
+def particle_columns(snapshot: Snapshot) -> dict[str, Any]:
+    """The columns a run adds to its particles; states uniformised as well as raw.
+
+    ``hypermolState1`` is the raw posterior mean in [0, 1]; ``hypermolState1Rank`` its rank among
+    all particles, uniform by construction, for comparisons between runs.
+    """
+    posterior = snapshot.posterior
+    columns: dict[str, Any] = {}
+    n = len(posterior.contrast_mean)
+    for index, states in enumerate(posterior.state_mean.T, 1):
+        columns[f"hypermolState{index}"] = states
+        columns[f"hypermolState{index}Std"] = posterior.state_std[:, index - 1]
+        ranks = np.empty(n)
+        ranks[np.argsort(states, kind="stable")] = (np.arange(n) + 0.5) / n
+        columns[f"hypermolState{index}Rank"] = ranks
+    columns["hypermolRotationStd"] = np.zeros(n)  # poses are known
+    columns["hypermolContrast"] = posterior.contrast_mean
+    columns["hypermolContrastStd"] = posterior.contrast_std
+    columns["hypermolLogLikelihood"] = posterior.log_evidence
+    return columns
+
+
+def _write_particles(file: ParticleFile, snapshot: Snapshot, out: Path) -> None:
+    file.write(out / "particles.star", particle_columns(snapshot), overwrite=True)
+
+
+def _metrics(snapshot: Snapshot, device: str, began: float, is_done: bool) -> dict[str, Any]:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak *= 1 if sys.platform == "darwin" else 1024
+    molecule = snapshot.molecule
+    return {
+        "is_done": is_done,
+        "seconds": time.monotonic() - began,
+        "device": device,
+        "machine": platform.machine(),
+        "peak_memory_bytes": peak,
+        "n_coefficients": molecule.n_coefficients,
+        "contrast_std": snapshot.estimate.contrast_std,
+        "trace": snapshot.trace,
+    }
+
+
+def _versions() -> dict[str, str]:
+    names = ("napari-hypermol", "numpy", "scipy", "numba", "dask", "zarr")
+    versions = {"python": platform.python_version()}
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+@contextlib.contextmanager
+def _log(folder: Path) -> Iterator[logging.Logger]:
+    """A logger that writes to the run's log.txt."""
+    log = logging.getLogger(f"napari_hypermol.run.{folder.resolve()}")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(handler)
+    log.info("started %s", datetime.datetime.now().astimezone().isoformat(timespec="seconds"))
+    try:
+        yield log
+    except BaseException as problem:
+        log.info("ended early: %s %s", type(problem).__name__, problem)
+        raise
+    finally:
+        log.removeHandler(handler)
+        handler.close()

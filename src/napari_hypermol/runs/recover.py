@@ -1,0 +1,331 @@
+"""Recovery with known poses: the stages of a schedule, sweep after sweep, on one set of particles.
+
+Knows no files. `runs.reconstruct` wraps it with a run folder, `runs.half_sets` calls it twice.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.molecules.composite import Composite, LinearMolecule
+from napari_hypermol.particles import Particles
+from napari_hypermol.posterior.states import ParticlePosterior
+from napari_hypermol.runs.chunks import FourierStack, stage_problem, starting_noise
+from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.progress import Reporter
+from napari_hypermol.runs.sweep import (
+    Estimate,
+    StageProblem,
+    expectation,
+    maximisation,
+    precisions,
+    state_tables,
+    updated_noise,
+)
+from napari_hypermol.schedules.stage import Stage
+
+__all__ = ["RecoverySettings", "Snapshot", "recover", "work_of"]
+
+Float64 = NDArray[np.float64]
+# Mean information about a weak state function at which it is read while kindled: enough to tell the
+# ends of its range apart, not its middle.
+_KINDLING = 3.0
+_CONTRAST_STD = 0.1  # to begin with; re-estimated
+_MEAN_PRIOR = 20.0  # start of the mean's spectrum, relative to the data's mean precision
+# New state functions start from a fraction of the mean's spectrum; while kindled from so little that
+# the solve is a matched filter and noise cannot pose as signal.
+_NEW_FUNCTION = 0.1
+_KINDLED_FUNCTION = 1e-3
+
+
+class RecoverySettings(NamedTuple):
+    """What of the recipe the recovery needs.
+
+    Attributes
+    ----------
+    stages : sequence of Stage
+    refine_contrast : bool
+    smooth : float
+        Strength of the prior across states, Eq. (24).
+    ridge : float
+        Factor on the prior precision of all coefficients.
+    """
+
+    stages: Sequence[Stage]
+    refine_contrast: bool = True
+    smooth: float = 1.0
+    ridge: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Everything known after a sweep.
+
+    Attributes
+    ----------
+    stage : int
+        Index of the stage it belongs to.
+    is_stage_done : bool
+    molecule : LinearMolecule
+    estimate : Estimate
+    posterior : ParticlePosterior
+    trace : list of dict
+        One entry per sweep so far: stage, sweep, seconds, log_likelihood, ...
+    """
+
+    stage: int
+    is_stage_done: bool
+    molecule: LinearMolecule
+    estimate: Estimate
+    posterior: ParticlePosterior
+    trace: list[dict[str, float | str]]
+
+    @property
+    def maps(self) -> HyperMaps:
+        """The molecule at any state."""
+        return HyperMaps(self.molecule, self.estimate.theta)
+
+
+def work_of(stages: Sequence[Stage]) -> float:
+    """Planned work of all stages, in samples times sweeps."""
+    return sum(s.sweeps * s.max_radius**2 * (1 + s.max_degree) for s in stages)
+
+
+def recover(
+    particles: Particles,
+    stack: FourierStack,
+    composite: Composite,
+    settings: RecoverySettings,
+    rows: NDArray[np.int64],
+    rng: np.random.Generator,
+    reporter: Reporter,
+    on_stage: Callable[[Snapshot], None] = lambda snapshot: None,
+    start: Snapshot | None = None,
+) -> Snapshot:
+    """Recover the hypermolecule and every particle's state and contrast.
+
+    Parameters
+    ----------
+    particles : Particles
+        Rotations known.
+    stack : FourierStack
+    composite : Composite
+    settings : RecoverySettings
+    rows : (m,) int64 ndarray
+        Particles to use.
+    rng : Generator
+    reporter : Reporter
+    on_stage : callable
+        Given a `Snapshot` after every stage.
+    start : Snapshot or None
+        Go on from here.
+
+    Returns
+    -------
+    Snapshot
+        After the last stage.
+    """
+    snapshot = start
+    for index, stage in enumerate(settings.stages):
+        if start is not None and index <= start.stage:
+            reporter.advance(work_of([stage]), f"{stage.name}: done before")
+            continue
+        molecule = composite.discretise(stage.max_radius, stage.max_degree)
+        noise = starting_noise(particles, stack) if snapshot is None else snapshot.estimate.noise
+        problem = stage_problem(particles, stack, molecule, stage.max_radius, noise, rows)
+        estimate = _carried(problem, snapshot, noise, settings)
+        if snapshot is None or _gains_states(snapshot.molecule, molecule):
+            posterior = _random_posterior(problem, rng, stage.max_degree > 0)
+        else:
+            posterior = None
+        snapshot = _run_stage(
+            index, stage, problem, estimate, posterior, settings, rng, reporter,
+            [] if snapshot is None else snapshot.trace,
+        )  # fmt: skip
+        on_stage(snapshot)
+    assert snapshot is not None  # a schedule has at least one stage
+    return snapshot
+
+
+def _gains_states(old: LinearMolecule, new: LinearMolecule) -> bool:
+    return all(b.dims == 0 for b in old.state_bases) and any(b.dims for b in new.state_bases)
+
+
+def _carried(
+    problem: StageProblem, snapshot: Snapshot | None, noise: Float64, settings: RecoverySettings
+) -> Estimate:
+    """Coefficients and spectra of the last stage on the voxels of this one."""
+    molecule = problem.molecule
+    if snapshot is None:
+        q = sum(molecule.n_functions)
+        ones = np.ones((len(problem.mean_weights), q, q), dtype=np.float32)
+        spectra = []
+        for h in precisions(problem, ones):
+            diagonal = np.maximum(np.einsum("sqq->qs", h), 0)
+            level = _MEAN_PRIOR / diagonal[:, 1:].max(axis=1, keepdims=True)
+            spectra.append(np.broadcast_to(level, diagonal.shape).copy())
+        std = _CONTRAST_STD if settings.refine_contrast else 0.0
+        return Estimate(molecule.zeros(), spectra, noise, std)
+    old, estimate = snapshot.molecule, snapshot.estimate
+    spectra = [
+        _carried_spectrum(molecule, old, s, spectrum) for s, spectrum in enumerate(estimate.spectra)
+    ]
+    theta = molecule.transfer(estimate.theta, old)
+    return estimate._replace(theta=theta, spectra=spectra, noise=noise)
+
+
+def _carried_spectrum(
+    new: LinearMolecule, old: LinearMolecule, s: int, spectrum: Float64
+) -> Float64:
+    """Spectra on finer voxels: same density per Å^-3, new functions at a fraction of the mean's."""
+    user = int(np.flatnonzero(new.owners == s)[0])
+    finer, coarser = new.bases[s], old.bases[s]
+    known = min(finer.n_shells, coarser.n_shells - 1)
+    scale = (finer.size / coarser.size) ** 3  # unitary transforms of more voxels
+    extended = np.empty((len(spectrum), finer.n_shells))
+    extended[:, :known] = spectrum[:, :known] * scale
+    extended[:, known:] = extended[:, known - 1 : known]
+    out = np.repeat(extended[:1] * _NEW_FUNCTION, new.set_shapes[s][0], axis=0)
+    if old.state_bases[user].dims == new.state_bases[user].dims:
+        out[old.state_bases[user].nested_in(new.state_bases[user])] = extended
+    else:
+        out[0] = extended[0]
+    return out
+
+
+def _random_posterior(
+    problem: StageProblem, rng: np.random.Generator, has_states: bool
+) -> ParticlePosterior:
+    """Contrast 1 and, where there are states, one drawn at random for every particle."""
+    molecule, n = problem.molecule, len(problem.mean_weights)
+    functions, states = [], []
+    for basis in molecule.state_bases:
+        own = rng.random((n, basis.dims))
+        functions.append(basis.evaluate(own))
+        states.append(own)
+    c = np.concatenate(functions, axis=1).astype(np.float32)
+    mean = np.concatenate(states, axis=1)
+    return ParticlePosterior(
+        state_mean=mean,
+        state_std=np.full(mean.shape, np.sqrt(1 / 12)),
+        contrast_mean=np.ones(n),
+        contrast_std=np.zeros(n),
+        first=c,
+        second=c[:, :, None] * c[:, None, :],
+        log_evidence=np.zeros(n),
+        tables=(),
+    )
+
+
+def _with_new_functions(estimate: Estimate, fraction: float) -> Estimate:
+    """Every state function's spectrum set to a fraction of the mean's."""
+    spectra = []
+    for spectrum in estimate.spectra:
+        out = np.repeat(spectrum[:1] * fraction, len(spectrum), axis=0)
+        out[0] = spectrum[0]
+        spectra.append(out)
+    return estimate._replace(spectra=spectra)
+
+
+def _prior_spectra(
+    estimate: Estimate, molecule: LinearMolecule, settings: RecoverySettings
+) -> Estimate:
+    """Signal spectra with the ridge factor and the smoothness across states folded in.
+
+    The precision of a function of degree q gains ``smooth (pi q)^2 / (100 S_0)``: densities are
+    expected to change by less than their own size over a tenth of the state's range.
+    """
+    spectra = []
+    for s, spectrum in enumerate(estimate.spectra):
+        user = int(np.flatnonzero(molecule.owners == s)[0])
+        squares = (np.pi * molecule.state_bases[user].orders) ** 2
+        penalty = settings.smooth * squares.sum(axis=1)[:, None] / (100 * spectrum[:1])
+        spectra.append(1 / (settings.ridge * (1 / spectrum + penalty)))
+    return estimate._replace(spectra=spectra)
+
+
+def _run_stage(
+    index: int,
+    stage: Stage,
+    problem: StageProblem,
+    estimate: Estimate,
+    posterior: ParticlePosterior | None,
+    settings: RecoverySettings,
+    rng: np.random.Generator,
+    reporter: Reporter,
+    trace: list[dict[str, float | str]],
+) -> Snapshot:
+    """All sweeps of one stage."""
+    molecule = problem.molecule
+    tables = state_tables(molecule)
+    previous: Float64 | None = None
+    for sweep in range(stage.sweeps):
+        began = time.monotonic()
+        is_kindled = sweep < stage.kindled_sweeps
+        if sweep == 0 and is_kindled:
+            estimate = _with_new_functions(estimate, _KINDLED_FUNCTION)
+        elif sweep > 0 and sweep == stage.kindled_sweeps:
+            estimate = _with_new_functions(estimate, _NEW_FUNCTION)
+        if posterior is None or sweep > 0:
+            kindling = _KINDLING if is_kindled else 0.0
+            posterior = expectation(problem, estimate, tables, rng, kindling)
+        rounds = stage.solve_iterations * (2 if sweep in (0, stage.kindled_sweeps) else 1)
+        prior = _prior_spectra(estimate, molecule, settings)
+        solved, info = maximisation(problem, prior, posterior, rounds)
+        spectra = [
+            np.concatenate([new[:1], old[1:]]) if is_kindled else new
+            for new, old in zip(solved.spectra, estimate.spectra, strict=True)
+        ]
+        estimate = estimate._replace(theta=solved.theta, spectra=spectra)
+        if settings.refine_contrast and posterior.contrast_std.any():
+            estimate = estimate._replace(contrast_std=_contrast_spread(posterior))
+        if sweep % 2 == 1 or sweep == stage.sweeps - 1:
+            noise = updated_noise(problem, estimate, posterior)
+            problem = problem.with_noise(estimate.noise, noise)
+            estimate = estimate._replace(noise=noise)
+        moved = _movement(previous, posterior.state_mean)
+        previous = posterior.state_mean
+        evidence = float(posterior.log_evidence.mean())
+        trace = [
+            *trace,
+            {
+                "stage": stage.name,
+                "sweep": float(sweep + 1),
+                "seconds": time.monotonic() - began,
+                "log_likelihood_per_particle": evidence,
+                "state_change": moved,
+                "solve_iterations": float(info.n_iterations),
+                "solve_residual": info.residual,
+                "contrast_std": estimate.contrast_std,
+            },
+        ]
+        resolution = molecule.box_size / stage.max_radius
+        message = f"{stage.name}: sweep {sweep + 1}/{stage.sweeps}, {resolution:.1f} px detail"
+        is_settled = not is_kindled and sweep > stage.kindled_sweeps and moved < stage.settle
+        remaining = stage.sweeps - sweep - 1 if is_settled else 0
+        share = work_of([stage]) / stage.sweeps
+        maps = HyperMaps(molecule, estimate.theta)
+        reporter.advance(share * (1 + remaining), message, maps)
+        if is_settled:
+            break
+    assert posterior is not None  # at least one sweep ran
+    if index == len(settings.stages) - 1:
+        posterior = expectation(problem, estimate, tables, rng)
+    return Snapshot(index, True, molecule, estimate, posterior, trace)
+
+
+def _contrast_spread(posterior: ParticlePosterior) -> float:
+    """Standard deviation of the contrasts about 1, kept between 2 and 50 %."""
+    square = posterior.contrast_std**2 + (posterior.contrast_mean - 1) ** 2
+    return float(np.clip(np.sqrt(square.mean()), 0.02, 0.5))
+
+
+def _movement(previous: Float64 | None, states: Float64) -> float:
+    """Mean absolute change of the states; 1 before there is anything to compare with."""
+    if previous is None or previous.shape != states.shape or states.size == 0:
+        return 1.0
+    return float(np.abs(states - previous).mean())

@@ -1,0 +1,164 @@
+"""report.html: one page a person can open without any program of ours."""
+
+import base64
+import html
+import io
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.store import Run
+
+__all__ = ["montage", "report_page", "write_report"]
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+       color: #222; background: #fff; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; }
+td { font-variant-numeric: tabular-nums; } img { max-width: 100%; } .note { color: #666; }
+"""
+
+
+def projection(volume: NDArray[np.floating], axis: int = 1) -> NDArray[np.floating]:
+    """Sum along an axis, z upwards in the picture; (z, y, x) -> (rows, columns)."""
+    flat = volume.sum(axis=axis)
+    return flat[::-1] if axis != 0 else flat
+
+
+def montage(rows: list[tuple[str, list[NDArray[np.floating]]]], titles: list[str]) -> Figure:
+    """A grid of pictures with a name before each row.
+
+    Parameters
+    ----------
+    rows : list of (name, pictures)
+        Each row shares one grey scale, so that its pictures can be compared.
+    titles : list of str
+        Above the columns.
+
+    Returns
+    -------
+    Figure
+    """
+    columns = max(len(pictures) for _, pictures in rows)
+    figure = Figure(figsize=(1.5 * columns + 1.1, 1.5 * len(rows) + 0.4), dpi=110)
+    grid = figure.add_gridspec(
+        len(rows), columns, left=1.1 / (1.5 * columns + 1.1), right=0.995, bottom=0.01,
+        top=1 - 0.36 / (1.5 * len(rows) + 0.4), wspace=0.04, hspace=0.04,
+    )  # fmt: skip
+    for i, (name, pictures) in enumerate(rows):
+        high = max(float(p.max()) for p in pictures) or 1.0
+        for j, picture in enumerate(pictures):
+            axes = figure.add_subplot(grid[i, j])
+            axes.imshow(picture, cmap="gray", vmin=0, vmax=high, interpolation="bilinear")
+            axes.set_axis_off()
+            if i == 0 and j < len(titles):
+                axes.set_title(titles[j], fontsize=9)
+            if j == 0:
+                axes.text(-0.06, 0.5, name, transform=axes.transAxes, ha="right", va="center", fontsize=10)
+    return figure
+
+
+def _png(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+
+
+def _state_montage(maps: HyperMaps) -> Figure:
+    steps = np.linspace(0, 1, 6)
+    if maps.dims == 0:
+        volume = maps.volume(())
+        return montage([("map", [projection(volume, a) for a in (0, 1, 2)])], ["along z", "y", "x"])
+    rows = []
+    for axis, name in enumerate(maps.axis_names):
+        pictures = []
+        for step in steps:
+            state = [0.5] * maps.dims
+            state[axis] = float(step)
+            pictures.append(projection(maps.volume(state)))
+        rows.append((f"{maps.axis_components[axis]}\n{name}", pictures))
+    return montage(rows, [f"{s:.1f}" for s in steps])
+
+
+def _occupancy(run: Run) -> Figure | None:
+    tables = run.snapshot.posterior.tables
+    if not tables:
+        return None
+    figure = Figure(figsize=(3.2 * len(tables), 2.4), dpi=110, layout="constrained")
+    for index, table in enumerate(tables):
+        axes = figure.add_subplot(1, len(tables), index + 1)
+        density = table.mean(axis=0, dtype=np.float64) * table.shape[1]
+        middle = (np.arange(len(density)) + 0.5) / len(density)
+        axes.bar(middle, density, width=1 / len(density), color="#4472a8")
+        axes.set(xlabel=f"state {index + 1}", ylabel="occupancy", xlim=(0, 1))
+    return figure
+
+
+def _rows(pairs: list[tuple[str, Any]]) -> str:
+    cells = (f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>" for k, v in pairs)
+    return f"<table>{''.join(cells)}</table>"
+
+
+def report_page(run: Run) -> str:
+    """The page as HTML text."""
+    metrics, snapshot = run.metrics, run.snapshot
+    trace = snapshot.trace
+    facts = [
+        ("particles", f"{len(run.contrasts):,} of {run.box_size} px at {run.pixel_size:.4g} Å"),
+        ("from", run.facts["particles"]),
+        ("coefficients", f"{snapshot.molecule.n_coefficients:,}"),
+        ("time", f"{metrics.get('seconds', 0):.0f} s on {metrics.get('device', '?')}"),
+        ("peak memory", f"{metrics.get('peak_memory_bytes', 0) / 2**30:.2f} GiB"),
+        ("contrast", f"1 ± {snapshot.estimate.contrast_std:.2f}"),
+    ]
+    deviation = run.state_stds.mean(axis=0)
+    for index, value in enumerate(deviation, 1):
+        name = run.maps.axis_components[index - 1]
+        facts.append((f"state {index} ({name})", f"known to ± {value:.3f} on average, range 0 to 1"))
+    parts = [
+        f"<!doctype html><meta charset='utf-8'><title>{html.escape(run.path.name)}</title>",
+        f"<style>{_STYLE}</style><h1>{html.escape(run.path.name)}</h1>",
+        _rows(facts),
+        "<h2>The molecule along its states</h2>",
+        "<p class='note'>Projections along y; the other states half way.</p>",
+        _png(_state_montage(run.maps)),
+    ]
+    occupancy = _occupancy(run)
+    if occupancy is not None:
+        parts += [
+            "<h2>How populated each state is</h2>",
+            "<p class='note'>Average of all particles' posteriors. The coordinate is not a distance: "
+            "only the order of states and the maps along it have a meaning.</p>",
+            _png(occupancy),
+        ]
+    if "half_sets" in metrics:
+        halves = metrics["half_sets"]
+        pairs = [
+            (", ".join(f"{t:.2f}" for t in state) or "map", f"{resolution:.1f} Å")
+            for state, resolution in zip(halves["states"], halves["resolution"], strict=True)
+        ]
+        parts += ["<h2>Independent halves: resolution of each state at FSC = 0.143</h2>", _rows(pairs)]
+    head = ("stage", "sweep", "seconds", "log likelihood per particle", "state change")
+    keys = ("stage", "sweep", "seconds", "log_likelihood_per_particle", "state_change")
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_number(t[k])}</td>" for k in keys) + "</tr>" for t in trace
+    )
+    parts += [
+        "<h2>Sweeps</h2><table><tr>",
+        "".join(f"<th>{h}</th>" for h in head),
+        f"</tr>{body}</table>",
+    ]
+    return "\n".join(parts)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else html.escape(str(value))
+
+
+def write_report(run: Run) -> None:
+    """Write ``report.html`` into the run folder."""
+    (run.path / "report.html").write_text(report_page(run), encoding="utf-8")

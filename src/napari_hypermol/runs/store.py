@@ -1,0 +1,280 @@
+"""The run folder: what a run writes, and reading it back while the run goes on or after it died.
+
+Every file appears complete or not at all: snapshots are written beside the others and renamed, text
+files are replaced. Killed at any instant, a run can be opened at its last snapshot.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from napari_hypermol.errors import OutputExistsError, RunFolderError
+from napari_hypermol.io.particle_file import ParticleFile, read_particles
+from napari_hypermol.posterior.states import ParticlePosterior
+from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.recipe import Recipe, composite_of, read_recipe, write_recipe
+from napari_hypermol.runs.recover import Snapshot
+from napari_hypermol.runs.sweep import Estimate
+
+__all__ = ["Run", "RunWriter", "is_run_folder"]
+
+FORMAT_VERSION = 1
+_POSTERIOR_ARRAYS = ("state_mean", "state_std", "contrast_mean", "contrast_std", "log_evidence")
+
+
+def is_run_folder(path: Path) -> bool:
+    """Whether a folder looks like a run; never raises."""
+    try:
+        return (path / "recipe.yaml").is_file() and (path / "run.json").is_file()
+    except OSError:
+        return False
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Replace a text file in one step."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+class RunWriter:
+    """Writes a run folder.
+
+    Parameters
+    ----------
+    path : Path
+    recipe : Recipe
+        Masks are copied into the folder, so that it can be moved.
+    recipe_folder : Path
+        Where the recipe's relative paths start.
+    facts : dict
+        box_size, pixel_size, particles (absolute path), data_dir.
+    overwrite : bool
+        Replace a run that is there; anything else that is there is never touched.
+    resume : bool
+        Keep the snapshots of the run that is there.
+
+    Raises
+    ------
+    OutputExistsError
+        If the folder exists and neither `overwrite` nor `resume` was asked for.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        recipe: Recipe,
+        recipe_folder: Path,
+        facts: dict[str, Any],
+        overwrite: bool = False,
+        resume: bool = False,
+    ) -> None:
+        self.path = path
+        if path.exists() and not resume:
+            self._clear(overwrite)
+        if resume:
+            return
+        path.mkdir(parents=True, exist_ok=True)
+        write_recipe(self._with_own_masks(recipe, recipe_folder), path / "recipe.yaml")
+        self.write_json("run.json", {"format": FORMAT_VERSION, **facts})
+
+    def _clear(self, overwrite: bool) -> None:
+        if not any(self.path.iterdir() if self.path.is_dir() else [self.path]):
+            return
+        if not overwrite:
+            raise OutputExistsError(
+                f"{self.path}: exists already; choose another --out, or --overwrite to replace it"
+            )
+        if not is_run_folder(self.path):
+            raise OutputExistsError(
+                f"{self.path}: is not a run folder, so --overwrite leaves it alone; "
+                "choose another --out"
+            )
+        shutil.rmtree(self.path)
+
+    def _with_own_masks(self, recipe: Recipe, folder: Path) -> Recipe:
+        """The recipe with its masks copied to ``masks/`` and named there."""
+        components = dict(recipe.components)
+        for name, component in components.items():
+            support = component.support
+            if support is None or support.mask is None:
+                continue
+            source = Path(support.mask)
+            source = source if source.is_absolute() else folder / source
+            target = self.path / "masks" / f"{name}{''.join(source.suffixes[-2:])}"
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(source, target)
+            own = support.model_copy(update={"mask": f"masks/{target.name}"})
+            components[name] = component.model_copy(update={"support": own})
+        return recipe.model_copy(update={"components": components})
+
+    def write_json(self, name: str, values: dict[str, Any]) -> None:
+        """Replace a JSON file of the folder."""
+        _write_text(self.path / name, json.dumps(values, indent=1, default=float) + "\n")
+
+    def write_snapshot(self, snapshot: Snapshot, stage: Any) -> None:
+        """Add a snapshot to ``store.zarr``; it appears complete or not at all."""
+        store = self.path / "store.zarr"
+        zarr.open_group(store, mode="a")
+        final = store / f"snapshot_{snapshot.stage:03d}"
+        temporary = store / f".writing_{os.getpid()}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        group = zarr.open_group(temporary, mode="w")
+        estimate, posterior = snapshot.estimate, snapshot.posterior
+        group.create_array("theta", data=estimate.theta)
+        group.create_array("noise", data=estimate.noise)
+        for index, spectrum in enumerate(estimate.spectra):
+            group.create_array(f"spectrum_{index}", data=spectrum)
+        for name in _POSTERIOR_ARRAYS:
+            values = getattr(posterior, name)
+            if values.size:
+                group.create_array(name, data=values)
+        for index, table in enumerate(posterior.tables):
+            group.create_array(f"table_{index}", data=table)
+        group.attrs.update(
+            {
+                "stage": snapshot.stage,
+                "max_radius": stage.max_radius,
+                "max_degree": stage.max_degree,
+                "contrast_std": estimate.contrast_std,
+                "trace": json.loads(json.dumps(snapshot.trace, default=float)),
+            }
+        )
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.rename(final)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run folder, opened at its latest snapshot.
+
+    Use `Run.open`. Everything is read when first asked for.
+    """
+
+    path: Path
+    facts: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Run":
+        """Open a run folder.
+
+        Raises
+        ------
+        RunFolderError
+            If it is not one.
+        """
+        path = Path(path)
+        if not path.is_dir() or not is_run_folder(path):
+            raise RunFolderError(
+                f"{path}: is not a run folder (no recipe.yaml and run.json); "
+                "give the folder that `hypermol reconstruct --out` wrote"
+            )
+        try:
+            facts = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        except ValueError as problem:
+            raise RunFolderError(f"{path / 'run.json'}: is damaged ({problem})") from problem
+        if facts.get("format") != FORMAT_VERSION:
+            raise RunFolderError(
+                f"{path}: has format {facts.get('format')!r}, this version reads {FORMAT_VERSION}"
+            )
+        return cls(path, facts)
+
+    # ---- what it is ---------------------------------------------------------------------------
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The complete recipe."""
+        return read_recipe(self.path / "recipe.yaml")
+
+    @property
+    def box_size(self) -> int:
+        """Edge of the particle images [pixels]."""
+        return int(self.facts["box_size"])
+
+    @property
+    def pixel_size(self) -> float:
+        """Edge of a pixel [Å]."""
+        return float(self.facts["pixel_size"])
+
+    def read_particles(self) -> ParticleFile:
+        """The input particles."""
+        return read_particles(
+            self.facts["particles"],
+            data_dir=self.facts.get("data_dir"),
+            pixel_size=self.pixel_size,
+        )
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What ``metrics.json`` says; empty while there is none."""
+        path = self.path / "metrics.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    # ---- what it found ------------------------------------------------------------------------
+
+    def snapshots(self) -> list[int]:
+        """Stages with a complete snapshot, in order."""
+        folders = (self.path / "store.zarr").glob("snapshot_*")
+        return sorted(int(folder.name.removeprefix("snapshot_")) for folder in folders)
+
+    def _group(self) -> Any:
+        stages = self.snapshots()
+        if not stages:
+            raise RunFolderError(
+                f"{self.path}: holds no snapshot yet; wait for its first stage, or run it again"
+            )
+        return zarr.open_group(self.path / "store.zarr" / f"snapshot_{stages[-1]:03d}", mode="r")
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """The latest snapshot, without the moments of the particles' posteriors."""
+        group = self._group()
+        attrs = dict(group.attrs)
+        composite = composite_of(self.recipe, self.path, self.box_size, self.pixel_size)
+        molecule = composite.discretise(attrs["max_radius"], attrs["max_degree"])
+        noise = np.asarray(group["noise"][:])
+        spectra = [np.asarray(group[f"spectrum_{s}"][:]) for s in range(len(molecule.bases))]
+        theta = np.asarray(group["theta"][:])
+        arrays = {n: np.asarray(group[n][:]) if n in group else None for n in _POSTERIOR_ARRAYS}
+        n = len(arrays["contrast_mean"])  # type: ignore[arg-type]
+        for name in ("state_mean", "state_std"):
+            if arrays[name] is None:
+                arrays[name] = np.zeros((n, 0))
+        tables, index = [], 0
+        while f"table_{index}" in group:
+            tables.append(np.asarray(group[f"table_{index}"][:]))
+            index += 1
+        nothing = np.zeros((n, 0), dtype=np.float32)
+        posterior = ParticlePosterior(
+            **arrays, first=nothing, second=nothing[:, None], tables=tuple(tables)  # type: ignore[arg-type]
+        )
+        estimate = Estimate(theta, spectra, noise, float(attrs["contrast_std"]))
+        return Snapshot(int(attrs["stage"]), True, molecule, estimate, posterior, attrs["trace"])
+
+    @cached_property
+    def maps(self) -> HyperMaps:
+        """The molecule at any state."""
+        return self.snapshot.maps
+
+    @property
+    def states(self) -> NDArray[np.float64]:
+        """Posterior mean of every particle's states, (n, d), input order."""
+        return self.snapshot.posterior.state_mean
+
+    @property
+    def state_stds(self) -> NDArray[np.float64]:
+        """Posterior standard deviation of the states, (n, d)."""
+        return self.snapshot.posterior.state_std
+
+    @property
+    def contrasts(self) -> NDArray[np.float64]:
+        """Posterior mean of the contrasts, (n,)."""
+        return self.snapshot.posterior.contrast_mean

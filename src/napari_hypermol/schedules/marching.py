@@ -1,0 +1,59 @@
+"""Marching in space and in the state: the automatic schedule for known poses (Section 5's
+"the resolution is increased" and its counterpart for the state).
+"""
+
+from napari_hypermol.schedules.stage import Stage
+
+__all__ = ["auto_schedule", "marching_radii"]
+
+# Detail grows by about 1.4 a stage. In cycles per box, not per Å: what can be told apart at first is
+# a fixed number of features across the particle.
+_FIRST_RADIUS = 9.0
+_GROWTH = 1.38
+_TOP = 0.75  # of Nyquist; beyond it interpolation and aliasing of the images say more than data
+
+
+def marching_radii(box_size: int) -> list[float]:
+    """Band limits from coarse to fine [cycles per box edge]."""
+    top = _TOP * box_size / 2
+    radii = [min(_FIRST_RADIUS, top)]
+    while radii[-1] < top:
+        radii.append(min(round(radii[-1] * _GROWTH), top))
+    if len(radii) > 1 and radii[-1] < 1.15 * radii[-2]:
+        radii.pop(-2)
+    return radii
+
+
+def auto_schedule(box_size: int, degree: int) -> list[Stage]:
+    """Stages from the mean at low resolution to all state functions at high resolution.
+
+    Parameters
+    ----------
+    box_size : int
+        [pixels].
+    degree : int
+        Highest degree of any component's state basis; 0 for a rigid molecule.
+
+    Returns
+    -------
+    list of Stage
+    """
+    radii = marching_radii(box_size)
+    stages = [Stage("mean", radii[0], 0, sweeps=2, solve_iterations=8)]
+    if degree == 0:
+        stages += [Stage(f"mean {i}", r, 0, sweeps=2, solve_iterations=6) for i, r in enumerate(radii[1:], 2)]  # fmt: skip
+        return stages
+    stages.append(Stage("states 1", radii[0], 1, sweeps=9, kindled_sweeps=6, settle=0.004))
+    for index, radius in enumerate(radii[1:], 2):
+        is_last = index == len(radii)
+        reached = degree if is_last else min(degree, index)
+        stages.append(
+            Stage(
+                f"states {index}",
+                radius,
+                reached,
+                sweeps=2 if is_last else 4,
+                settle=0.003,
+            )
+        )
+    return stages

@@ -1,0 +1,64 @@
+"""Small molecules and data that several rooms test with."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from napari_hypermol.bases.cosine import CosineBasis
+from napari_hypermol.coordinates.grids import FourierSamples, fourier_samples
+from napari_hypermol.imaging.projector import Placements
+from napari_hypermol.molecules.component import Component, rotation_about
+from napari_hypermol.molecules.composite import Composite, LinearMolecule
+from napari_hypermol.molecules.support import Ball
+from napari_hypermol.posterior.likelihood import WhitenedImages
+
+
+def pretzel_like(box_size: int, degree: int = 2) -> Composite:
+    """A rigid body, an arm off the centre, and its copy turned by 100 degrees about no axis."""
+    unit = box_size / 16
+    turn = rotation_about((0.3, -0.2, 1.0), np.radians(100))
+    arm = Ball((3.2 * unit, 0.7 * unit, -0.4 * unit), 2.2 * unit, 1.0)
+    moving = CosineBasis(1, degree)
+    return Composite(
+        (
+            Component("body", Ball((0, 0, 0), 2.5 * unit, 1.0), CosineBasis(0, 0)),
+            Component("arm", arm, moving),
+            Component("copy", arm, moving, shares="arm", rotation=turn),
+        ),
+        box_size,
+    )
+
+
+def random_rotations(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Uniform rotations; (n, 3, 3) float32."""
+    return Rotation.random(n, rng=rng).as_matrix().astype(np.float32)
+
+
+class Scene(NamedTuple):
+    """A discretised molecule, its placements and samples."""
+
+    molecule: LinearMolecule
+    placements: Placements
+    samples: FourierSamples
+
+
+def scene(composite: Composite, max_radius: float, max_degree: int | None = None) -> Scene:
+    """The composite at a band limit, with the samples that go with it."""
+    molecule = composite.discretise(max_radius, max_degree)
+    samples = fourier_samples(composite.box_size, max_radius)
+    return Scene(molecule, Placements(*molecule.placement_arrays), samples)
+
+
+def random_data(rng: np.random.Generator, n: int, samples: FourierSamples) -> WhitenedImages:
+    """Whitened images with nothing in them but the right shapes and signs."""
+    n_k, n_shells = len(samples.kx), int(samples.shells.max()) + 1
+    return WhitenedImages(
+        data=rng.normal(size=(n, 2, n_k)).astype(np.float32),
+        weights=rng.uniform(0.1, 2, size=(n, n_k)).astype(np.float32),
+        power=np.zeros((n, n_shells), dtype=np.float32),
+        fill=np.ones((n, n_shells), dtype=np.float32),
+        is_premultiplied=np.zeros(n, dtype=np.bool_),
+        groups=np.zeros(n, dtype=np.int64),
+        rotations=random_rotations(rng, n),
+    )

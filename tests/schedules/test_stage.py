@@ -1,0 +1,20 @@
+import dataclasses
+
+import pytest
+
+from napari_hypermol.schedules.stage import Stage
+
+
+def test_a_stage_is_a_frozen_value():
+    stage = Stage("states 1", max_radius=9, max_degree=1, sweeps=4)
+    assert stage == Stage("states 1", max_radius=9, max_degree=1, sweeps=4)
+    assert dataclasses.replace(stage, sweeps=5) != stage
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        stage.sweeps = 5
+
+
+def test_nothing_stops_early_or_is_kindled_unless_asked():
+    stage = Stage("mean", max_radius=9, max_degree=0, sweeps=2)
+    assert stage.settle == 0
+    assert stage.kindled_sweeps == 0
+    assert stage.solve_iterations > 0
