@@ -30,6 +30,12 @@ def pretzel_like(box_size: int, degree: int = 2) -> Composite:
     )
 
 
+def one_ball(box_size: int, degree: int = 1) -> Composite:
+    """A single ball with a one-dimensional state, centred."""
+    ball = Ball((0, 0, 0), 0.3 * box_size, 1.0)
+    return Composite((Component("ball", ball, CosineBasis(1, degree)),), box_size)
+
+
 def random_rotations(rng: np.random.Generator, n: int) -> np.ndarray:
     """Uniform rotations; (n, 3, 3) float32."""
     return Rotation.random(n, rng=rng).as_matrix().astype(np.float32)

@@ -40,3 +40,9 @@ def test_rigid_is_the_constant_whatever_the_states():
 def test_what_is_impossible_is_refused(dims, degree, words):
     with pytest.raises(ShapeError, match=words):
         CosineBasis(dims, degree)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1), (2, 4)])
+def test_states_of_another_dimension_are_refused(shape):
+    with pytest.raises(ShapeError, match=r"expected \(n, 2\)"):
+        CosineBasis(2, 1).evaluate(np.zeros(shape))

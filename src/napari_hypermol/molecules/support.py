@@ -92,7 +92,8 @@ class Mask:
 
     def _soft(self) -> NDArray[np.float32]:
         is_binary = bool(np.isin(np.unique(self.array), (0.0, 1.0)).all())
-        if not is_binary or self.soft_edge <= 0:
+        # An empty mask has no distance to grow an edge from; `_bounds` refuses it.
+        if not is_binary or self.soft_edge <= 0 or not self.array.any():
             return self.array
         distance = ndimage.distance_transform_edt(self.array < 0.5)
         depth = np.clip(distance / (self.soft_edge + 1), 0.0, 1.0)

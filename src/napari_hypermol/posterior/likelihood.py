@@ -34,6 +34,7 @@ __all__ = [
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+_BLOCK = 128  # samples mixed at once: all functions' values of a block stay in the first cache
 
 
 class WhitenedImages(NamedTuple):
@@ -75,10 +76,9 @@ def _transpose(rows: Any, columns: Any) -> None:
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _overlaps(
     data: Any, weights: Any, rotations: Any, grids: Any, placements: Any, samples: Any,
-    b: Any, g: Any,
+    parts: Any, b: Any, g: Any,
 ) -> None:  # fmt: skip
     n, n_samples, n_q = b.shape[0], weights.shape[1], b.shape[1]
-    parts = numba.get_num_threads()
     for part in numba.prange(parts):
         rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
         columns = np.empty((2 * n_q, n_samples), dtype=np.float32)
@@ -129,15 +129,18 @@ def _image_adjoint(
 def _mix(columns: Any, second: Any, mixed: Any) -> None:
     """mixed_q = sum_p E[a^2 c c^T]_qp A_p, re and im alike; both (2 q, k)."""
     n_q, n_samples = second.shape[0], columns.shape[1]
-    for q in range(n_q):
-        for part in range(2):
-            target = mixed[2 * q + part]
-            for k in range(n_samples):
-                target[k] = second[q, 0] * columns[part, k]
-            for p in range(1, n_q):
-                factor, source = second[q, p], columns[2 * p + part]
-                for k in range(n_samples):
-                    target[k] += factor * source[k]
+    for start in range(0, n_samples, _BLOCK):
+        stop = min(start + _BLOCK, n_samples)
+        for q in range(n_q):
+            for part in range(2):
+                target = mixed[2 * q + part, start:stop]
+                first = columns[part, start:stop]
+                for k in range(stop - start):
+                    target[k] = second[q, 0] * first[k]
+                for p in range(1, n_q):
+                    factor, source = second[q, p], columns[2 * p + part, start:stop]
+                    for k in range(stop - start):
+                        target[k] += factor * source[k]
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -164,10 +167,9 @@ def _normal_operator(
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _explained_power(
     images: Any, first: Any, second: Any, noise: Any, grids: Any, placements: Any, samples: Any,
-    out: Any,
+    parts: Any, out: Any,
 ) -> None:  # fmt: skip
     n, n_samples, n_q = first.shape[0], samples.kx.shape[0], first.shape[1]
-    parts = numba.get_num_threads()
     for part in numba.prange(parts):
         rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
         columns = np.empty((2 * n_q, n_samples), dtype=np.float32)
@@ -214,7 +216,9 @@ def overlaps(
     n, n_q = len(images.weights), int(grids.n_functions[placements.grids].sum())
     b = np.empty((n, n_q), dtype=np.float32)
     g = np.empty((n, n_q, n_q), dtype=np.float32)
-    _overlaps(images.data, images.weights, images.rotations, grids, placements, samples, b, g)
+    parts = numba.get_num_threads()  # asked out here: compiled code that asks cannot be cached
+    data, weights, rotations = images.data, images.weights, images.rotations
+    _overlaps(data, weights, rotations, grids, placements, samples, parts, b, g)
     return b, g
 
 
@@ -299,5 +303,6 @@ def explained_power(
     first = np.ascontiguousarray(first_moments, dtype=np.float32)
     second = np.ascontiguousarray(second_moments, dtype=np.float32)
     noise = np.ascontiguousarray(noise, dtype=np.float32)
-    _explained_power(images, first, second, noise, grids, placements, samples, out)
+    parts = numba.get_num_threads()
+    _explained_power(images, first, second, noise, grids, placements, samples, parts, out)
     return out

@@ -109,7 +109,7 @@ def updated_spectrum(
     new = np.clip(estimate / determined, 0.1 * spectrum, 10.0 * spectrum)
     # Beyond the band limit nothing is seen but leakage through the support's edge.
     seen = np.einsum("sqq->qs", precision)
-    last = np.array([np.flatnonzero(row > 1e-2 * row.max())[-1] for row in seen])
+    last = np.array([np.flatnonzero(row >= 1e-2 * row.max())[-1] for row in seen])
     for row, shell in zip(new, last, strict=True):
         row[shell + 1 :] = row[shell]
     floor = 1e-8 * new.max()

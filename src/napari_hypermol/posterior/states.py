@@ -17,6 +17,9 @@ __all__ = ["ParticlePosterior", "StateTable", "contrast_moments", "table_posteri
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
+# [standard deviations] below which series stand for the normal tail: there they are good to 1e-8,
+# and erfc is still far from its underflow at -37.
+_FAR_TAIL = -30.0
 MAX_ENTRIES = 4096  # of a joint table; 64 x 64, some 20 microseconds a particle
 
 
@@ -73,9 +76,11 @@ def _log_normal_tail(z: Any) -> Any:
     """Log Phi(z), safe far into the lower tail."""
     if z > 8.0:  # 1 to rounding, the usual case: contrasts are far from 0
         return 0.0
-    if z > -5.0:
+    if z > _FAR_TAIL:
         return math.log(0.5 * math.erfc(-z / math.sqrt(2.0)))
-    return -0.5 * z * z - math.log(-z) - 0.5 * math.log(2.0 * math.pi) + math.log1p(-1.0 / (z * z))
+    inverse = 1.0 / (z * z)
+    series = math.log1p(-inverse * (1.0 - 3.0 * inverse))
+    return -0.5 * z * z - math.log(-z) - 0.5 * math.log(2.0 * math.pi) + series
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -102,8 +107,13 @@ def contrast_moments(linear: Any, square: Any, std: Any) -> Any:
     tail = _log_normal_tail(centre * root)
     log_evidence = 0.5 * precision * centre * centre - 0.5 * prior
     log_evidence += tail - _log_normal_tail(1.0 / std) - 0.5 * math.log(precision / prior)
-    if centre * root > 8.0:
+    z = centre * root
+    if z > 8.0:
         return log_evidence, centre, centre * centre + 1.0 / precision
+    if z < _FAR_TAIL:  # nearly exponential; the differences below would cancel
+        inverse = 1.0 / (z * z)
+        share = inverse * (2.0 - inverse * (10.0 - 74.0 * inverse))
+        return log_evidence, (share - 1.0) / (z * root), share / precision
     ratio = math.exp(-0.5 * centre * centre * precision - 0.5 * math.log(2 * math.pi) - tail) / root
     mean = centre + ratio
     return log_evidence, mean, centre * centre + 1.0 / precision + centre * ratio

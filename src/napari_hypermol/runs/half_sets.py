@@ -64,7 +64,7 @@ def half_set_fsc(
         half = Reporter(None, reporter.stop)
         snapshots.append(recover(particles, stack, composite, settings, rows, rng, half))
         reporter.advance(0.5 * (reporter.total - reporter.done), f"half {index + 1} of 2 recovered")
-    flips = _flips(particles, stack, settings, snapshots)
+    flips = _flips(particles, stack, snapshots)
     one, two = (s.maps for s in snapshots)
     edge = composite.box_size * particles.pixel_size
     states = _states(one)
@@ -95,7 +95,6 @@ def _states(maps: HyperMaps) -> list[list[float]]:
 def _flips(
     particles: Particles,
     stack: FourierStack,
-    settings: RecoverySettings,
     snapshots: list[Snapshot],
 ) -> list[bool]:
     """Which state coordinates run the other way in the second half's molecule."""
@@ -103,7 +102,7 @@ def _flips(
     rows = np.unique(np.linspace(0, n - 1, min(n, _PROBES)).astype(np.int64))
     readings: list[ParticlePosterior] = []
     for snapshot in snapshots:
-        radius = settings.stages[snapshot.stage].max_radius
+        radius = snapshot.stage.max_radius
         estimate = snapshot.estimate
         problem = stage_problem(particles, stack, snapshot.molecule, radius, estimate.noise, rows)
         tables = state_tables(snapshot.molecule)

@@ -119,9 +119,9 @@ def reconstruct(
         stack = _read_images(file, max(s.max_radius for s in stages), reporter, images_work)
 
         def keep(snapshot: Snapshot) -> None:
-            writer.write_snapshot(snapshot, stages[snapshot.stage])
+            writer.write_snapshot(snapshot)
             last = snapshot.trace[-1]
-            log.info("%s done: %s", stages[snapshot.stage].name, last)
+            log.info("%s done: %s", snapshot.stage.name, last)
             _write_particles(file, snapshot, job.out)
             writer.write_json("metrics.json", _metrics(snapshot, device, began, is_done=False))
 
@@ -197,6 +197,7 @@ def _settings(recipe: Recipe, stages: Any) -> RecoverySettings:
         refine_contrast=recipe.latents.contrast == "refine",
         smooth=recipe.priors.states.smooth,
         ridge=1.0 if ridge == "auto" else float(ridge),
+        is_adaptive=recipe.schedule == "auto",
     )
 
 

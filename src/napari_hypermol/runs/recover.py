@@ -5,7 +5,7 @@ Knows no files. `runs.reconstruct` wraps it with a run folder, `runs.half_sets` 
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.sweep import (
     Estimate,
     StageProblem,
+    edge_share,
     expectation,
     maximisation,
     precisions,
@@ -40,6 +41,8 @@ _MEAN_PRIOR = 20.0  # start of the mean's spectrum, relative to the data's mean 
 # the solve is a matched filter and noise cannot pose as signal.
 _NEW_FUNCTION = 0.1
 _KINDLED_FUNCTION = 1e-3
+_EXHAUSTED = 0.5  # share of the mean at the band edge that is data, below which marching ends
+_LAST_STEP = 1.1  # there, and the last stage goes this much further
 
 
 class RecoverySettings(NamedTuple):
@@ -53,12 +56,15 @@ class RecoverySettings(NamedTuple):
         Strength of the prior across states, Eq. (24).
     ridge : float
         Factor on the prior precision of all coefficients.
+    is_adaptive : bool
+        Leave out stages whose band limit is beyond what the data determine.
     """
 
     stages: Sequence[Stage]
     refine_contrast: bool = True
     smooth: float = 1.0
     ridge: float = 1.0
+    is_adaptive: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,21 +73,25 @@ class Snapshot:
 
     Attributes
     ----------
-    stage : int
-        Index of the stage it belongs to.
-    is_stage_done : bool
+    stage : Stage
+        What was done last.
+    position : int
+        How many stages of the schedule are done.
     molecule : LinearMolecule
     estimate : Estimate
     posterior : ParticlePosterior
+    edge_share : float
+        Share of the mean molecule at the edge of the band limit that is data, not prior.
     trace : list of dict
         One entry per sweep so far: stage, sweep, seconds, log_likelihood, ...
     """
 
-    stage: int
-    is_stage_done: bool
+    stage: Stage
+    position: int
     molecule: LinearMolecule
     estimate: Estimate
     posterior: ParticlePosterior
+    edge_share: float
     trace: list[dict[str, float | str]]
 
     @property
@@ -130,25 +140,42 @@ def recover(
         After the last stage.
     """
     snapshot = start
-    for index, stage in enumerate(settings.stages):
-        if start is not None and index <= start.stage:
+    stages = list(settings.stages)
+    position = 0
+    while position < len(stages):
+        stage = stages[position]
+        position += 1
+        if start is not None and position <= start.position:
             reporter.advance(work_of([stage]), f"{stage.name}: done before")
             continue
+        if settings.is_adaptive and snapshot is not None and _is_exhausted(snapshot):
+            # Little more to see: all state functions, a little beyond the band limit reached.
+            skipped = work_of(stages[position - 1 : -1])
+            radius = min(_LAST_STEP * snapshot.stage.max_radius, stages[-1].max_radius)
+            stage = replace(stages[-1], max_radius=radius)
+            position = len(stages)
+            reporter.advance(skipped, f"detail ends at {stage.max_radius:.0f} cycles per box")
         molecule = composite.discretise(stage.max_radius, stage.max_degree)
         noise = starting_noise(particles, stack) if snapshot is None else snapshot.estimate.noise
         problem = stage_problem(particles, stack, molecule, stage.max_radius, noise, rows)
         estimate = _carried(problem, snapshot, noise, settings)
         if snapshot is None or _gains_states(snapshot.molecule, molecule):
-            posterior = _random_posterior(problem, rng, stage.max_degree > 0)
+            posterior = _random_posterior(problem, rng)
         else:
             posterior = None
+        trace = [] if snapshot is None else snapshot.trace
         snapshot = _run_stage(
-            index, stage, problem, estimate, posterior, settings, rng, reporter,
-            [] if snapshot is None else snapshot.trace,
+            stage, position, problem, estimate, posterior, settings, rng, reporter, trace,
+            is_last=position == len(stages),
         )  # fmt: skip
         on_stage(snapshot)
     assert snapshot is not None  # a schedule has at least one stage
     return snapshot
+
+
+def _is_exhausted(snapshot: Snapshot) -> bool:
+    """Whether the mean molecule at the edge of the band limit is prior rather than data."""
+    return snapshot.edge_share < _EXHAUSTED
 
 
 def _gains_states(old: LinearMolecule, new: LinearMolecule) -> bool:
@@ -197,9 +224,7 @@ def _carried_spectrum(
     return out
 
 
-def _random_posterior(
-    problem: StageProblem, rng: np.random.Generator, has_states: bool
-) -> ParticlePosterior:
+def _random_posterior(problem: StageProblem, rng: np.random.Generator) -> ParticlePosterior:
     """Contrast 1 and, where there are states, one drawn at random for every particle."""
     molecule, n = problem.molecule, len(problem.mean_weights)
     functions, states = [], []
@@ -249,8 +274,8 @@ def _prior_spectra(
 
 
 def _run_stage(
-    index: int,
     stage: Stage,
+    position: int,
     problem: StageProblem,
     estimate: Estimate,
     posterior: ParticlePosterior | None,
@@ -258,6 +283,7 @@ def _run_stage(
     rng: np.random.Generator,
     reporter: Reporter,
     trace: list[dict[str, float | str]],
+    is_last: bool,
 ) -> Snapshot:
     """All sweeps of one stage."""
     molecule = problem.molecule
@@ -273,7 +299,8 @@ def _run_stage(
         if posterior is None or sweep > 0:
             kindling = _KINDLING if is_kindled else 0.0
             posterior = expectation(problem, estimate, tables, rng, kindling)
-        rounds = stage.solve_iterations * (2 if sweep in (0, stage.kindled_sweeps) else 1)
+        is_new = stage.kindled_sweeps > 0 and sweep in (0, stage.kindled_sweeps)
+        rounds = stage.solve_iterations * (2 if is_new else 1)
         prior = _prior_spectra(estimate, molecule, settings)
         solved, info = maximisation(problem, prior, posterior, rounds)
         spectra = [
@@ -313,9 +340,11 @@ def _run_stage(
         if is_settled:
             break
     assert posterior is not None  # at least one sweep ran
-    if index == len(settings.stages) - 1:
+    share = edge_share(problem, estimate, posterior)
+    trace[-1]["edge_share"] = share
+    if is_last:
         posterior = expectation(problem, estimate, tables, rng)
-    return Snapshot(index, True, molecule, estimate, posterior, trace)
+    return Snapshot(stage, position, molecule, estimate, posterior, share, trace)
 
 
 def _contrast_spread(posterior: ParticlePosterior) -> float:

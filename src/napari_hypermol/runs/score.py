@@ -186,8 +186,8 @@ def oracle_states(run: Run, truth: Truth) -> tuple[Float64, float]:
     file = run.read_particles()
     particles, snapshot = file.particles, run.snapshot
     box_size = run.box_size
-    # Images are read up to the band where the noise is known.
-    radius = min(box_size * 0.4, snapshot_radius(run))
+    # Up to the run's own band limit, beyond which the noise has not been estimated.
+    radius = snapshot.stage.max_radius
     stack = read_fourier_stack(particles, radius)
     rows = np.arange(file.n)
     noise = snapshot.estimate.noise
@@ -214,15 +214,6 @@ def oracle_states(run: Run, truth: Truth) -> tuple[Float64, float]:
     else:
         posterior = gibbs_posterior(np.random.default_rng(0), b, g, tables, contrast_std)
     return posterior.state_mean, scale
-
-
-def snapshot_radius(run: Run) -> float:
-    """Band limit of a run's latest snapshot [cycles per box edge]."""
-    from napari_hypermol.runs.recipe import stages_of
-
-    composite = run.snapshot.molecule
-    stages = stages_of(run.recipe, composite, run.pixel_size)  # type: ignore[arg-type]
-    return stages[run.snapshot.stage].max_radius
 
 
 def _fitted_scale(

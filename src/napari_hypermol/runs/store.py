@@ -7,7 +7,7 @@ files are replaced. Killed at any instant, a run can be opened at its last snaps
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.recipe import Recipe, composite_of, read_recipe, write_recipe
 from napari_hypermol.runs.recover import Snapshot
 from napari_hypermol.runs.sweep import Estimate
+from napari_hypermol.schedules.stage import Stage
 
 __all__ = ["Run", "RunWriter", "is_run_folder"]
 
@@ -120,11 +121,11 @@ class RunWriter:
         """Replace a JSON file of the folder."""
         _write_text(self.path / name, json.dumps(values, indent=1, default=float) + "\n")
 
-    def write_snapshot(self, snapshot: Snapshot, stage: Any) -> None:
+    def write_snapshot(self, snapshot: Snapshot) -> None:
         """Add a snapshot to ``store.zarr``; it appears complete or not at all."""
         store = self.path / "store.zarr"
         zarr.open_group(store, mode="a")
-        final = store / f"snapshot_{snapshot.stage:03d}"
+        final = store / f"snapshot_{snapshot.position:03d}"
         temporary = store / f".writing_{os.getpid()}"
         shutil.rmtree(temporary, ignore_errors=True)
         group = zarr.open_group(temporary, mode="w")
@@ -141,9 +142,9 @@ class RunWriter:
             group.create_array(f"table_{index}", data=table)
         group.attrs.update(
             {
-                "stage": snapshot.stage,
-                "max_radius": stage.max_radius,
-                "max_degree": stage.max_degree,
+                "position": snapshot.position,
+                "stage": asdict(snapshot.stage),
+                "edge_share": snapshot.edge_share,
                 "contrast_std": estimate.contrast_std,
                 "trace": json.loads(json.dumps(snapshot.trace, default=float)),
             }
@@ -239,7 +240,8 @@ class Run:
         group = self._group()
         attrs = dict(group.attrs)
         composite = composite_of(self.recipe, self.path, self.box_size, self.pixel_size)
-        molecule = composite.discretise(attrs["max_radius"], attrs["max_degree"])
+        stage = Stage(**attrs["stage"])
+        molecule = composite.discretise(stage.max_radius, stage.max_degree)
         noise = np.asarray(group["noise"][:])
         spectra = [np.asarray(group[f"spectrum_{s}"][:]) for s in range(len(molecule.bases))]
         theta = np.asarray(group["theta"][:])
@@ -257,7 +259,10 @@ class Run:
             **arrays, first=nothing, second=nothing[:, None], tables=tuple(tables)  # type: ignore[arg-type]
         )
         estimate = Estimate(theta, spectra, noise, float(attrs["contrast_std"]))
-        return Snapshot(int(attrs["stage"]), True, molecule, estimate, posterior, attrs["trace"])
+        return Snapshot(
+            stage, int(attrs["position"]), molecule, estimate, posterior,
+            float(attrs["edge_share"]), attrs["trace"],
+        )  # fmt: skip
 
     @cached_property
     def maps(self) -> HyperMaps:

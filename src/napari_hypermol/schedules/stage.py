@@ -22,7 +22,7 @@ class Stage:
         Of these, how many at the start read weak state functions at fixed strength, against a
         smooth prior: a power iteration out of a random start.
     solve_iterations : int
-        Conjugate gradient steps per sweep; twice as many in the first sweep of a stage.
+        Conjugate gradient steps per sweep; twice as many where states start and stop being kindled.
     settle : float
         Stop early when states move less than this per sweep (mean absolute change).
     """

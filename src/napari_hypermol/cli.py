@@ -1,0 +1,300 @@
+"""The ``hypermol`` command; the same functions as the widgets, without Qt.
+
+Anything wrong with the input ends in one sentence on stderr and exit code 2.
+"""
+
+import json
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_hypermol import __version__
+from napari_hypermol.errors import HypermolError, OutputExistsError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Recover molecules that move from cryo-EM particle images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder to look in first for the image stacks.")
+]
+PixelSize = Annotated[
+    float | None, typer.Option(help="Å per pixel, instead of what the file says.")
+]
+
+
+def main() -> None:
+    """Run the command line; the entry point."""
+    warnings.showwarning = _show_warning
+    try:
+        app(standalone_mode=False)
+    except HypermolError as problem:
+        _fail(str(problem))
+    except KeyboardInterrupt:
+        typer.echo("stopped; what was computed so far is kept", err=True)
+        sys.exit(130)
+    except typer.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except typer.Abort:
+        sys.exit(130)
+    except Exception as problem:
+        # click's own usage errors: one sentence as well
+        message = getattr(problem, "format_message", None)
+        if message is None:
+            raise
+        _fail(f"{message()}; see --help")
+
+
+def _fail(sentence: str) -> None:
+    typer.echo(f"hypermol: {sentence}", err=True)
+    sys.exit(2)
+
+
+def _show_warning(message: Any, *_: Any, **__: Any) -> None:
+    typer.echo(f"hypermol: note: {message}", err=True)
+
+
+def _progress_bar() -> tuple[Callable[[Any], None], Callable[[], None]]:
+    """A bar with the time left, and how to close it."""
+    from tqdm import tqdm
+
+    layout = "{percentage:3.0f}% |{bar:30}| {elapsed}<{postfix}"
+    bar = tqdm(total=1.0, bar_format=layout, file=sys.stderr, dynamic_ncols=True)
+
+    def on_progress(progress: Any) -> None:
+        left = progress.seconds_left
+        bar.n = progress.fraction
+        remaining = "?" if left is None else f"{int(left) // 60:02d}:{int(left) % 60:02d}"
+        bar.set_postfix_str(f"{remaining}  {progress.message}", refresh=True)
+
+    return on_progress, bar.close
+
+
+def _reconstruct(job: Any) -> Any:
+    """Reconstruct with a progress bar; Ctrl-C leaves a usable folder."""
+    from napari_hypermol.runs.reconstruct import reconstruct
+
+    on_progress, close = _progress_bar()
+    try:
+        return reconstruct(job, on_progress)
+    finally:
+        close()
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    show: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit()
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to make.")] = Path("hypermol-demo"),
+    view: Annotated[bool, typer.Option(help="Open the result in napari.")] = True,
+    n: Annotated[int, typer.Option("--n", help="Particles.")] = 4000,
+    seed: int = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Simulate a pretzel, recover it, score it, make a picture (and open napari)."""
+    from napari_hypermol.runs.demo import demo_picture
+    from napari_hypermol.runs.reconstruct import Job
+    from napari_hypermol.runs.score import read_truth, score
+    from napari_hypermol.synthetic.simulate import Simulation, simulate
+
+    _clear_demo(out, overwrite)
+    typer.echo(f"simulating {n} particles of the pretzel, SNR 1/30 ...")
+    plan = Simulation("pretzel", n=n, snr=1 / 30, seed=seed)
+    particles = simulate(plan, out / "data")
+    typer.echo("recovering the molecule and every particle's two states ...")
+    run = _reconstruct(Job(particles, out / "run", out / "data" / "recipe.yaml", seed=seed))
+    truth = read_truth(out / "data" / "truth.star")
+    result = score(run, truth)
+    (out / "score.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    picture = out / "demo.png"
+    demo_picture(run, truth, result, picture)
+    _tell_demo(result, out)
+    if view:
+        _view(run.path)
+
+
+def _clear_demo(out: Path, overwrite: bool) -> None:
+    """Make room for a demo; only what a demo wrote is ever removed."""
+    if not out.exists() or not any(out.iterdir()):
+        return
+    is_demo = (out / "data" / "truth.star").is_file()
+    if not (overwrite and is_demo):
+        raise OutputExistsError(
+            f"{out}: exists already; choose another --out"
+            + (", or --overwrite to make the demo again" if is_demo else "")
+        )
+    for name in ("data", "run"):
+        shutil.rmtree(out / name, ignore_errors=True)
+
+
+def _tell_demo(result: dict[str, Any], out: Path) -> None:
+    for entry, maps in zip(result["states"], result["maps"], strict=True):
+        typer.echo(
+            f"{maps['component']}: state Spearman {entry['spearman']:.3f} (the best possible on "
+            f"these images, knowing the molecule: {entry['oracle']:.3f}); "
+            f"motion of the map {maps['difference_correlation']:.3f}"
+        )
+    typer.echo(f"recovered in {result['seconds']:.0f} s; picture: {out / 'demo.png'}")
+    typer.echo(f"open it again: napari {out / 'run'} --plugin napari-hypermol")
+
+
+def _view(path: Path) -> None:
+    """Open a run in napari where there is a screen, in a process of its own."""
+    import importlib.util
+    import subprocess
+
+    has_screen = sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    if not has_screen:
+        typer.echo("no screen here, so napari is not opened")
+        return
+    if importlib.util.find_spec("napari") is None:
+        typer.echo("napari is not installed here; pip install 'napari-hypermol[all]' to see the run")
+        return
+    subprocess.run(
+        [sys.executable, "-m", "napari", str(path), "--plugin", "napari-hypermol"], check=False
+    )
+
+
+@app.command()
+def simulate(
+    molecule: Annotated[str, typer.Argument(help="cat or pretzel")],
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    n: Annotated[int, typer.Option("--n", help="Particles.")] = 4000,
+    box: Annotated[int, typer.Option(help="Pixels along an edge.")] = 64,
+    pixel_size: Annotated[float, typer.Option(help="Å.")] = 3.0,
+    snr: Annotated[float, typer.Option(help="Variance of signal over that of noise.")] = 0.1,
+    shift_std: Annotated[float, typer.Option(help="Pixels.")] = 2.0,
+    contrast_std: Annotated[float, typer.Option(help="Spread of contrasts about 1.")] = 0.1,
+    seed: int = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write particles, their truth and a recipe for one of the paper's toy molecules."""
+    from napari_hypermol.synthetic.simulate import Simulation
+    from napari_hypermol.synthetic.simulate import simulate as run
+
+    plan = Simulation(molecule, n, box, pixel_size, snr, shift_std, contrast_std, seed)
+    typer.echo(f"wrote {run(plan, out, overwrite)}")
+
+
+@app.command()
+def reconstruct(
+    particles: Annotated[Path, typer.Argument(help="STAR or .cs file with poses.")],
+    out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    recipe: Annotated[Path | None, typer.Option(help="YAML; without: one ball, one state.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    data_dir: DataDir = None,
+    pixel_size: PixelSize = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Recover a hypermolecule and every particle's states; write a run folder."""
+    from napari_hypermol.runs.reconstruct import Job
+
+    job = Job(particles, out, recipe, data_dir, pixel_size, seed, device, overwrite, resume)
+    run = _reconstruct(job)
+    typer.echo(f"done in {run.metrics['seconds']:.0f} s: {run.path}")
+    typer.echo(f"look: napari {run.path} --plugin napari-hypermol, or {run.path / 'report.html'}")
+
+
+@app.command()
+def volumes(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    out: Annotated[Path, typer.Option(help="Folder for the maps.")],
+    states: Annotated[
+        list[str] | None, typer.Option(help='One state, such as "0.1,0.5"; give it again for more.')
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Maps along every state.")] = 10,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write maps as an MRC series with a ChimeraX script."""
+    from napari_hypermol.runs.series import parse_states, write_run_volumes, write_series
+    from napari_hypermol.runs.store import Run
+
+    opened = Run.open(run)
+    maps, size = opened.maps, opened.pixel_size
+    if states:
+        chosen = [parse_states(text, maps.dims) for text in states]
+        paths = write_series(maps, chosen, size, out, "state", overwrite)
+    else:
+        paths = write_run_volumes(maps, size, out, steps, overwrite)
+    typer.echo(f"wrote {len(paths)} maps to {out}")
+
+
+@app.command()
+def score(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    truth: Annotated[Path, typer.Argument(help="truth.star of a simulation.")],
+    truth_maps: Annotated[Path | None, typer.Option(help="Folder of the true maps.")] = None,
+) -> None:
+    """Compare a run with a simulation's truth, and with the best the data allow (JSON)."""
+    from napari_hypermol.runs.score import read_truth
+    from napari_hypermol.runs.score import score as compare
+    from napari_hypermol.runs.store import Run
+
+    typer.echo(json.dumps(compare(Run.open(run), read_truth(truth, truth_maps)), indent=1))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    out: Annotated[Path, typer.Option(help=".star or .cs file to write.")],
+    where: Annotated[
+        str | None, typer.Option(help='Which particles, such as "state1 < 0.3"; default: all.')
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a subset of the particles, original rows, columns and optics kept."""
+    import numpy as np
+
+    from napari_hypermol.runs.reconstruct import particle_columns
+    from napari_hypermol.runs.selection import select
+    from napari_hypermol.runs.store import Run
+
+    opened = Run.open(run)
+    rows = np.arange(len(opened.contrasts)) if where is None else select(opened, where)
+    if not len(rows):
+        raise HypermolError(f"--where {where!r}: no particle fulfils it; nothing was written")
+    is_cs = out.suffix.lower() == ".cs"
+    columns = None if is_cs else particle_columns(opened.snapshot)
+    opened.read_particles().write(out, columns, rows, overwrite)
+    typer.echo(f"wrote {len(rows):,} of {len(opened.contrasts):,} particles to {out}")
+
+
+@app.command()
+def info(
+    path: Annotated[Path, typer.Argument(help="STAR, .cs, MRC, recipe or run folder.")],
+    data_dir: DataDir = None,
+    pixel_size: PixelSize = None,
+) -> None:
+    """Say what is in a file or a run."""
+    from napari_hypermol.runs.describe import describe
+
+    for line in describe(path, data_dir, pixel_size):
+        typer.echo(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Particles by what a run says about them: ``state1 < 0.3 and contrast > 0.8``."""
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.errors import HypermolError
+from napari_hypermol.runs.store import Run
+
+__all__ = ["select", "selectable"]
+
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+
+
+def selectable(run: Run) -> dict[str, NDArray[np.float64]]:
+    """Names that a condition may use, and their values; each (n,)."""
+    values: dict[str, NDArray[np.float64]] = {"contrast": run.contrasts}
+    for index, (states, stds) in enumerate(zip(run.states.T, run.state_stds.T, strict=True), 1):
+        values[f"state{index}"] = states
+        values[f"state{index}_std"] = stds
+    values["log_likelihood"] = run.snapshot.posterior.log_evidence
+    return values
+
+
+def select(run: Run, condition: str) -> NDArray[np.int64]:
+    """Rows of the particles for which a condition holds.
+
+    Parameters
+    ----------
+    run : Run
+    condition : str
+        Comparisons of `selectable` names and numbers, joined with and, or, not, parentheses.
+
+    Returns
+    -------
+    rows : (m,) int64 ndarray
+        In the order of the input; may be empty.
+
+    Raises
+    ------
+    HypermolError
+        If it is not such a condition.
+    """
+    values = selectable(run)
+    try:
+        tree = ast.parse(condition.strip(), mode="eval").body
+    except SyntaxError:
+        raise _refused(condition, "is not a condition", values) from None
+    result = _evaluate(tree, values, condition)
+    if not isinstance(result, np.ndarray) or result.dtype != np.bool_:
+        raise _refused(condition, "is not true or false for each particle", values)
+    return np.flatnonzero(result)
+
+
+def _refused(condition: str, why: str, values: dict[str, Any]) -> HypermolError:
+    return HypermolError(
+        f"--where {condition!r} {why}; write for example \"state1 < 0.3 and contrast > 0.8\" "
+        f"with {', '.join(values)}"
+    )
+
+
+def _evaluate(node: ast.AST, values: dict[str, NDArray[np.float64]], condition: str) -> Any:
+    """Only what is listed here is understood; nothing is ever executed."""
+    if isinstance(node, ast.BoolOp):
+        parts = [_evaluate(value, values, condition) for value in node.values]
+        if not all(isinstance(p, np.ndarray) and p.dtype == np.bool_ for p in parts):
+            raise _refused(condition, "joins something other than comparisons", values)
+        combine = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
+        return combine.reduce(parts)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return np.logical_not(_evaluate(node.operand, values, condition))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_evaluate(node.operand, values, condition)
+    if isinstance(node, ast.Compare):
+        operands = [_evaluate(v, values, condition) for v in (node.left, *node.comparators)]
+        tests = [
+            _COMPARISONS[type(op)](a, b)
+            for op, a, b in zip(node.ops, operands[:-1], operands[1:], strict=True)
+            if type(op) in _COMPARISONS
+        ]
+        if len(tests) == len(node.ops):
+            return np.logical_and.reduce(tests)
+    if isinstance(node, ast.Name) and node.id in values:
+        return values[node.id]
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return float(node.value)
+    raise _refused(condition, "uses something unknown", values)

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from examples import one_ball, random_data, scene
+from oracles.dft import cube_points
+from oracles.normal_equations import dense_equations
+
+from napari_hypermol.posterior.likelihood import image_adjoint, normal_operator
+from napari_hypermol.samplers.conjugate_gradient import solve
+
+
+@pytest.fixture
+def problem(rng):
+    """A symmetric positive matrix of condition 100, and a right-hand side."""
+    axes = np.linalg.qr(rng.normal(size=(30, 30)))[0]
+    matrix = (axes * np.geomspace(1, 100, 30)) @ axes.T
+    return matrix, rng.normal(size=30)
+
+
+def identity(x):
+    return x
+
+
+def test_solution_is_that_of_the_dense_solver(problem):
+    matrix, right = problem
+    x, info = solve(matrix.dot, right, np.zeros(30), identity, 200, 1e-12)
+    np.testing.assert_allclose(x, np.linalg.solve(matrix, right), rtol=1e-9)
+    assert info.residual <= 1e-12
+    assert info.n_iterations < 60
+
+
+def test_any_start_gives_the_same_solution(problem, rng):
+    matrix, right = problem
+    x, _ = solve(matrix.dot, right, 10 * rng.normal(size=30), identity, 200, 1e-12)
+    np.testing.assert_allclose(x, np.linalg.solve(matrix, right), rtol=1e-8)
+
+
+def test_started_at_the_solution_it_stays(problem):
+    matrix, right = problem
+    start = np.linalg.solve(matrix, right)
+    x, info = solve(matrix.dot, right, start, identity, 200, 1e-9)
+    np.testing.assert_array_equal(x, start)
+    assert info.n_iterations == 0
+
+
+def test_exact_preconditioner_needs_one_step(problem):
+    matrix, right = problem
+    inverse = np.linalg.inv(matrix)
+    x, info = solve(matrix.dot, right, np.zeros(30), inverse.dot, 200, 1e-8)
+    assert info.n_iterations == 1
+    np.testing.assert_allclose(x, inverse @ right, rtol=1e-8)
+
+
+def test_a_preconditioner_changes_the_pace_not_the_solution(problem):
+    matrix, right = problem
+    scale = np.geomspace(1, 1e4, 30)
+    hard = np.sqrt(scale)[:, None] * matrix * np.sqrt(scale)
+    expected = np.linalg.solve(hard, right)
+    plain, with_help = (
+        solve(hard.dot, right, np.zeros(30), p, 40, 1e-10) for p in (identity, lambda r: r / scale)
+    )
+    assert with_help[1].residual < plain[1].residual
+    np.testing.assert_allclose(with_help[0], expected, rtol=1e-4, atol=1e-6 * abs(expected).max())
+
+
+def test_error_falls_with_every_step(problem):
+    """In the norm of the operator, which is what conjugate gradients minimise."""
+    matrix, right = problem
+    exact = np.linalg.solve(matrix, right)
+    errors = []
+    for steps in range(8):
+        x, info = solve(matrix.dot, right, np.zeros(30), identity, steps, 0.0)
+        assert info.n_iterations == steps
+        errors.append((x - exact) @ matrix @ (x - exact))
+    assert (np.diff(errors) < 0).all()
+
+
+def test_nothing_on_the_right_is_nothing(problem):
+    x, info = solve(problem[0].dot, np.zeros(30), np.ones(30), identity, 5, 1e-3)
+    assert not x.any()
+    assert info == (0, 0.0)
+
+
+def test_start_is_left_alone_and_its_type_kept(problem):
+    matrix, right = (a.astype(np.float32) for a in problem)
+    start = np.ones(30, dtype=np.float32)
+    x, _ = solve(matrix.dot, right, start, identity, 3, 0.0)
+    assert x.dtype == np.float32
+    np.testing.assert_array_equal(start, 1)
+
+
+def test_coefficients_of_a_small_molecule_against_dense_equations(rng):
+    """The whole solve, slices and all, against a matrix made of point sums without a grid."""
+    n, box_size, ridge = 12, 12, 2e-2
+    molecule, placements, samples = scene(one_ball(box_size), 4)
+    basis, images = molecule.bases[0], random_data(rng, n, samples)
+    c = rng.normal(size=(n, 2))
+    first = c.astype(np.float32)
+    second = (np.einsum("nq,nr->nqr", c, c) + 0.1 * np.eye(2)).astype(np.float32)
+    points = cube_points(basis.size, basis.edge / basis.size)
+    inside = basis.mask.ravel() > 0
+    masses = basis.mask.ravel()[inside] * (basis.edge / basis.size) ** 3
+    data = images.data[:, 0] + 1j * images.data[:, 1]
+    frequencies = list(zip(samples.kx, samples.ky, strict=True))
+    matrix, right = dense_equations(
+        points[inside], masses, images.rotations, frequencies, box_size, images.weights, data,
+        first, second,
+    )  # fmt: skip
+    expected = np.linalg.solve(matrix + ridge * np.eye(len(right)), right)
+
+    def operator(theta):
+        grids = molecule.grids(theta)
+        values = normal_operator(images, second, grids, placements, samples)
+        return molecule.grids_adjoint(values) + np.float32(ridge) * theta
+
+    ours = molecule.grids_adjoint(
+        image_adjoint(images, first, molecule.empty_grids, placements, samples)
+    )
+    assert np.linalg.norm(ours - right) < 0.01 * np.linalg.norm(right)  # the projector's promise
+    theta, _ = solve(operator, ours, molecule.zeros(), identity, 200, 1e-5)
+    error = np.linalg.norm(theta - expected) / np.linalg.norm(expected)
+    assert error < 0.03  # 1 % of the slices on both sides of the equation, and the ridge's leverage
