@@ -6,7 +6,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from napari_hypermol.bases.cosine import CosineBasis
-from napari_hypermol.coordinates.grids import FourierSamples, fourier_samples
+from napari_hypermol.bases.voxel import VoxelBasis
+from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples, fourier_samples
 from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.molecules.component import Component, rotation_about
 from napari_hypermol.molecules.composite import Composite, LinearMolecule
@@ -34,6 +35,31 @@ def one_ball(box_size: int, degree: int = 1) -> Composite:
     """A single ball with a one-dimensional state, centred."""
     ball = Ball((0, 0, 0), 0.3 * box_size, 1.0)
     return Composite((Component("ball", ball, CosineBasis(1, degree)),), box_size)
+
+
+def one_grid(
+    basis: VoxelBasis,
+    coefficients: np.ndarray,
+    centre: tuple[float, float, float] = (0, 0, 0),
+    placed: np.ndarray | None = None,
+) -> tuple[FourierGrids, Placements]:
+    """Grids and placements of a single component with coefficients (q, k)."""
+    stored = basis.fourier_grid(coefficients)
+    grids = FourierGrids(
+        values=stored.view(np.float32).reshape(-1),
+        offsets=np.zeros(1, dtype=np.int64),
+        sizes=np.array([basis.grid_shape], dtype=np.int64),
+        origins=np.array([basis.grid_origin], dtype=np.int64),
+        n_functions=np.array([len(coefficients)], dtype=np.int64),
+        scales=np.array([basis.grid_scale], dtype=np.float32),
+    )
+    placements = Placements(
+        np.zeros(1, dtype=np.int64),
+        np.array([np.eye(3) if placed is None else placed], dtype=np.float32),
+        np.array([centre], dtype=np.float32),
+        np.zeros(1, dtype=np.int64),
+    )
+    return grids, placements
 
 
 def random_rotations(rng: np.random.Generator, n: int) -> np.ndarray:

@@ -71,16 +71,22 @@ def _progress_bar() -> tuple[Callable[[Any], None], Callable[[], None]]:
     """A bar with the time left, and how to close it."""
     from tqdm import tqdm
 
-    layout = "{percentage:3.0f}% |{bar:30}| {elapsed}<{postfix}"
-    bar = tqdm(total=1.0, bar_format=layout, file=sys.stderr, dynamic_ncols=True)
+    layout = "{percentage:3.0f}% |{bar:30}| {elapsed}{postfix}"
+    bars: list[Any] = []  # made at the first report: bad input shows no bar
 
     def on_progress(progress: Any) -> None:
+        if not bars:
+            bars.append(tqdm(total=1.0, bar_format=layout, file=sys.stderr, dynamic_ncols=True))
         left = progress.seconds_left
-        bar.n = progress.fraction
-        remaining = "?" if left is None else f"{int(left) // 60:02d}:{int(left) % 60:02d}"
-        bar.set_postfix_str(f"{remaining}  {progress.message}", refresh=True)
+        remaining = "" if left is None else f"{int(left) // 60:02d}:{int(left) % 60:02d} left, "
+        bars[0].n = progress.fraction
+        bars[0].set_postfix_str(remaining + progress.message, refresh=True)
 
-    return on_progress, bar.close
+    def close() -> None:
+        for bar in bars:
+            bar.close()
+
+    return on_progress, close
 
 
 def _reconstruct(job: Any) -> Any:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from contracts.state_basis import StateBasisContract
 
+from contracts.state_basis import StateBasisContract
 from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.errors import ShapeError
 
@@ -36,7 +36,9 @@ def test_rigid_is_the_constant_whatever_the_states():
     np.testing.assert_array_equal(CosineBasis(0, 3).evaluate(np.zeros((4, 0))), np.ones((4, 1)))
 
 
-@pytest.mark.parametrize(("dims", "degree", "words"), [(3, 1, "3 dimensions"), (1, -1, "degree -1")])
+@pytest.mark.parametrize(
+    ("dims", "degree", "words"), [(3, 1, "3 dimensions"), (1, -1, "degree -1")]
+)
 def test_what_is_impossible_is_refused(dims, degree, words):
     with pytest.raises(ShapeError, match=words):
         CosineBasis(dims, degree)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from contracts.basis import BasisContract
 
+from contracts.basis import BasisContract
 from napari_hypermol.bases.voxel import VoxelBasis
 from napari_hypermol.coordinates.gridding import kernel_value
 from napari_hypermol.errors import ShapeError

@@ -63,8 +63,6 @@ class ProjectorContract:
     def test_chunks_of_the_adjoint_add_up(self, projector, theta, rotations):
         values = projector.forward(theta, rotations)
         whole = projector.adjoint(values, rotations)
-        pieces = sum(
-            projector.adjoint(values[i : i + 4], rotations[i : i + 4]) for i in (0, 4)
-        )
+        pieces = sum(projector.adjoint(values[i : i + 4], rotations[i : i + 4]) for i in (0, 4))
         # float32 sums in another order
         np.testing.assert_allclose(whole, pieces, atol=1e-5 * abs(whole).max())

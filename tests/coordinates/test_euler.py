@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import rotations
 
 from napari_hypermol.coordinates.euler import (
     relion_angles_from_rotations,
     rotations_from_cryosparc_vectors,
     rotations_from_relion_angles,
 )
+from strategies import rotations
 
 
 def written_out(rot, tilt, psi):

@@ -1,8 +1,6 @@
 import numpy as np
 import pytest
 from hypothesis import given
-from oracles.dft import image_transform
-from strategies import box_sizes, seeds
 
 from napari_hypermol.coordinates.fourier import (
     fast_even_size,
@@ -14,6 +12,8 @@ from napari_hypermol.coordinates.fourier import (
     volume_from_half_space,
     volume_to_half_space,
 )
+from oracles.dft import image_transform
+from strategies import box_sizes, seeds
 
 SHAPES = [(8, 8), (7, 9), (8, 7), (7, 8), (5, 5)]
 

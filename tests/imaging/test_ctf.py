@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles.relion_ctf import TABLE, WAVELENGTHS, relion_ctf
 
 from napari_hypermol.coordinates.grids import fourier_samples
 from napari_hypermol.imaging.ctf import contrast_transfer, electron_wavelength
 from napari_hypermol.particles import Defocus, Optics
+from oracles.relion_ctf import TABLE, WAVELENGTHS, relion_ctf
 
 # Of values up to 1 rounded to float32.
 ROUNDING = 1e-7

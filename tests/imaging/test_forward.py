@@ -104,9 +104,7 @@ def test_premultiplied_images_whiten_alike(images_ft, defocus, samples, noise):
     ctf = contrast_transfer(optics(False, True), groups, defocus, samples, PIXEL)
     mixed = np.where(groups[:, None] == 1, ctf * images_ft, images_ft).astype(np.complex64)
     same_noise = noise[[0, 0]]
-    found = whiten(
-        mixed, shifts, defocus, optics(False, True), groups, same_noise, samples, PIXEL
-    )
+    found = whiten(mixed, shifts, defocus, optics(False, True), groups, same_noise, samples, PIXEL)
     for ours, theirs in zip(found, plain, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 

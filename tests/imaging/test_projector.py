@@ -1,21 +1,20 @@
 import numpy as np
 import pytest
-from contracts.projector import ProjectorContract
-from examples import pretzel_like, random_rotations, scene
-from oracles.dft import cube_points, slice_of_points
 
+from contracts.projector import ProjectorContract
+from examples import one_grid, pretzel_like, random_rotations, scene
 from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.bases.voxel import VoxelBasis
 from napari_hypermol.coordinates.fourier import half_plane_to_image
 from napari_hypermol.coordinates.gridding import kernel_value
-from napari_hypermol.coordinates.grids import FourierGrids, fourier_samples
+from napari_hypermol.coordinates.grids import fourier_samples
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging import projector
 from napari_hypermol.imaging._taps import gather_plain
-from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.imaging.shift import shift_phases
 from napari_hypermol.io import read_particles
 from napari_hypermol.molecules.component import rotation_about
+from oracles.dft import cube_points, slice_of_points
 
 
 class MoleculeProjector:
@@ -40,26 +39,6 @@ class TestProjector(ProjectorContract):
     @pytest.fixture
     def projector(self, box_size, max_radius):
         return MoleculeProjector(pretzel_like(box_size), max_radius)
-
-
-def one_grid(basis, coefficients, centre=(0, 0, 0), placed=None):
-    """Grids and placements of a single component."""
-    stored = basis.fourier_grid(coefficients)
-    grids = FourierGrids(
-        values=stored.view(np.float32).reshape(-1),
-        offsets=np.zeros(1, dtype=np.int64),
-        sizes=np.array([basis.grid_shape], dtype=np.int64),
-        origins=np.array([basis.grid_origin], dtype=np.int64),
-        n_functions=np.array([len(coefficients)], dtype=np.int64),
-        scales=np.array([basis.grid_scale], dtype=np.float32),
-    )
-    placements = Placements(
-        np.zeros(1, dtype=np.int64),
-        np.array([np.eye(3) if placed is None else placed], dtype=np.float32),
-        np.array([centre], dtype=np.float32),
-        np.zeros(1, dtype=np.int64),
-    )
-    return grids, placements
 
 
 def ball(size, radius):
@@ -112,7 +91,9 @@ def test_slices_against_plain_taps(rng, n_q):
         flips = step[0] < 0
         step = -step if flips else step
         near = np.floor(step + 0.5).astype(int)
-        x, y, z = (kernel_value(u - (i + np.arange(-1, 2))) for u, i in zip(step, near, strict=True))
+        x, y, z = (
+            kernel_value(u - (i + np.arange(-1, 2))) for u, i in zip(step, near, strict=True)
+        )
         origin = basis.grid_origin
         row = (near[2] + origin - 1, near[1] + origin - 1, near[0])
         expected = gather_plain(stored, row, x, y, z)
@@ -142,7 +123,9 @@ def test_turning_the_placement_is_turning_the_pose(rng):
     coefficients = rng.normal(size=(3, basis.n_coefficients)).astype(np.float32)
     samples, rotations = fourier_samples(16, 7), random_rotations(rng, 3)
     placed = rotation_about((1, 1, 0.5), 0.8)
-    turned = projector.forward(rotations, *one_grid(basis, coefficients, (2, -1, 3), placed), samples)
+    turned = projector.forward(
+        rotations, *one_grid(basis, coefficients, (2, -1, 3), placed), samples
+    )
     moved = rotations @ placed.astype(np.float32)
     posed = projector.forward(moved, *one_grid(basis, coefficients, (2, -1, 3)), samples)
     np.testing.assert_allclose(turned, posed, atol=1e-3 * abs(posed).max())

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from examples import pretzel_like, random_rotations, scene
 
+from examples import pretzel_like, random_rotations, scene
 from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.coordinates.fourier import image_to_half_plane
 from napari_hypermol.errors import MaskError

@@ -37,7 +37,14 @@ def test_the_cube_holds_the_ball(position, radius):
     axis = np.arange(edge) - edge // 2
     grid = np.stack(np.meshgrid(axis, axis, axis), axis=-1) + ball.centre()
     values = ball.values(grid, 1)
-    for face in (values[0], values[-1], values[:, 0], values[:, -1], values[..., 0], values[..., -1]):
+    for face in (
+        values[0],
+        values[-1],
+        values[:, 0],
+        values[:, -1],
+        values[..., 0],
+        values[..., -1],
+    ):
         assert not face.any()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def gaussian_projection(centres, amplitudes, widths, rotation, size: int) -> np.ndarray:
-    """Line integrals through pixel centres: a Gaussian of width s projects to one, times s sqrt 2 pi."""
+    """Line integrals through pixel centres: a Gaussian projects to one of the same width."""
     image = np.zeros((size, size))
     for centre, amplitude, width in zip(centres, amplitudes, widths, strict=True):
         place = np.asarray(rotation) @ np.asarray(centre)

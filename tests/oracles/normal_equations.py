@@ -1,6 +1,7 @@
 """The coefficients' normal equations as a dense matrix, from point sums instead of grids."""
 
 import numpy as np
+
 from oracles.dft import slice_of_points
 
 

@@ -3,7 +3,12 @@
 import math
 
 # kV: wavelength [Å], from the relativistic formula with RELION's constants.
-WAVELENGTHS = {100: 0.0370145785978, 120: 0.0334923475882, 200: 0.025079493567, 300: 0.0196876153092}
+WAVELENGTHS = {
+    100: 0.0370145785978,
+    120: 0.0334923475882,
+    200: 0.025079493567,
+    300: 0.0196876153092,
+}
 
 # (kV, Cs [mm], Q0, defocus u, v [Å], angle, phase shift [degrees], B [Å^2]), {(x, y) [1/Å]: CTF}.
 # Computed once from RELION's formula with a program of its own.

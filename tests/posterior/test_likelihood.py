@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from examples import pretzel_like, random_data, random_rotations, scene
 
+from examples import pretzel_like, random_data, random_rotations, scene
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging import projector
 from napari_hypermol.posterior.likelihood import (

@@ -1,11 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from examples import one_ball, random_data, random_rotations, scene
 
+from examples import one_ball, random_data, scene
 from napari_hypermol.bases.voxel import VoxelBasis
 from napari_hypermol.imaging.forward import shell_sums
 from napari_hypermol.imaging.projector import Placements
-from napari_hypermol.molecules.composite import LinearMolecule
 from napari_hypermol.posterior.likelihood import normal_operator
 from napari_hypermol.posterior.priors import (
     data_precision,
@@ -110,41 +111,39 @@ def mean_weights(images, samples):
     return shell_sums(images.weights, samples, n_shells) / counts
 
 
-@pytest.mark.parametrize(("box_size", "radius"), [(16, 6), (20, 8)])
-def test_data_precision_is_the_normal_operators(box_size, radius, rng):
+def test_data_precision_is_the_normal_operators(rng):
     """Rayleigh quotients of the true operator on waves of one shell, uniform views, full cube."""
-    n = 300
-    molecule, placements, samples = scene(one_ball(box_size, degree=1), radius)
-    basis = VoxelBasis(np.ones_like(molecule.bases[0].mask), molecule.bases[0].edge, box_size)
-    molecule = LinearMolecule(
-        molecule.components, molecule.owners, (basis,), molecule.centres, molecule.state_bases,
-        box_size,
-    )  # fmt: skip
+    n, box_size, radius = 150, 32, 15
+    composite = one_ball(box_size, degree=1)
+    coarse, _, samples = scene(composite, radius)
+    basis = VoxelBasis(np.ones_like(coarse.bases[0].mask), coarse.bases[0].edge, box_size)
+    molecule = replace(coarse, bases=(basis,))
     placements = Placements(*molecule.placement_arrays)
-    images = random_data(rng, n, samples)._replace(rotations=random_rotations(rng, n))
-    # weights of a CTF: they vary over the shells, and from particle to particle
-    rings = rng.uniform(0.2, 2, size=(n, int(samples.shells.max()) + 1))
+    images = random_data(rng, n, samples)
+    # weights of a kind of CTF: they vary over the shells, and from particle to particle
+    phases = rng.uniform(0, 2 * np.pi, size=(n, 1))
+    rings = 1 + 0.5 * np.cos(0.4 * np.arange(samples.shells.max() + 1) + phases)
     weights = samples.weights * rings[:, samples.shells]
     images = images._replace(weights=weights.astype(np.float32))
-    c = rng.normal(size=(n, 2)) + [1, 0.3]
+    c = rng.normal(loc=[1, 0.3], size=(n, 2))
     second = np.einsum("nq,nr->nqr", c, c).astype(np.float32)
     precision = data_precision(mean_weights(images, samples), second, basis)
     assert precision.shape == (basis.n_shells, 2, 2)
 
-    def quotient(x, y):
+    def product(x, y):
         grids = molecule.grids(y.ravel().astype(np.float32))
         values = normal_operator(images, second, grids, placements, samples)
-        return np.dot(x.ravel(), molecule.grids_adjoint(values)) / np.dot(x.ravel(), x.ravel())
+        return np.dot(x.ravel(), molecule.grids_adjoint(values))
 
-    for shell in range(2, int(radius * basis.edge / box_size)):
+    limit = int(radius * basis.edge / box_size)  # its shell is cut by the band limit
+    for shell in range(1, limit):
         gain = np.zeros((basis.n_shells, 1))
         gain[shell] = 1
         wave = basis.filter(rng.normal(size=(1, basis.n_coefficients)), gain)[0]
-        none = np.zeros_like(wave)
-        one, two = np.stack([wave, none]), np.stack([none, wave])
-        assert quotient(one, one) == pytest.approx(precision[shell, 0, 0], rel=0.15)
-        assert quotient(two, two) == pytest.approx(precision[shell, 1, 1], rel=0.15)
-        # the coupling is small where the functions are nearly uncorrelated: compare with both
-        scale = np.sqrt(precision[shell, 0, 0] * precision[shell, 1, 1])
-        coupling = quotient(two, np.stack([wave, none]) * 1.0)
-        assert coupling == pytest.approx(precision[shell, 0, 1], abs=0.15 * scale)
+        wave /= np.linalg.norm(wave)
+        one, two = np.stack([wave, 0 * wave]), np.stack([0 * wave, wave])
+        found = np.array([[product(x, y) for y in (one, two)] for x in (one, two)])
+        scale = np.sqrt(np.outer(np.diag(precision[shell]), np.diag(precision[shell])))
+        # the innermost shells have more modes than a sphere of their radius: 18 for 4 pi
+        tolerance = {1: 0.4, 2: 0.25}.get(shell, 0.15)
+        np.testing.assert_array_less(abs(found - precision[shell]), tolerance * scale)

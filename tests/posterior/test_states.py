@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles.state_posterior import contrast_integrals, state_posterior
-from strategies import seeds
 
 from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.posterior.states import StateTable, contrast_moments, table_posterior
+from oracles.state_posterior import contrast_integrals, state_posterior
+from strategies import seeds
 
 
 def table(rng, basis, n, start):
@@ -52,9 +52,7 @@ def test_tables_against_brute_force(rng, case, contrast_std):
     for i in range(n):
         answer = state_posterior(b[i].astype(float), g[i].astype(float), plain, contrast_std)
         np.testing.assert_allclose(found.contrast_mean[i], answer.contrast_mean, rtol=1e-6)
-        np.testing.assert_allclose(
-            found.contrast_std[i], answer.contrast_std, rtol=1e-4, atol=1e-7
-        )
+        np.testing.assert_allclose(found.contrast_std[i], answer.contrast_std, rtol=1e-4, atol=1e-7)
         np.testing.assert_allclose(found.first[i], answer.first, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(found.second[i], answer.second, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(found.log_evidence[i], answer.log_evidence, rtol=1e-6)

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from examples import one_ball, random_data, scene
-from oracles.dft import cube_points
-from oracles.normal_equations import dense_equations
 
+from examples import one_ball, random_data, scene
 from napari_hypermol.posterior.likelihood import image_adjoint, normal_operator
 from napari_hypermol.samplers.conjugate_gradient import solve
+from oracles.dft import cube_points
+from oracles.normal_equations import dense_equations
 
 
 @pytest.fixture

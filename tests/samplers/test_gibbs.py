@@ -20,10 +20,10 @@ TABLES = (grid(CosineBasis(1, 2), 8, 1), grid(CosineBasis(1, 1), 6, 4))
 @pytest.fixture(scope="module")
 def particle():
     """b and G of one particle whose two states depend on one another; column 0 is rigid."""
-    rng = np.random.default_rng(8)
+    rng = np.random.default_rng(50)  # of 200 seeds the one with the strongest coupling
     roots = rng.normal(size=(6, 9))
-    g = 1.2 * roots @ roots.T
-    b = 1.5 * rng.normal(size=6)
+    g = 0.3 * roots @ roots.T
+    b = 0.5 * rng.normal(size=6)
     return b.astype(np.float32)[None], g.astype(np.float32)[None]
 
 
@@ -55,7 +55,7 @@ def test_states_depend_on_one_another(particle):
     """Else the comparison above would test nothing: the joint table is far from the product."""
     exact = table_posterior(*particle, TABLES, 0.0)
     arm, other = exact.second[0, 1:4, 4:6], np.outer(exact.first[0, 1:4], exact.first[0, 4:6])
-    assert abs(arm - other).max() > 0.1
+    assert abs(arm - other).max() > 0.5
 
 
 def test_a_wrong_target_is_noticed(particle):

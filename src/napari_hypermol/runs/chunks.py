@@ -176,7 +176,7 @@ def stage_problem(
         groups=groups,
         rotations=np.ascontiguousarray(rotations, dtype=np.float32),
     )
-    return StageProblem(images, molecule, samples, mean_weights)
+    return StageProblem(images, molecule, samples, mean_weights, particles.pixel_size)
 
 
 def starting_noise(particles: Particles, stack: FourierStack) -> Float64:

@@ -141,6 +141,7 @@ def reconstruct(
         writer.write_json("metrics.json", metrics)
         write_report(run)
         log.info("done in %.1f s", metrics["seconds"])
+        reporter.advance(reporter.total, "done", run.maps)
     return run
 
 

@@ -154,7 +154,7 @@ def recover(
             radius = min(_LAST_STEP * snapshot.stage.max_radius, stages[-1].max_radius)
             stage = replace(stages[-1], max_radius=radius)
             position = len(stages)
-            reporter.advance(skipped, f"detail ends at {stage.max_radius:.0f} cycles per box")
+            reporter.advance(skipped, "the images hold little finer detail")
         molecule = composite.discretise(stage.max_radius, stage.max_degree)
         noise = starting_noise(particles, stack) if snapshot is None else snapshot.estimate.noise
         problem = stage_problem(particles, stack, molecule, stage.max_radius, noise, rows)
@@ -330,8 +330,8 @@ def _run_stage(
                 "contrast_std": estimate.contrast_std,
             },
         ]
-        resolution = molecule.box_size / stage.max_radius
-        message = f"{stage.name}: sweep {sweep + 1}/{stage.sweeps}, {resolution:.1f} px detail"
+        detail = molecule.box_size * problem.pixel_size / stage.max_radius
+        message = f"{stage.name}, sweep {sweep + 1}/{stage.sweeps}, {detail:.1f} Å"
         is_settled = not is_kindled and sweep > stage.kindled_sweeps and moved < stage.settle
         remaining = stage.sweeps - sweep - 1 if is_settled else 0
         share = work_of([stage]) / stage.sweeps

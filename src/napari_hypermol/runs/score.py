@@ -263,8 +263,10 @@ def _spearman_error(value: float, n: int) -> float:
 def _aligned(found: Float64, true: Float64, at: Float64) -> Float64:
     """The found coordinate that corresponds to true states `at`: same quantile, same direction."""
     is_reversed = _spearman(found, true) < 0
-    levels = np.searchsorted(np.sort(true), at) / len(true)
-    return 1 - levels if is_reversed else levels
+    ordered = np.sort(true)  # ties, as of discrete states, stand for the middle of their ranks
+    left, right = (np.searchsorted(ordered, at, side=side) for side in ("left", "right"))
+    levels = 0.5 * (left + right) / len(true)
+    return np.asarray(1 - levels if is_reversed else levels)
 
 
 def _map_scores(run: Run, truth: Truth, order: list[int]) -> list[dict[str, Any]]:

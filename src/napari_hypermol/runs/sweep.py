@@ -78,6 +78,7 @@ class StageProblem:
     molecule: LinearMolecule
     samples: FourierSamples
     mean_weights: Float64  # (n, shells): mean of W / w over each image shell
+    pixel_size: float  # [Å]
 
     @property
     def placements(self) -> Placements:

@@ -1,0 +1,121 @@
+"""The maps of all states as one lazy array: a chunk a state, computed when a slider asks for it.
+
+Not here: what a map is (`runs.maps`), how napari is told about the array (`layers`).
+"""
+
+import threading
+import uuid
+from collections import OrderedDict
+from typing import Any, Protocol
+
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["STATE_STEPS", "RecentVolumes", "StateMaps", "lazy_states", "steps_for"]
+
+Float32 = NDArray[np.float32]
+
+STATE_STEPS = 21  # stops of a slider: 5 % of the range apart
+_MANY_DIMS = 3  # from here on a grid of 21 stops a slider has too many chunks for dask's graph
+_STEPS_OF_MANY = 11
+_RECENT_BYTES = 256 * 2**20  # 30 maps of 128^3; scrubbing back and forth is then free
+
+
+class StateMaps(Protocol):
+    """What a layer needs of a hypermolecule: `runs.maps.HyperMaps`, or anything like it."""
+
+    @property
+    def box_size(self) -> int:
+        """Voxels along an edge."""
+
+    @property
+    def dims(self) -> int:
+        """Number of state coordinates."""
+
+    @property
+    def axis_names(self) -> tuple[str, ...]:
+        """One name for each state coordinate."""
+
+    @property
+    def axis_components(self) -> tuple[str, ...]:
+        """The component each state coordinate belongs to."""
+
+    @property
+    def contrast_limits(self) -> tuple[float, float]:
+        """Limits that fit every state."""
+
+    def volume(self, states: Any) -> Float32:
+        """Density at one state, (z, y, x)."""
+
+
+def steps_for(dims: int, wanted: int = STATE_STEPS) -> int:
+    """Stops of each slider for a molecule of `dims` state coordinates."""
+    return wanted if dims < _MANY_DIMS else min(wanted, _STEPS_OF_MANY)
+
+
+class RecentVolumes:
+    """Maps by their index on the grid of states, the latest ones remembered.
+
+    Safe to be called from several threads at once, as napari's asynchronous slicing does.
+
+    Parameters
+    ----------
+    maps : StateMaps
+    steps : int
+        Stops along every state axis, from 0 to 1.
+    """
+
+    def __init__(self, maps: StateMaps, steps: int) -> None:
+        self.maps = maps
+        self.steps = steps
+        self.n_computed = 0
+        self._capacity = max(4, _RECENT_BYTES // (4 * maps.box_size**3))
+        self._recent: OrderedDict[tuple[int, ...], Float32] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def volume(self, index: tuple[int, ...]) -> Float32:
+        """The map at one stop of every slider; (z, y, x), read-only."""
+        with self._lock:
+            if index in self._recent:
+                self._recent.move_to_end(index)
+                return self._recent[index]
+        volume = self.maps.volume([i / (self.steps - 1) for i in index])
+        volume.flags.writeable = False  # it is shared with whoever asks for this state next
+        with self._lock:
+            self.n_computed += 1
+            self._recent[index] = volume
+            while len(self._recent) > self._capacity:
+                self._recent.popitem(last=False)
+        return volume
+
+    def chunk(self, block_id: tuple[int, ...]) -> Float32:
+        """The map as dask wants it: (1, ..., 1, z, y, x)."""
+        dims = self.maps.dims
+        volume = self.volume(tuple(int(i) for i in block_id[:dims]))
+        return volume.reshape((1,) * dims + volume.shape)
+
+
+def lazy_states(volumes: RecentVolumes) -> Any:
+    """All states as one array of which nothing is computed yet.
+
+    Parameters
+    ----------
+    volumes : RecentVolumes
+
+    Returns
+    -------
+    (tau1, ..., tau_d, z, y, x) float32 dask array
+        One chunk a state; for a rigid molecule the one map itself, (z, y, x) ndarray.
+    """
+    dims, size = volumes.maps.dims, volumes.maps.box_size
+    if dims == 0:
+        return volumes.volume(())
+    return da.map_blocks(
+        volumes.chunk,
+        # dask and napari remember chunks by name: two molecules must never share one
+        name=f"hypermol-states-{uuid.uuid4().hex}",
+        chunks=((1,) * volumes.steps,) * dims + ((size,),) * 3,
+        dtype=np.float32,
+        meta=np.empty((0,) * (dims + 3), dtype=np.float32),
+    )

@@ -1,0 +1,123 @@
+"""How our layers are shown: handedness, scale bar, camera, and which state is on the screen.
+
+Public napari interfaces only, called from the main thread. Nothing here asks for a current viewer.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "CHIMERAX",
+    "NAPARI",
+    "frame_molecule",
+    "hypermol_of",
+    "is_chimerax_handed",
+    "lay_along_box",
+    "point_of",
+    "set_chimerax_handed",
+    "show_scale_bar",
+    "states_shown",
+    "toggle_handedness",
+]
+
+# Where z, y and x point on the screen. In napari's own way y points down, which turns every
+# right-handed helix of a map into a left-handed one; ChimeraX and IMOD have y up.
+NAPARI = ("towards", "down", "right")
+CHIMERAX = ("towards", "up", "right")
+
+
+def is_chimerax_handed(viewer: Any) -> bool:
+    """Whether maps appear as in ChimeraX rather than mirrored."""
+    return tuple(str(o) for o in viewer.camera.orientation) == CHIMERAX
+
+
+def set_chimerax_handed(viewer: Any, is_wanted: bool) -> None:
+    """Turn the y axis up, or down again; data are left alone."""
+    viewer.camera.orientation = CHIMERAX if is_wanted else NAPARI
+
+
+def toggle_handedness(viewer: "napari.viewer.Viewer") -> None:  # noqa: F821
+    """Menu command: between the handedness of ChimeraX and napari's own."""
+    set_chimerax_handed(viewer, not is_chimerax_handed(viewer))
+
+
+def show_scale_bar(viewer: Any) -> None:
+    """A scale bar, in Å where the layers say so."""
+    canvas = getattr(viewer, "canvas", None)
+    overlays = getattr(canvas, "overlays", None)  # napari 0.9; before, viewer.scale_bar
+    bar = viewer.scale_bar if overlays is None else overlays.scale_bar
+    bar.visible = True
+
+
+def frame_molecule(viewer: Any, layer: Any) -> None:
+    """Show a molecule in 3-D, filling the canvas, with a scale bar."""
+    viewer.dims.ndisplay = 3
+    viewer.reset_view(layers=[layer])
+    show_scale_bar(viewer)
+
+
+def hypermol_of(layer: Any, kind: str | None = None) -> dict[str, Any] | None:
+    """What the plugin noted about a layer, if it made it; of one `kind` only, if given."""
+    facts = layer.metadata.get("hypermol")
+    if not isinstance(facts, dict) or (kind is not None and facts.get("kind") != kind):
+        return None
+    return facts
+
+
+def states_shown(viewer: Any, layer: Any) -> dict[str, float]:
+    """The state of every axis of a layer that the sliders stand at.
+
+    Parameters
+    ----------
+    viewer : napari Viewer
+    layer : napari layer
+        Of kind "states".
+
+    Returns
+    -------
+    dict of str to float
+        tau1, tau2, ... in [0, 1].
+    """
+    facts = hypermol_of(layer, "states") or {}
+    axes = facts.get("axes", ())
+    first = viewer.dims.ndim - layer.ndim
+    point = viewer.dims.point[first : first + len(axes)]
+    # `+ 0.0`: no negative zeros on the screen
+    return {a: float(np.clip(p, 0, 1)) + 0.0 for a, p in zip(axes, point, strict=True)}
+
+
+def point_of(viewer: Any, layer: Any, states: Sequence[float]) -> None:
+    """Move the sliders to a state of a layer."""
+    first = viewer.dims.ndim - layer.ndim
+    viewer.dims.set_point(list(range(first, first + len(states))), list(states))
+
+
+def lay_along_box(attributes: dict[str, Any], n: int, length: float) -> dict[str, Any]:
+    """Place of a particle layer that shares a viewer with a molecule.
+
+    napari lines layers up by their last axes, so particles come to lie along z. Spread over the
+    length of the box, instead of one unit each, they leave the z slider and the camera alone; in
+    the same unit, they leave the scale bar its Å.
+
+    Parameters
+    ----------
+    attributes : dict
+        With the scale and translate of the layer, (particle, y, x).
+    n : int
+        Number of particles.
+    length : float
+        Edge of the box [Å].
+
+    Returns
+    -------
+    dict
+        New scale, translate and units.
+    """
+    step = length / n
+    return {
+        "scale": (step, *(float(s) for s in attributes["scale"][1:])),
+        "translate": (-step * (n // 2), *(float(t) for t in attributes["translate"][1:])),
+        "units": ("angstrom",) * 3,
+    }

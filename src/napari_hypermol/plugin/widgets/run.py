@@ -1,0 +1,359 @@
+"""The Run widget: particles and a recipe in, the molecule appearing while it is computed.
+
+It shows and sets; what was asked for is in `forms`, the run is in `live`.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from napari.utils import progress
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hypermol.errors import HypermolError, RunCancelled
+from napari_hypermol.plugin.forms import DEFAULT_DEGREE, RunForm, free_folder
+from napari_hypermol.plugin.layers import LayerData, maps_layer, run_layer
+from napari_hypermol.plugin.live import LiveRun, Outcome, Update
+from napari_hypermol.plugin.preferences import preferences
+from napari_hypermol.plugin.viewing import (
+    frame_molecule,
+    hypermol_of,
+    is_chimerax_handed,
+    lay_along_box,
+    set_chimerax_handed,
+    states_shown,
+)
+from napari_hypermol.plugin.widgets.path_field import PathField
+from napari_hypermol.plugin.widgets.states import StateReadout
+
+__all__ = ["RunWidget"]
+
+_NO_RECIPE = "none: one ball around the box, one state"
+_BAR_STEPS = 1000
+
+
+class RunWidget(QWidget):
+    """Choose particles and a recipe, run, watch, turn the knobs.
+
+    Parameters
+    ----------
+    viewer : napari Viewer
+        The one it is docked in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:  # noqa: F821
+        super().__init__()
+        self._viewer: Any = viewer
+        self._live: LiveRun | None = None
+        self._layer: Any = None  # of the molecule, while it is in the viewer
+        self._shown: dict[str, Any] = {}  # attributes we gave it, which the user may have changed
+        self._out: Path | None = None
+        self._activity: Any = None
+        self._build()
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.dims.events.point.connect(self._on_point)
+        viewer.camera.events.orientation.connect(self._on_orientation)
+        self.destroyed.connect(_Leaver(self.__dict__))
+        for layer in viewer.layers:
+            self._adopt(layer)
+        self._on_orientation()
+
+    # ---- the window ---------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        layout = QVBoxLayout()
+        layout.addWidget(self._input_group())
+        layout.addWidget(self._run_group())
+        layout.addWidget(self._view_group())
+        layout.addStretch(1)
+        inside = QWidget()
+        inside.setLayout(layout)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inside)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(scroll)
+        self.setMinimumWidth(300)
+
+    def _input_group(self) -> QGroupBox:
+        self.particles = PathField(
+            "Choose particles", "Particles (*.star *.cs)", "a .star or .cs file"
+        )
+        self.recipe = PathField("Choose a recipe", "Recipes (*.yaml *.yml)", _NO_RECIPE)
+        self.degree = QSpinBox()
+        self.degree.setRange(0, 12)
+        self.degree.setValue(DEFAULT_DEGREE)
+        self.degree.setToolTip("How finely the molecule may change along its state; 0 holds it rigid")
+        self.out = PathField("Name the run's folder", None, "a folder that does not exist yet")
+        self.seed = QSpinBox()
+        self.seed.setRange(0, 2**31 - 1)
+        self.seed.setToolTip("The same seed gives the same run")
+        self.particles.changed.connect(self._on_particles)
+        self.recipe.changed.connect(self._on_recipe)
+        group = QGroupBox("Molecule")
+        form = QFormLayout(group)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("Particles", self.particles)
+        form.addRow("Recipe", self.recipe)
+        form.addRow("Degree", self.degree)
+        form.addRow("Run folder", self.out)
+        form.addRow("Seed", self.seed)
+        return group
+
+    def _run_group(self) -> QGroupBox:
+        self.start_button = QPushButton("Run")
+        self.start_button.clicked.connect(self._on_start)
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setEnabled(False)
+        self.stop_button.clicked.connect(self._on_stop)
+        self.bar = QProgressBar()
+        self.bar.setRange(0, _BAR_STEPS)
+        self.bar.setTextVisible(False)
+        self.time_left = QLabel("")
+        self.status = QLabel("Ready.")
+        self.status.setWordWrap(True)
+        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.start_button, 2)
+        buttons.addWidget(self.stop_button, 1)
+        bar = QHBoxLayout()
+        bar.addWidget(self.bar, 1)
+        bar.addWidget(self.time_left)
+        group = QGroupBox("Run")
+        layout = QVBoxLayout(group)
+        layout.addLayout(buttons)
+        layout.addLayout(bar)
+        layout.addWidget(self.status)
+        return group
+
+    def _view_group(self) -> QGroupBox:
+        self.readout = StateReadout(self._viewer)
+        self.handedness = QCheckBox("ChimeraX handedness")
+        self.handedness.setToolTip(
+            "y upwards, as in ChimeraX and IMOD. Without it napari shows maps mirrored. "
+            "The data stay as they are."
+        )
+        self.handedness.toggled.connect(self._on_handedness)
+        group = QGroupBox("State on the screen")
+        layout = QVBoxLayout(group)
+        layout.addWidget(self.readout)
+        layout.addWidget(self.handedness)
+        return group
+
+    # ---- the form -----------------------------------------------------------------------------
+
+    @property
+    def form(self) -> RunForm:
+        """The fields as they are."""
+        return RunForm(
+            particles=self.particles.text,
+            recipe=self.recipe.text,
+            out=self.out.text,
+            degree=self.degree.value(),
+            seed=self.seed.value(),
+        )
+
+    def _on_particles(self, text: str) -> None:
+        if text and Path(text).expanduser().is_file():
+            self.out.text = str(free_folder(text))
+
+    def _on_recipe(self, text: str) -> None:
+        self.degree.setEnabled(not text)
+
+    # ---- the viewer ---------------------------------------------------------------------------
+
+    def _on_inserted(self, event: Any) -> None:
+        self._adopt(event.value)
+
+    def _adopt(self, layer: Any) -> None:
+        """Take note of a layer that the plugin made."""
+        facts = hypermol_of(layer)
+        if facts is None:
+            return
+        if facts.get("kind") == "particles" and not self.particles.text:
+            self.particles.text = facts["particles"]
+            self.recipe.text = facts.get("recipe", "")
+        if facts.get("kind") == "states":
+            set_chimerax_handed(self._viewer, preferences().is_chimerax_handed)
+            self.readout.follow(layer)
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value is self._layer:
+            self._layer = None
+        others = [x for x in self._viewer.layers if hypermol_of(x, "states") is not None]
+        self.readout.follow(others[-1] if others else None)
+
+    def _on_point(self, event: Any = None) -> None:
+        if self._live is not None and self._layer is not None:
+            self._live.states = tuple(states_shown(self._viewer, self._layer).values())
+
+    def _on_orientation(self, event: Any = None) -> None:
+        self.handedness.blockSignals(True)
+        self.handedness.setChecked(is_chimerax_handed(self._viewer))
+        self.handedness.blockSignals(False)
+
+    def _on_handedness(self, is_wanted: bool) -> None:
+        set_chimerax_handed(self._viewer, is_wanted)
+
+    # ---- the run ------------------------------------------------------------------------------
+
+    def _on_start(self) -> None:
+        if self._live is not None:
+            return
+        form = self.form
+        try:
+            form.check()
+        except HypermolError as problem:
+            self._say(str(problem))
+            show_error(str(problem))
+            return
+        self._out, self._layer, self._shown = Path(form.out).expanduser(), None, {}
+        self._live = LiveRun(form.job, self._on_update, self._on_outcome, self._on_failure)
+        self._activity = progress(total=_BAR_STEPS, desc=self._out.name)
+        self._set_running(True)
+        self._say("Opening the particles…")
+        self._live.start()
+
+    def _on_stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self.stop_button.setEnabled(False)
+            self._say("Stopping after this sweep…")
+
+    def _on_update(self, update: Update | None) -> None:
+        if update is None or self._viewer is None or self._live is None:
+            return
+        step = round(update.fraction * _BAR_STEPS)
+        self.bar.setValue(step)
+        self._activity.update(step - self._activity.n)
+        self.time_left.setText(_time(update.seconds_left))
+        if not self._live.is_stopping:
+            self._say(update.message)
+        if update.maps is not None:
+            steps = preferences().state_steps
+            facts = {"run": str(self._out), "particles": self.particles.text, "is_live": True}
+            name = self._out.name
+            self._show(maps_layer(update.maps, update.pixel_size, name, facts, steps))
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        if self._viewer is None:
+            return
+        if outcome.run is not None:
+            self._show(run_layer(outcome.run, preferences().state_steps))
+        if outcome.problem is None:
+            self._finish(f"Done in {_duration(outcome.seconds)}: {self._out}")
+            show_info(f"{self._out.name}: done in {_duration(outcome.seconds)}")
+        elif isinstance(outcome.problem, RunCancelled):
+            kept = "the last finished stage is" if outcome.run else "nothing was finished"
+            self._finish(f"Stopped; {kept} in {self._out}" if outcome.run else f"Stopped; {kept}")
+        else:
+            self._finish(str(outcome.problem))
+            show_error(str(outcome.problem))
+
+    def _on_failure(self, problem: Exception) -> None:
+        if self._viewer is not None:
+            self._finish(f"Stopped by an error of the program: {problem}")
+
+    def _finish(self, text: str) -> None:
+        self._live = None
+        self._close_activity()
+        self._set_running(False)
+        self._say(text)
+        if self.particles.text:
+            self.out.text = str(free_folder(self.particles.text))
+
+    def _set_running(self, is_running: bool) -> None:
+        self.start_button.setEnabled(not is_running)
+        self.stop_button.setEnabled(is_running)
+        if is_running:
+            self.bar.setValue(0)
+        self.time_left.setText("")
+
+    def _say(self, text: str) -> None:
+        self.status.setText(text)
+
+    def _close_activity(self) -> None:
+        if self._activity is not None:
+            self._activity.close()
+            self._activity = None
+
+    # ---- the molecule's layer -----------------------------------------------------------------
+
+    def _show(self, layer_data: LayerData) -> None:
+        """Put the molecule into its layer, or into a new one."""
+        data, attributes, _ = layer_data
+        if self._layer is not None and self._layer in self._viewer.layers:
+            self._layer.data = data
+            self._layer.metadata = attributes["metadata"]
+            self._refresh_look(attributes)
+            return
+        if self._shown:  # the user took the layer away: let it stay away until the end
+            if attributes["metadata"]["hypermol"].get("is_live"):
+                return
+        self._make_room(attributes)
+        self._layer = self._viewer.add_image(data, **attributes)
+        self._shown = {}
+        self._refresh_look(attributes)
+        self._viewer.dims.set_point(
+            range(data.ndim - 3), [0.5] * (data.ndim - 3)
+        ) if data.ndim > 3 else None
+        frame_molecule(self._viewer, self._layer)
+
+    def _refresh_look(self, attributes: dict[str, Any]) -> None:
+        """New limits and threshold, unless the user changed the ones we gave."""
+        for name in ("contrast_limits", "iso_threshold"):
+            is_ours = name not in self._shown or _same(getattr(self._layer, name), self._shown[name])
+            if is_ours:
+                setattr(self._layer, name, attributes[name])
+                self._shown[name] = getattr(self._layer, name)
+
+    def _make_room(self, attributes: dict[str, Any]) -> None:
+        """Particle layers share the viewer with the molecule from now on."""
+        for layer in self._viewer.layers:
+            if hypermol_of(layer, "particles") is None:
+                continue
+            size = attributes["scale"][-1] * layer.data.shape[-1]
+            place = lay_along_box({"scale": layer.scale, "translate": layer.translate},
+                                  len(layer.data), size)
+            for name, value in place.items():
+                setattr(layer, name, value)
+            layer.visible = False
+
+    # ---- the end ------------------------------------------------------------------------------
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop the run and let go of the viewer."""
+        self._let_go()
+        super().closeEvent(event)
+
+    def _let_go(self) -> None:
+        if self._live is not None:
+            self._live.leave()
+            self._live = None
+        viewer, self._viewer, self._layer = self._viewer, None, None
+        if viewer is None:
+            return
+        self.readout.let_go()
+        viewer.layers.events.inserted.disconnect(self._on_inserted)
+        viewer.layers.events.removed.disconnect(self._on_removed)
+        viewer.dims.events.point.disconnect(self._on_point)
+        viewer.camera.events.orientation.disconnect(self._on_orientation)
+        self._close_activity()

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from napari_hypermol.coordinates.fourier import half_plane_to_image, image_to_half_plane
+from napari_hypermol.synthetic.gaussians import GaussianComponent, GaussianMolecule
+from oracles.gaussian_projection import gaussian_projection
+
+AMPLITUDES, WIDTHS = np.array([1.0, 0.6, 1.5]), np.array([1.5, 2.0, 1.7])
+PLACES = np.array([[2.0, -1.0, 3.0], [-4.0, 2.5, 0.3], [0.2, 4.0, -2.0]])
+
+
+def swing(states):
+    """The first Gaussian moves along y, the others rest."""
+    centres = np.repeat(PLACES[None], len(states), axis=0)
+    centres[:, 0, 1] += 4 * states
+    return centres
+
+
+def rest(states):
+    return np.repeat(0.5 * PLACES[None, :1], len(states), axis=0)
+
+
+MOVING = GaussianComponent("arm", swing, AMPLITUDES, WIDTHS, True)
+RIGID = GaussianComponent("body", rest, AMPLITUDES[:1], WIDTHS[:1], False)
+
+
+@pytest.mark.parametrize("size", [30, 31])  # no Gaussian reaches round the edge
+def test_projections_in_closed_form(rng, size):
+    rotations = Rotation.random(2, rng=rng).as_matrix()
+    states = np.array([[0.0], [0.7]])
+    molecule = GaussianMolecule((RIGID, MOVING))
+    images = half_plane_to_image(molecule.projections_ft(rotations, states, size), (size, size))
+    for image, rotation, state in zip(images, rotations, states, strict=True):
+        expected = gaussian_projection(swing(state)[0], AMPLITUDES, WIDTHS, rotation, size)
+        expected += gaussian_projection(rest(state)[0], AMPLITUDES[:1], WIDTHS[:1], rotation, size)
+        # a Gaussian of 1.5 voxels has 1e-5 of its transform beyond Nyquist
+        np.testing.assert_allclose(image, expected, atol=1e-4 * expected.max())
+
+
+@pytest.mark.parametrize("turn", ["identity", "x", "y"])
+def test_projections_are_sums_of_the_volume(turn):
+    """Quarter turns, for which summing voxels needs no interpolation."""
+    size = 25  # odd: a quarter turn maps the voxels onto themselves
+    volume = MOVING.volume(0.3, size) + RIGID.volume(0.9, size)
+    rotation = np.eye(3)
+    if turn != "identity":
+        rotation = Rotation.from_euler(turn, 90, degrees=True).as_matrix()
+    # rotation @ r = image frame: for x, (x, y, z) -> (x, -z, y); for y, (x, y, z) -> (z, y, -x)
+    seen = {
+        "identity": volume.sum(axis=0),
+        "x": volume.sum(axis=1)[::-1],
+        "y": volume.sum(axis=2).T,
+    }[turn]
+    molecule = GaussianMolecule((RIGID, MOVING))
+    half = molecule.projections_ft(rotation[None], np.array([[0.3]]), size)[0]
+    np.testing.assert_allclose(half, image_to_half_plane(seen), atol=1e-3 * abs(half).max())
+
+
+def test_states_go_to_the_components_that_have_one():
+    molecule = GaussianMolecule((MOVING, RIGID, MOVING))
+    assert molecule.dims == 2
+    one, two = (
+        molecule.projections_ft(np.eye(3)[None], np.array([states]), 16)
+        for states in ([0.1, 0.8], [0.8, 0.1])
+    )
+    np.testing.assert_allclose(one, two, atol=1e-5 * abs(one).max())  # both arms are alike
+
+
+def test_volume_in_numbers():
+    lone = GaussianComponent(
+        "bead", lambda t: np.zeros((len(t), 1, 3)), AMPLITUDES[:1], WIDTHS[:1], False
+    )
+    volume = lone.volume(0.0, 8)
+    assert volume[4, 4, 4] == 1.0
+    assert volume[4, 4, 7] == pytest.approx(np.exp(-0.5 * (3 / 1.5) ** 2))
+    assert volume.dtype == np.float32

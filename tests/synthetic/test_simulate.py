@@ -1,0 +1,185 @@
+import numpy as np
+import pytest
+import yaml
+
+from examples import one_grid
+from napari_hypermol.bases.voxel import VoxelBasis
+from napari_hypermol.coordinates.fourier import image_to_half_plane
+from napari_hypermol.coordinates.grids import fourier_samples
+from napari_hypermol.errors import HypermolError, OutputExistsError
+from napari_hypermol.imaging import projector
+from napari_hypermol.imaging.ctf import contrast_transfer
+from napari_hypermol.imaging.shift import shift_phases
+from napari_hypermol.io import read_particles, read_star, read_volume
+from napari_hypermol.synthetic.simulate import Simulation, simulate
+
+N, BOX = 12, 32
+PLAN = Simulation("pretzel", n=N, box_size=BOX, pixel_size=4.0, snr=0.5, seed=7)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Three stacks of the same particles: at two noise levels, and of the cat."""
+    root = tmp_path_factory.mktemp("simulated")
+    quiet = PLAN._replace(snr=50.0)
+    cat = PLAN._replace(molecule="cat", n=3)
+    for name, plan in (("noisy", PLAN), ("quiet", quiet), ("cat", cat)):
+        simulate(plan, root / name)
+    return root
+
+
+def images_of(folder):
+    return np.asarray(read_particles(folder / "particles.star").particles.images)
+
+
+@pytest.fixture(scope="module")
+def clean(made):
+    """Images without noise, in units in which their mean variance is 1.
+
+    The two stacks hold sqrt(snr) clean + noise with the same draws of both.
+    """
+    difference = images_of(made / "quiet") - images_of(made / "noisy")
+    return difference / (np.sqrt(50.0) - np.sqrt(0.5))
+
+
+def test_signal_to_noise_is_variance_over_variance(made, clean):
+    signal = clean.astype(np.float64).var(axis=(1, 2)).mean()
+    assert signal == pytest.approx(1.0, rel=1e-4)
+    noise = images_of(made / "noisy") - np.sqrt(0.5) * clean
+    # relative error of a variance: sqrt(2 / pixels) = 1.3 %
+    assert noise.var() == pytest.approx(1.0, rel=4 * np.sqrt(2 / noise.size))
+    assert noise.mean() == pytest.approx(0.0, abs=4 / np.sqrt(noise.size))
+    neighbours = (noise[:, :, 1:] * noise[:, :, :-1]).mean()
+    assert neighbours == pytest.approx(0.0, abs=4 / np.sqrt(noise.size))  # and it is white
+
+
+def test_files_are_what_relion_would_read(made):
+    file = read_particles(made / "noisy" / "particles.star")
+    particles = file.particles
+    assert particles.images.shape == (N, BOX, BOX)
+    assert particles.pixel_size == 4.0
+    assert particles.rotations.shape == (N, 3, 3)
+    np.testing.assert_array_equal(particles.half_sets, np.arange(N) % 2 + 1)
+    assert (particles.defocus.u > particles.defocus.v).all()
+    assert particles.optics.voltage[0] == 300
+    assert not any("true" in name for name in file.table)
+
+
+def test_truth_has_states_and_contrasts(made):
+    particles = read_star(made / "noisy" / "particles.star")["particles"]
+    truth = read_star(made / "noisy" / "truth.star")["particles"]
+    states = truth[["trueState1", "trueState2"]].to_numpy(dtype=float)
+    assert ((states >= 0) & (states <= 1)).all()
+    assert abs(np.corrcoef(states.T)[0, 1]) < 0.9  # independent draws
+    assert (truth["trueContrast"].astype(float) > 0).all()
+    assert list(truth.columns[: len(particles.columns)]) == list(particles.columns)
+    assert "trueState2" not in read_star(made / "cat" / "truth.star")["particles"]
+
+
+def true_volume(folder, states):
+    """The whole molecule at the listed states nearest to `states`, from the truth folder."""
+    listing = yaml.safe_load((folder / "truth" / "truth.yaml").read_text())["components"]
+    total, states = 0, list(states)
+    for component in listing:
+        nearest = 0
+        if "states" in component:
+            nearest = np.argmin(abs(np.array(component["states"]) - states.pop(0)))
+        total = total + read_volume(folder / "truth" / component["volumes"][nearest]).values
+    return total
+
+
+def test_images_are_projections_of_the_truth(made, clean):
+    """Poses, shifts, CTF, contrast and the scale of the maps, through the reader and projector."""
+    folder = made / "noisy"
+    particles = read_particles(folder / "particles.star").particles
+    truth = read_star(folder / "truth.star")["particles"]
+    states = truth[["trueState1", "trueState2"]].to_numpy(dtype=float)
+    contrasts = truth["trueContrast"].astype(float).to_numpy()
+    samples = fourier_samples(BOX, 9)  # the beads are barely sampled: up to 60 % of Nyquist
+    groups = np.zeros(N, dtype=int)
+    ctf = contrast_transfer(particles.optics, groups, particles.defocus, samples, 4.0)
+    phases = shift_phases(particles.shifts, samples, 4.0)
+    seen = image_to_half_plane(np.sqrt(0.5) * clean)[:, samples.rows, samples.columns]
+    weights, whole = samples.weights, VoxelBasis(np.ones((BOX,) * 3, dtype=np.float32), BOX, BOX)
+    for i in range(N):
+        grids, placements = one_grid(whole, true_volume(folder, states[i]).reshape(1, -1))
+        rotation = particles.rotations[i : i + 1].astype(np.float32)
+        slices = projector.forward(rotation, grids, placements, samples)[0, :, 0]
+        ours = contrasts[i] * ctf[i] * phases[i] * slices
+        cross = (weights * (np.conj(ours) * seen[i]).real).sum()
+        power = (weights * abs(ours) ** 2).sum()
+        correlation = cross / np.sqrt(power * (weights * abs(seen[i]) ** 2).sum())
+        # true maps stand 5 % of the motion apart: the nearest is up to a third of a bead off
+        assert correlation > 0.995
+        assert cross / power == pytest.approx(1.0, abs=0.02)
+
+
+def test_true_maps_are_listed_and_there(made):
+    for name, with_states in (("noisy", {"arm_a", "arm_b"}), ("cat", {"cat"})):
+        listing = yaml.safe_load((made / name / "truth" / "truth.yaml").read_text())["components"]
+        assert {c["name"] for c in listing if "states" in c} == with_states
+        for component in listing:
+            assert len(component["volumes"]) == len(component.get("states", [0]))
+            for file in component["volumes"]:
+                volume = read_volume(made / name / "truth" / file)
+                assert volume.values.shape == (BOX,) * 3
+                assert volume.pixel_size == pytest.approx(4.0)
+
+
+def test_recipe_says_what_moves(made):
+    recipe = yaml.safe_load((made / "noisy" / "recipe.yaml").read_text())
+    assert recipe["particles"] == "particles.star"
+    assert recipe["seed"] == 7
+    components = recipe["components"]
+    assert list(components) == ["body", "arm_a", "arm_b"]
+    assert components["arm_b"]["share"] == "arm_a"
+    # 4 Å pixels and half of the reference box: two Å per unit
+    assert components["arm_a"]["support"]["ball"]["radius"] == 25.0
+    assert list(yaml.safe_load((made / "cat" / "recipe.yaml").read_text())["components"]) == ["cat"]
+
+
+def test_same_seed_same_files_and_another_seed_others(made, tmp_path):
+    for name, plan in (("again", PLAN), ("other", PLAN._replace(seed=8))):
+        simulate(plan, tmp_path / name)
+    for file in ("particles.mrcs", "particles.star", "truth.star", "recipe.yaml"):
+        wanted = (made / "noisy" / file).read_bytes()
+        if not file.endswith(".mrcs"):  # an MRC header carries the time
+            assert (tmp_path / "again" / file).read_bytes() == wanted
+            assert (tmp_path / "other" / file).read_bytes() != wanted
+    np.testing.assert_array_equal(images_of(tmp_path / "again"), images_of(made / "noisy"))
+    assert not np.array_equal(images_of(tmp_path / "other"), images_of(made / "noisy"))
+
+
+def test_an_odd_box_works(tmp_path):
+    star = simulate(PLAN._replace(box_size=17, n=2), tmp_path / "odd")
+    assert read_particles(star).particles.images.shape == (2, 17, 17)
+
+
+def test_existing_folders_are_kept_unless_told(tmp_path):
+    (tmp_path / "out").mkdir()
+    plan = PLAN._replace(n=1, box_size=16)
+    with pytest.raises(OutputExistsError, match="choose another folder or --overwrite"):
+        simulate(plan, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+    simulate(plan, tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "particles.star").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"molecule": "dog"}, "molecule 'dog': expected cat or pretzel"),
+        ({"n": 0}, "--n 0: expected at least 1"),
+        ({"box_size": 8}, "--box 8: expected at least 16"),
+        ({"pixel_size": 0.0}, "--pixel-size 0.0"),
+        ({"snr": 0.0}, "--snr 0.0"),
+        ({"snr": float("nan")}, "--snr nan"),
+        ({"snr": float("inf")}, "--snr inf"),
+        ({"shift_std": -1.0}, "--shift-std -1.0"),
+        ({"contrast_std": -0.1}, "--contrast-std -0.1"),
+    ],
+)
+def test_impossible_plans_are_refused(change, words, tmp_path):
+    with pytest.raises(HypermolError, match=words):
+        simulate(PLAN._replace(**change), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
