@@ -28,9 +28,7 @@ app = typer.Typer(
 )
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
-DataDir = Annotated[
-    Path | None, typer.Option(help="Folder to look in first for the image stacks.")
-]
+DataDir = Annotated[Path | None, typer.Option(help="Folder to look in first for the image stacks.")]
 PixelSize = Annotated[
     float | None, typer.Option(help="Å per pixel, instead of what the file says.")
 ]
@@ -50,6 +48,13 @@ def main() -> None:
         sys.exit(leaving.exit_code)
     except typer.Abort:
         sys.exit(130)
+    except BrokenPipeError:  # the reader of our output went away, as of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as problem:  # a full disk, a folder that cannot be written to
+        if problem.filename is None:
+            raise
+        _fail(f"{problem.filename}: {problem.strerror}; check the path, its owner and the disk")
     except Exception as problem:
         # click's own usage errors: one sentence as well
         message = getattr(problem, "format_message", None)
@@ -176,7 +181,9 @@ def _view(path: Path) -> None:
         typer.echo("no screen here, so napari is not opened")
         return
     if importlib.util.find_spec("napari") is None:
-        typer.echo("napari is not installed here; pip install 'napari-hypermol[all]' to see the run")
+        typer.echo(
+            "napari is not installed here; pip install 'napari-hypermol[all]' to see the run"
+        )
         return
     subprocess.run(
         [sys.executable, "-m", "napari", str(path), "--plugin", "napari-hypermol"], check=False
@@ -185,7 +192,7 @@ def _view(path: Path) -> None:
 
 @app.command()
 def simulate(
-    molecule: Annotated[str, typer.Argument(help="cat or pretzel")],
+    molecule: Annotated[str, typer.Argument(help="cat, hinge or pretzel")],
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
     n: Annotated[int, typer.Option("--n", help="Particles.")] = 4000,
     box: Annotated[int, typer.Option(help="Pixels along an edge.")] = 64,
@@ -196,7 +203,7 @@ def simulate(
     seed: int = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write particles, their truth and a recipe for one of the paper's toy molecules."""
+    """Write particles, their truth and a recipe for a toy molecule."""
     from napari_hypermol.synthetic.simulate import Simulation
     from napari_hypermol.synthetic.simulate import simulate as run
 

@@ -88,7 +88,10 @@ def _voxel_basis(component: Component, box_size: int, max_radius: float) -> Voxe
     mask = component.support.values(positions, spacing)
     mask = mask * (np.abs(positions).max(axis=-1) <= box_size // 2)
     if not (mask > 0).any():
-        raise MaskError(f"component {component.name}: its support misses the box")
+        raise MaskError(
+            f"component {component.name}: its support misses the box; centres are in Å from the middle "
+            f"of the box"
+        )
     return VoxelBasis(mask.astype(np.float32), edge, box_size)
 
 

@@ -15,8 +15,8 @@ __all__ = [
     "hypermol_of",
     "is_chimerax_handed",
     "lay_along_box",
-    "point_of",
     "set_chimerax_handed",
+    "set_states",
     "show_scale_bar",
     "states_shown",
     "toggle_handedness",
@@ -88,8 +88,10 @@ def states_shown(viewer: Any, layer: Any) -> dict[str, float]:
     return {a: float(np.clip(p, 0, 1)) + 0.0 for a, p in zip(axes, point, strict=True)}
 
 
-def point_of(viewer: Any, layer: Any, states: Sequence[float]) -> None:
+def set_states(viewer: Any, layer: Any, states: Sequence[float]) -> None:
     """Move the sliders to a state of a layer."""
+    if not len(states):
+        return
     first = viewer.dims.ndim - layer.ndim
     viewer.dims.set_point(list(range(first, first + len(states))), list(states))
 

@@ -8,7 +8,6 @@ the samples inside its own band limit.
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np

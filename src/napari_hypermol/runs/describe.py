@@ -14,7 +14,9 @@ from napari_hypermol.runs.store import Run, is_run_folder
 __all__ = ["describe"]
 
 
-def describe(path: Path, data_dir: Path | None = None, pixel_size: float | None = None) -> list[str]:
+def describe(
+    path: Path, data_dir: Path | None = None, pixel_size: float | None = None
+) -> list[str]:
     """Lines about a STAR or .cs file, an MRC file, a recipe or a run folder.
 
     Raises
@@ -33,7 +35,9 @@ def describe(path: Path, data_dir: Path | None = None, pixel_size: float | None 
         return _mrc_lines(path)
     if name.endswith((".yaml", ".yml")):
         recipe = read_recipe(path)
-        return [f"recipe with {len(recipe.components)} component(s): {', '.join(recipe.components)}"]
+        return [
+            f"recipe with {len(recipe.components)} component(s): {', '.join(recipe.components)}"
+        ]
     return _no(path)
 
 
@@ -80,8 +84,10 @@ def _mrc_lines(path: Path) -> list[str]:
 
 def _run_lines(run: Run) -> list[str]:
     lines = [
-        f"run of {run.facts['n_particles']:,} particles, box {run.box_size} px at "
-        f"{run.pixel_size:.4g} Å",
+        (
+            f"run of {run.facts['n_particles']:,} particles, box {run.box_size} px at "
+            f"{run.pixel_size:.4g} Å"
+        ),
         f"particles from {run.facts['particles']}",
     ]
     if not run.snapshots():

@@ -34,7 +34,8 @@ def fourier_shell_correlation(one: NDArray[Any], two: NDArray[Any]) -> NDArray[n
         weights[..., -1] = 1.0
 
     def total(values: NDArray[Any]) -> NDArray[np.float64]:
-        return np.bincount(shells, (values * weights).ravel())[: n // 2 + 1]
+        sums = np.bincount(shells, (values * weights).ravel())[: n // 2 + 1]
+        return np.asarray(sums, dtype=np.float64)
 
     cross = total((a * b.conj()).real)
     power = total(np.abs(a) ** 2) * total(np.abs(b) ** 2)

@@ -55,7 +55,7 @@ def half_set_fsc(
     Returns
     -------
     dict
-        ``states`` (list), ``fsc`` (one list per state), ``resolution`` [Å] at FSC = 0.143 per state.
+        ``states`` (list), ``fsc`` (one list per state), ``resolution`` [Å] per state at FSC 0.143.
     """
     halves = half_set_rows(particles)
     snapshots = []
@@ -108,4 +108,4 @@ def _flips(
         tables = state_tables(snapshot.molecule)
         readings.append(expectation(problem, estimate, tables, np.random.default_rng(0)))
     one, two = (r.state_mean for r in readings)
-    return [spearmanr(one[:, d], two[:, d]).statistic < 0 for d in range(one.shape[1])]
+    return [bool(spearmanr(one[:, d], two[:, d]).statistic < 0) for d in range(one.shape[1])]

@@ -64,11 +64,11 @@ class HyperMaps:
         -------
         (z, y, x) float32 ndarray
         """
-        states = np.asarray(states, dtype=np.float64)
-        if states.shape != (self.dims,):
-            raise ShapeError(f"state {states.tolist()}: expected {self.dims} numbers in [0, 1]")
+        at = np.asarray(states, dtype=np.float64)
+        if at.shape != (self.dims,):
+            raise ShapeError(f"state {at.tolist()}: expected {self.dims} numbers in [0, 1]")
         total = np.zeros((self.box_size,) * 3, dtype=np.float32)
-        for region, density in self._parts(states):
+        for region, density in self._parts(at):
             total[region] += density
         return total
 
@@ -113,5 +113,5 @@ class HyperMaps:
             corners = np.full((5 * self.dims, self.dims), 0.5)
             for axis in range(self.dims):
                 corners[5 * axis : 5 * axis + 5, axis] = grid
-        highest = max(float(self.volume(state).max()) for state in corners)
+        highest = max(float(self.volume(state.tolist()).max()) for state in corners)
         return (0.0, highest if highest > 0 else 1.0)

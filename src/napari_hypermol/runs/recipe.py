@@ -5,7 +5,7 @@ This is the one place where lengths become voxels of the box and words become co
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
@@ -38,7 +38,7 @@ __all__ = [
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class BallRecipe(_Strict):
@@ -117,7 +117,7 @@ class ComponentRecipe(_Strict):
 class RidgeRecipe(_Strict):
     """Prior of the coefficients: spectra from the data, times a factor on their precision."""
 
-    ridge: Literal["auto"] | float = "auto"
+    ridge: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
 
 
 class SmoothRecipe(_Strict):
@@ -156,7 +156,7 @@ class Recipe(_Strict):
     components: dict[str, ComponentRecipe] = Field(default_factory=dict)
     priors: PriorsRecipe = PriorsRecipe()
     latents: LatentsRecipe = LatentsRecipe()
-    schedule: Literal["auto"] | list[StageRecipe] = "auto"
+    schedule: Literal["auto"] | Annotated[list[StageRecipe], Field(min_length=1)] = "auto"
     half_sets: bool = False
     seed: int = Field(default=0, ge=0)
     versions: dict[str, str] | None = None  # written by a run, ignored when read

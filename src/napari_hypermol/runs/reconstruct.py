@@ -5,7 +5,6 @@ import datetime
 import importlib.metadata
 import logging
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,18 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from napari_hypermol.backend import choose_device
-from napari_hypermol.errors import OutputExistsError, ParticleFileError, RecipeError
+from napari_hypermol.errors import (
+    MaskError,
+    OutputExistsError,
+    ParticleFileError,
+    RecipeError,
+    RunFolderError,
+)
 from napari_hypermol.io.particle_file import ParticleFile, read_particles
+from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
-from napari_hypermol.runs.half_sets import half_set_fsc
+from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
 from napari_hypermol.runs.progress import Progress, Reporter
 from napari_hypermol.runs.recipe import Recipe, composite_of, read_recipe, recipe_from, stages_of
 from napari_hypermol.runs.recover import RecoverySettings, Snapshot, recover, work_of
 from napari_hypermol.runs.report import write_report
 from napari_hypermol.runs.series import write_run_volumes
-from napari_hypermol.runs.store import Run, RunWriter
+from napari_hypermol.runs.store import Run, RunWriter, check_output
+from napari_hypermol.schedules.stage import Stage
 
 __all__ = ["Job", "particle_columns", "reconstruct"]
 
@@ -91,52 +99,42 @@ def reconstruct(
     device = choose_device(job.device)
     if job.resume:
         job = _resumed(job)
-    recipe, folder = _recipe(job)
-    file = _particles(job, recipe, folder)
-    size, pixel_size = int(file.particles.images.shape[1]), file.particles.pixel_size
-    composite = composite_of(recipe, folder, size, pixel_size)
-    stages = stages_of(recipe, composite, pixel_size)
-    composite.discretise(stages[0].max_radius)  # a support that misses the box says so now
-    facts = {
-        "box_size": size,
-        "pixel_size": pixel_size,
-        "particles": str(file.path.resolve()),
-        "n_particles": file.n,
-        "data_dir": None if job.data_dir is None else str(job.data_dir.resolve()),
-    }
-    complete = recipe.model_copy(
-        update={"particles": facts["particles"], "versions": _versions()}
-    )
-    writer = RunWriter(job.out, complete, folder, facts, job.overwrite, job.resume)
-    start = Run.open(job.out).snapshot if job.resume and Run.open(job.out).snapshots() else None
+    given = _checked(job)
+    particles, settings = given.file.particles, _settings(given.recipe, given.stages)
     reporter = Reporter(on_progress, stop)
+    images_work = 0.05 * work_of(given.stages)
+    rounds = 2 if given.recipe.half_sets else 1  # two halves are as much work as one whole
+    reporter.plan(images_work + rounds * work_of(given.stages))
+    # before the folder is made: only now can a damaged image come to light
+    radius = max(s.max_radius for s in given.stages)
+    stack = _read_images(given.file, radius, reporter, images_work)
+    start = Run.open(job.out).snapshot if job.resume and Run.open(job.out).snapshots() else None
+    recipe = given.recipe.model_copy(
+        update={"particles": given.facts["particles"], "versions": _versions()}
+    )
+    writer = RunWriter(job.out, recipe, given.folder, given.facts, job.overwrite, job.resume)
     with _log(job.out) as log:
-        log.info("%d particles of %d px at %.4g Å from %s", file.n, size, pixel_size, file.path)
-        settings = _settings(recipe, stages)
-        images_work = 0.05 * work_of(stages)
-        rounds = 2 if recipe.half_sets else 1  # two halves are as much work as one whole
-        reporter.plan(images_work + rounds * work_of(stages))
-        stack = _read_images(file, max(s.max_radius for s in stages), reporter, images_work)
+        log.info("%(n_particles)d particles of %(box_size)d px from %(particles)s", given.facts)
 
         def keep(snapshot: Snapshot) -> None:
             writer.write_snapshot(snapshot)
-            last = snapshot.trace[-1]
-            log.info("%s done: %s", snapshot.stage.name, last)
-            _write_particles(file, snapshot, job.out)
+            log.info("%s done: %s", snapshot.stage.name, snapshot.trace[-1])
+            _write_particles(given.file, snapshot, job.out)
             writer.write_json("metrics.json", _metrics(snapshot, device, began, is_done=False))
 
         rng = np.random.default_rng(recipe.seed)
-        rows = np.arange(file.n)
+        rows = np.arange(given.file.n)
         snapshot = recover(
-            file.particles, stack, composite, settings, rows, rng, reporter, keep, start
+            particles, stack, given.composite, settings, rows, rng, reporter, keep, start
         )
         metrics = _metrics(snapshot, device, began, is_done=True)
         if recipe.half_sets:
             metrics["half_sets"] = half_set_fsc(
-                file.particles, stack, composite, settings, recipe.seed, reporter
+                particles, stack, given.composite, settings, recipe.seed, reporter
             )
         run = Run.open(job.out)
-        write_run_volumes(run.maps, pixel_size, job.out / "volumes", overwrite=True)
+        volumes = job.out / "volumes"
+        write_run_volumes(run.maps, particles.pixel_size, volumes, overwrite=True)
         metrics["seconds"] = time.monotonic() - began
         writer.write_json("metrics.json", metrics)
         write_report(run)
@@ -145,13 +143,78 @@ def reconstruct(
     return run
 
 
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """What a run works on, read and checked; `folder` is where the recipe's paths start."""
+
+    recipe: Recipe
+    folder: Path
+    file: ParticleFile
+    composite: Composite
+    stages: list[Stage]
+    facts: dict[str, Any]
+
+
+def _checked(job: Job) -> _Given:
+    """Read all there is to read but the pixels; writes nothing."""
+    if not job.resume:
+        check_output(job.out, job.overwrite)
+    recipe, folder = _recipe(job)
+    file = _particles(job, recipe, folder)
+    if not job.resume:
+        _keep_inputs(job, file)
+    size, pixel_size = int(file.particles.images.shape[1]), file.particles.pixel_size
+    with _naming(job.recipe):
+        composite = composite_of(recipe, folder, size, pixel_size)
+        stages = stages_of(recipe, composite, pixel_size)
+        composite.discretise(stages[0].max_radius)  # a support that misses the box says so now
+    if recipe.half_sets:
+        half_set_rows(file.particles)
+    facts = {
+        "box_size": size,
+        "pixel_size": pixel_size,
+        "particles": str(file.path.resolve()),
+        "n_particles": file.n,
+        "data_dir": None if job.data_dir is None else str(job.data_dir.resolve()),
+    }
+    return _Given(recipe, folder, file, composite, stages, facts)
+
+
+def _keep_inputs(job: Job, file: ParticleFile) -> None:
+    """Refuse to replace a folder that holds what the run is made from."""
+    out = job.out.resolve()
+    recipe = [job.recipe] if isinstance(job.recipe, Path) else []
+    for source in (file.path, *recipe):
+        if source.resolve().is_relative_to(out):
+            raise OutputExistsError(
+                f"{source}: lies in {job.out}, which would be replaced; choose another --out"
+            )
+
+
+@contextlib.contextmanager
+def _naming(recipe: Path | Recipe | None) -> Iterator[None]:
+    """Put the recipe's name before complaints about its components, unless a file is named."""
+    try:
+        yield
+    except (RecipeError, MaskError) as problem:
+        if isinstance(recipe, Path) and str(problem).startswith(("component", "schedule", "mask:")):
+            raise type(problem)(f"{recipe}: {problem}") from None
+        raise
+
+
 def _resumed(job: Job) -> Job:
     """The job a folder was made by."""
     if not job.out.exists():
         raise OutputExistsError(f"{job.out}: there is no run to resume; leave --resume out")
     run = Run.open(job.out)
+    made_from = Path(run.facts["particles"])
+    if job.particles is not None and job.particles.resolve() != made_from:
+        raise RunFolderError(
+            f"{job.out}: was made from {made_from}, not from {job.particles}; resume with that "
+            "file, or choose another --out"
+        )
     return Job(
-        particles=Path(run.facts["particles"]),
+        particles=made_from,
         out=job.out,
         recipe=job.out / "recipe.yaml",
         data_dir=Path(run.facts["data_dir"]) if run.facts.get("data_dir") else None,
@@ -191,7 +254,7 @@ def _particles(job: Job, recipe: Recipe, folder: Path) -> ParticleFile:
     return file
 
 
-def _settings(recipe: Recipe, stages: Any) -> RecoverySettings:
+def _settings(recipe: Recipe, stages: list[Stage]) -> RecoverySettings:
     ridge = recipe.priors.coefficients.ridge
     return RecoverySettings(
         stages=stages,
@@ -242,19 +305,27 @@ def _write_particles(file: ParticleFile, snapshot: Snapshot, out: Path) -> None:
 
 
 def _metrics(snapshot: Snapshot, device: str, began: float, is_done: bool) -> dict[str, Any]:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak *= 1 if sys.platform == "darwin" else 1024
     molecule = snapshot.molecule
     return {
         "is_done": is_done,
         "seconds": time.monotonic() - began,
         "device": device,
         "machine": platform.machine(),
-        "peak_memory_bytes": peak,
+        "peak_memory_bytes": _peak_memory(),
         "n_coefficients": molecule.n_coefficients,
         "contrast_std": snapshot.estimate.contrast_std,
         "trace": snapshot.trace,
     }
+
+
+def _peak_memory() -> int:
+    """The most memory this process has held [bytes]."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource  # Unix only
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else 1024 * peak)
 
 
 def _versions() -> dict[str, str]:

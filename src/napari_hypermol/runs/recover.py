@@ -37,8 +37,8 @@ Float64 = NDArray[np.float64]
 _KINDLING = 3.0
 _CONTRAST_STD = 0.1  # to begin with; re-estimated
 _MEAN_PRIOR = 20.0  # start of the mean's spectrum, relative to the data's mean precision
-# New state functions start from a fraction of the mean's spectrum; while kindled from so little that
-# the solve is a matched filter and noise cannot pose as signal.
+# New state functions start from a fraction of the mean's spectrum; while kindled from so little
+# that the solve is a matched filter and noise cannot pose as signal.
 _NEW_FUNCTION = 0.1
 _KINDLED_FUNCTION = 1e-3
 _EXHAUSTED = 0.5  # share of the mean at the band edge that is data, below which marching ends
@@ -141,6 +141,7 @@ def recover(
     """
     snapshot = start
     stages = list(settings.stages)
+    draws = rng.spawn(len(stages))  # one generator a stage: a resumed run draws the same numbers
     position = 0
     while position < len(stages):
         stage = stages[position]
@@ -160,12 +161,13 @@ def recover(
         problem = stage_problem(particles, stack, molecule, stage.max_radius, noise, rows)
         estimate = _carried(problem, snapshot, noise, settings)
         if snapshot is None or _gains_states(snapshot.molecule, molecule):
-            posterior = _random_posterior(problem, rng)
+            posterior = _random_posterior(problem, draws[position - 1])
         else:
             posterior = None
         trace = [] if snapshot is None else snapshot.trace
         snapshot = _run_stage(
-            stage, position, problem, estimate, posterior, settings, rng, reporter, trace,
+            stage, position, problem, estimate, posterior, settings, draws[position - 1], reporter,
+            trace,
             is_last=position == len(stages),
         )  # fmt: skip
         on_stage(snapshot)

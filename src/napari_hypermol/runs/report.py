@@ -25,7 +25,7 @@ td { font-variant-numeric: tabular-nums; } img { max-width: 100%; } .note { colo
 
 def projection(volume: NDArray[np.floating], axis: int = 1) -> NDArray[np.floating]:
     """Sum along an axis, z upwards in the picture; (z, y, x) -> (rows, columns)."""
-    flat = volume.sum(axis=axis)
+    flat = np.asarray(volume.sum(axis=axis))
     return flat[::-1] if axis != 0 else flat
 
 
@@ -58,14 +58,17 @@ def montage(rows: list[tuple[str, list[NDArray[np.floating]]]], titles: list[str
             if i == 0 and j < len(titles):
                 axes.set_title(titles[j], fontsize=9)
             if j == 0:
-                axes.text(-0.06, 0.5, name, transform=axes.transAxes, ha="right", va="center", fontsize=10)
+                axes.text(
+                    -0.06, 0.5, name, transform=axes.transAxes, ha="right", va="center", fontsize=10
+                )
     return figure
 
 
 def _png(figure: Figure) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="" src="data:image/png;base64,{data}">'
 
 
 def _state_montage(maps: HyperMaps) -> Figure:
@@ -118,7 +121,9 @@ def report_page(run: Run) -> str:
     deviation = run.state_stds.mean(axis=0)
     for index, value in enumerate(deviation, 1):
         name = run.maps.axis_components[index - 1]
-        facts.append((f"state {index} ({name})", f"known to ± {value:.3f} on average, range 0 to 1"))
+        facts.append(
+            (f"state {index} ({name})", f"known to ± {value:.3f} on average, range 0 to 1")
+        )
     parts = [
         f"<!doctype html><meta charset='utf-8'><title>{html.escape(run.path.name)}</title>",
         f"<style>{_STYLE}</style><h1>{html.escape(run.path.name)}</h1>",
@@ -131,8 +136,10 @@ def report_page(run: Run) -> str:
     if occupancy is not None:
         parts += [
             "<h2>How populated each state is</h2>",
-            "<p class='note'>Average of all particles' posteriors. The coordinate is not a distance: "
-            "only the order of states and the maps along it have a meaning.</p>",
+            (
+                "<p class='note'>Average of all particles' posteriors. The coordinate is not a "
+                "distance: only the order of states and the maps along it have a meaning.</p>"
+            ),
             _png(occupancy),
         ]
     if "half_sets" in metrics:
@@ -141,7 +148,10 @@ def report_page(run: Run) -> str:
             (", ".join(f"{t:.2f}" for t in state) or "map", f"{resolution:.1f} Å")
             for state, resolution in zip(halves["states"], halves["resolution"], strict=True)
         ]
-        parts += ["<h2>Independent halves: resolution of each state at FSC = 0.143</h2>", _rows(pairs)]
+        parts += [
+            "<h2>Independent halves: resolution of each state at FSC = 0.143</h2>",
+            _rows(pairs),
+        ]
     head = ("stage", "sweep", "seconds", "log likelihood per particle", "state change")
     keys = ("stage", "sweep", "seconds", "log_likelihood_per_particle", "state_change")
     body = "".join(

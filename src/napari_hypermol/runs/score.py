@@ -1,8 +1,8 @@
 """How good a run is, against a simulation's truth and against what the data allow.
 
-The ORACLE reads the states with the true molecule, true poses and the run's noise: no method can order
-the particles better on average, so a result is a fraction of it. Everything is aligned over the gauge
-first: the direction of a state coordinate, its parametrisation, and which of several like
+The ORACLE reads the states with the true molecule, true poses and the run's noise: no method can
+order the particles better on average, so a result is a fraction of it. Everything is aligned over
+the gauge first: the direction of a state coordinate, its parametrisation, and which of several like
 components is which.
 """
 
@@ -73,7 +73,8 @@ def read_truth(path: Path, maps: Path | None = None) -> Truth:
     Parameters
     ----------
     path : Path
-        Has ``trueState1`` (or ``trueState``) ..., ``trueContrast`` and, for one map a state, ``trueMap``.
+        Has ``trueState1`` (or ``trueState``) ..., ``trueContrast`` and, for one map a state,
+        ``trueMap``.
     maps : Path, optional
         Folder of the true maps; else ``truth/`` or the folder of `path`.
 
@@ -85,7 +86,9 @@ def read_truth(path: Path, maps: Path | None = None) -> Truth:
     blocks = read_star(path)
     table = next((t for t in blocks.values() if _state_columns(t)), None)
     if table is None:
-        raise ParticleFileError(f"{path}: has no column trueState or trueState1; is it a truth file?")
+        raise ParticleFileError(
+            f"{path}: has no column trueState or trueState1; is it a truth file?"
+        )
     columns = _state_columns(table)
     states = np.stack([numeric(table, c, path) for c in columns], axis=1)
     contrasts = numeric(table, "trueContrast", path) if "trueContrast" in table else None
@@ -241,7 +244,9 @@ def _fitted_scale(
 def _matching(found: Float64, true: Float64) -> list[int]:
     """Which found coordinate stands for each true one: the best permutation by |Spearman|."""
     d = true.shape[1]
-    table = np.abs([[_spearman(found[:, f], true[:, t]) for f in range(found.shape[1])] for t in range(d)])
+    table = np.abs(
+        [[_spearman(found[:, f], true[:, t]) for f in range(found.shape[1])] for t in range(d)]
+    )
     best = max(
         itertools.permutations(range(found.shape[1]), d),
         key=lambda p: sum(table[t, f] for t, f in enumerate(p)),
@@ -286,7 +291,8 @@ def _map_scores(run: Run, truth: Truth, order: list[int]) -> list[dict[str, Any]
             found.append(maps.volume(state))
         result = np.array(found)
         difference, wanted = result - result.mean(axis=0), true - true.mean(axis=0)
-        per_state = [float(np.corrcoef(a.ravel(), b.ravel())[0, 1]) for a, b in zip(difference, wanted, strict=True)]  # fmt: skip
+        pairs = zip(difference, wanted, strict=True)
+        per_state = [float(np.corrcoef(a.ravel(), b.ravel())[0, 1]) for a, b in pairs]
         rest = _rest(truth, component)
         fsc = [fourier_shell_correlation(f, t + rest) for f, t in zip(result, true, strict=True)]
         scores.append(
@@ -316,12 +322,13 @@ def _interpolated(component: TrueComponent, at: Float64) -> NDArray[np.float32]:
     position = np.interp(at, component.states, np.arange(len(component.states)))
     low = np.minimum(position.astype(int), len(component.states) - 2)
     share = (position - low)[:, None, None, None].astype(np.float32)
-    return (1 - share) * component.volumes[low] + share * component.volumes[low + 1]
+    mixed = (1 - share) * component.volumes[low] + share * component.volumes[low + 1]
+    return np.asarray(mixed, dtype=np.float32)
 
 
 def _rest(truth: Truth, moving: TrueComponent) -> NDArray[np.float32]:
     """The other true components half way, to compare whole maps."""
-    total = np.zeros_like(moving.volumes[0])
+    total: NDArray[np.float32] = np.zeros_like(moving.volumes[0])
     for component in truth.components or []:
         if component is not moving:
             half = np.array([0.5 * (component.states[0] + component.states[-1])])
@@ -364,7 +371,12 @@ def score(run: Run, truth: Truth) -> dict[str, Any]:
     """
     n = len(run.contrasts)
     if len(truth.states) != n:
-        raise HypermolError(f"truth has {len(truth.states)} particles, the run {n}; are they of one stack?")
+        raise HypermolError(
+            f"truth has {len(truth.states)} particles, the run {n}; are they of one stack?"
+        )
+    sizes = {c.volumes.shape[-1] for c in truth.components or []} - {run.box_size}
+    if sizes:
+        raise HypermolError(f"true maps of {sizes.pop()} voxels, the run's box has {run.box_size}")
     found, true = run.states, truth.states
     if found.shape[1] < true.shape[1]:
         raise HypermolError(
@@ -386,7 +398,7 @@ def score(run: Run, truth: Truth) -> dict[str, Any]:
         }
         if oracle is not None:
             best = abs(_spearman(oracle[:, axis], true[:, axis]))
-            entry |= {"oracle": best, "fraction_of_oracle": value / best}
+            entry |= {"oracle": best, "fraction_of_oracle": value / best if best > 0 else None}
         states.append(entry)
     result: dict[str, Any] = {"n_particles": n, "states": states}
     if truth.contrasts is not None:

@@ -54,10 +54,9 @@ def select(run: Run, condition: str) -> NDArray[np.int64]:
     """
     values = selectable(run)
     try:
-        tree = ast.parse(condition.strip(), mode="eval").body
-    except SyntaxError:
+        result = _evaluate(ast.parse(condition.strip(), mode="eval").body, values, condition)
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
         raise _refused(condition, "is not a condition", values) from None
-    result = _evaluate(tree, values, condition)
     if not isinstance(result, np.ndarray) or result.dtype != np.bool_:
         raise _refused(condition, "is not true or false for each particle", values)
     return np.flatnonzero(result)
@@ -65,7 +64,7 @@ def select(run: Run, condition: str) -> NDArray[np.int64]:
 
 def _refused(condition: str, why: str, values: dict[str, Any]) -> HypermolError:
     return HypermolError(
-        f"--where {condition!r} {why}; write for example \"state1 < 0.3 and contrast > 0.8\" "
+        f'--where {condition!r} {why}; write for example "state1 < 0.3 and contrast > 0.8" '
         f"with {', '.join(values)}"
     )
 
@@ -94,5 +93,5 @@ def _evaluate(node: ast.AST, values: dict[str, NDArray[np.float64]], condition: 
     if isinstance(node, ast.Name) and node.id in values:
         return values[node.id]
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return float(node.value)
+        return float(node.value)  # type: ignore[arg-type]
     raise _refused(condition, "uses something unknown", values)

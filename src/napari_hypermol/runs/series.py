@@ -88,6 +88,10 @@ def write_run_volumes(
         raise HypermolError(f"--steps {steps}: expected at least 1")
     if maps.dims == 0:
         return write_series(maps, [()], pixel_size, folder, "map", overwrite)
+    scripts = [folder / f"{name}.cxc" for name in maps.axis_names]
+    if not overwrite and any(script.exists() for script in scripts):  # before the first is written
+        taken = next(script for script in scripts if script.exists())
+        raise OutputExistsError(f"{taken}: exists already; choose another --out or --overwrite")
     paths = []
     for axis, name in enumerate(maps.axis_names):
         states = np.full((steps, maps.dims), 0.5)

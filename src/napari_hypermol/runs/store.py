@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from napari_hypermol.errors import OutputExistsError, RunFolderError
+from napari_hypermol.errors import HypermolError, OutputExistsError, RunFolderError
 from napari_hypermol.io.particle_file import ParticleFile, read_particles
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.maps import HyperMaps
@@ -25,9 +25,10 @@ from napari_hypermol.runs.recover import Snapshot
 from napari_hypermol.runs.sweep import Estimate
 from napari_hypermol.schedules.stage import Stage
 
-__all__ = ["Run", "RunWriter", "is_run_folder"]
+__all__ = ["Run", "RunWriter", "check_output", "is_run_folder"]
 
 FORMAT_VERSION = 1
+_FACTS = ("box_size", "pixel_size", "particles", "n_particles")  # what run.json must say
 _POSTERIOR_ARRAYS = ("state_mean", "state_std", "contrast_mean", "contrast_std", "log_evidence")
 
 
@@ -44,6 +45,26 @@ def _write_text(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Whether a run may be written to `path`; touches nothing.
+
+    Raises
+    ------
+    OutputExistsError
+        If something is there that is not an empty folder, nor a run that may be replaced.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not overwrite:
+        raise OutputExistsError(
+            f"{path}: exists already; choose another --out, or --overwrite to replace it"
+        )
+    if not is_run_folder(path):
+        raise OutputExistsError(
+            f"{path}: is not a run folder, so --overwrite leaves it alone; choose another --out"
+        )
 
 
 class RunWriter:
@@ -79,27 +100,14 @@ class RunWriter:
         resume: bool = False,
     ) -> None:
         self.path = path
-        if path.exists() and not resume:
-            self._clear(overwrite)
         if resume:
             return
+        check_output(path, overwrite)
+        if path.exists():
+            shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
         write_recipe(self._with_own_masks(recipe, recipe_folder), path / "recipe.yaml")
         self.write_json("run.json", {"format": FORMAT_VERSION, **facts})
-
-    def _clear(self, overwrite: bool) -> None:
-        if not any(self.path.iterdir() if self.path.is_dir() else [self.path]):
-            return
-        if not overwrite:
-            raise OutputExistsError(
-                f"{self.path}: exists already; choose another --out, or --overwrite to replace it"
-            )
-        if not is_run_folder(self.path):
-            raise OutputExistsError(
-                f"{self.path}: is not a run folder, so --overwrite leaves it alone; "
-                "choose another --out"
-            )
-        shutil.rmtree(self.path)
 
     def _with_own_masks(self, recipe: Recipe, folder: Path) -> Recipe:
         """The recipe with its masks copied to ``masks/`` and named there."""
@@ -182,9 +190,15 @@ class Run:
             facts = json.loads((path / "run.json").read_text(encoding="utf-8"))
         except ValueError as problem:
             raise RunFolderError(f"{path / 'run.json'}: is damaged ({problem})") from problem
-        if facts.get("format") != FORMAT_VERSION:
+        version = facts.get("format") if isinstance(facts, dict) else None
+        if version != FORMAT_VERSION:
             raise RunFolderError(
-                f"{path}: has format {facts.get('format')!r}, this version reads {FORMAT_VERSION}"
+                f"{path}: has format {version!r}, this version reads {FORMAT_VERSION}"
+            )
+        missing = [key for key in _FACTS if key not in facts]
+        if missing:
+            raise RunFolderError(
+                f"{path / 'run.json'}: is damaged ({', '.join(missing)} missing); run it again"
             )
         return cls(path, facts)
 
@@ -217,7 +231,13 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """What ``metrics.json`` says; empty while there is none."""
         path = self.path / "metrics.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        try:
+            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as problem:
+            raise RunFolderError(f"{path}: is damaged ({problem}); remove it") from problem
+        return values
 
     # ---- what it found ------------------------------------------------------------------------
 
@@ -237,32 +257,49 @@ class Run:
     @cached_property
     def snapshot(self) -> Snapshot:
         """The latest snapshot, without the moments of the particles' posteriors."""
-        group = self._group()
+        try:
+            return self._read_snapshot(self._group())
+        except (KeyError, TypeError, ValueError, RuntimeError, OSError) as problem:
+            if isinstance(problem, HypermolError):
+                raise
+            raise RunFolderError(
+                f"{self.path / 'store.zarr'}: the last snapshot is damaged "
+                f"({type(problem).__name__}: {problem}); remove its folder, or run again"
+            ) from problem
+
+    def _read_snapshot(self, group: Any) -> Snapshot:
         attrs = dict(group.attrs)
         composite = composite_of(self.recipe, self.path, self.box_size, self.pixel_size)
         stage = Stage(**attrs["stage"])
         molecule = composite.discretise(stage.max_radius, stage.max_degree)
-        noise = np.asarray(group["noise"][:])
         spectra = [np.asarray(group[f"spectrum_{s}"][:]) for s in range(len(molecule.bases))]
         theta = np.asarray(group["theta"][:])
-        arrays = {n: np.asarray(group[n][:]) if n in group else None for n in _POSTERIOR_ARRAYS}
-        n = len(arrays["contrast_mean"])  # type: ignore[arg-type]
-        for name in ("state_mean", "state_std"):
-            if arrays[name] is None:
-                arrays[name] = np.zeros((n, 0))
-        tables, index = [], 0
-        while f"table_{index}" in group:
-            tables.append(np.asarray(group[f"table_{index}"][:]))
-            index += 1
+        if theta.shape != (molecule.n_coefficients,):
+            raise ValueError(f"{theta.size} coefficients, the recipe has {molecule.n_coefficients}")
+        n = int(self.facts["n_particles"])
+        arrays: dict[str, Any] = {
+            name: np.asarray(group[name][:]) if name in group else np.zeros((n, 0))
+            for name in _POSTERIOR_ARRAYS
+        }
+        if len(arrays["contrast_mean"]) != n:
+            raise ValueError(f"{len(arrays['contrast_mean'])} particles, run.json says {n}")
+        tables: list[Any] = []
+        while f"table_{len(tables)}" in group:
+            tables.append(np.asarray(group[f"table_{len(tables)}"][:]))
         nothing = np.zeros((n, 0), dtype=np.float32)
         posterior = ParticlePosterior(
-            **arrays, first=nothing, second=nothing[:, None], tables=tuple(tables)  # type: ignore[arg-type]
+            **arrays, first=nothing, second=nothing[:, None], tables=tuple(tables)
         )
-        estimate = Estimate(theta, spectra, noise, float(attrs["contrast_std"]))
+        noise, contrast_std = np.asarray(group["noise"][:]), float(attrs["contrast_std"])
         return Snapshot(
-            stage, int(attrs["position"]), molecule, estimate, posterior,
-            float(attrs["edge_share"]), attrs["trace"],
-        )  # fmt: skip
+            stage=stage,
+            position=int(attrs["position"]),
+            molecule=molecule,
+            estimate=Estimate(theta, spectra, noise, contrast_std),
+            posterior=posterior,
+            edge_share=float(attrs["edge_share"]),
+            trace=attrs["trace"],
+        )
 
     @cached_property
     def maps(self) -> HyperMaps:

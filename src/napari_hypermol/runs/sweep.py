@@ -164,7 +164,8 @@ def precisions(problem: StageProblem, second: Float32) -> list[Float64]:
     out = []
     for s, basis in enumerate(molecule.bases):
         blocks = [second[:, c, c] for c in _columns_of_set(molecule, s)]
-        out.append(sum(data_precision(problem.mean_weights, block, basis) for block in blocks))
+        terms = [data_precision(problem.mean_weights, block, basis) for block in blocks]
+        out.append(np.sum(terms, axis=0))
     return out
 
 

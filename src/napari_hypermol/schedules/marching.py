@@ -1,13 +1,14 @@
-"""Marching in space and in the state: the automatic schedule for known poses (Section 5's
-"the resolution is increased" and its counterpart for the state).
+"""Marching in space and in the state: the automatic schedule for known poses.
+
+Section 5's "the resolution is increased", and its counterpart for the state.
 """
 
 from napari_hypermol.schedules.stage import Stage
 
 __all__ = ["auto_schedule", "marching_radii"]
 
-# Detail grows by about 1.4 a stage. In cycles per box, not per Å: what can be told apart at first is
-# a fixed number of features across the particle.
+# Detail grows by about 1.4 a stage. In cycles per box, not per Å: what can be told apart at first
+# is a fixed number of features across the particle.
 _FIRST_RADIUS = 9.0
 _GROWTH = 1.38
 _TOP = 0.75  # of Nyquist; beyond it interpolation and aliasing of the images say more than data
@@ -41,7 +42,8 @@ def auto_schedule(box_size: int, degree: int) -> list[Stage]:
     radii = marching_radii(box_size)
     stages = [Stage("mean", radii[0], 0, sweeps=2, solve_iterations=8)]
     if degree == 0:
-        stages += [Stage(f"mean {i}", r, 0, sweeps=2, solve_iterations=6) for i, r in enumerate(radii[1:], 2)]  # fmt: skip
+        for index, radius in enumerate(radii[1:], 2):
+            stages.append(Stage(f"mean {index}", radius, 0, sweeps=2, solve_iterations=6))
         return stages
     stages.append(Stage("states 1", radii[0], 1, sweeps=9, kindled_sweeps=6, settle=0.004))
     for index, radius in enumerate(radii[1:], 2):

@@ -1,4 +1,4 @@
-"""A particle stack of the cat or the pretzel, with its truth beside it.
+"""A particle stack of one of the toy molecules, with its truth beside it.
 
 Writes what RELION would have written after extraction (3.1 STAR, .mrcs), and apart from it what
 nobody knows of real data: states and contrasts (truth.star), the true molecule (truth/).
@@ -24,11 +24,12 @@ from napari_hypermol.io.star import write_star
 from napari_hypermol.particles import Defocus, Optics
 from napari_hypermol.synthetic.cat import cat
 from napari_hypermol.synthetic.gaussians import GaussianMolecule
+from napari_hypermol.synthetic.hinge import hinge
 from napari_hypermol.synthetic.pretzel import ARM_BALL, pretzel
 
 __all__ = ["MOLECULES", "Simulation", "simulate"]
 
-MOLECULES = {"cat": cat, "pretzel": pretzel}
+MOLECULES = {"cat": cat, "hinge": hinge, "pretzel": pretzel}
 TRUTH_STATES = 21  # states at which the true maps are written; 5 % of the range apart
 _CHUNK = 256  # images made at once
 
@@ -214,10 +215,10 @@ def _recipe(plan: Simulation) -> dict[str, object]:
     """The recipe a scientist would write for this molecule."""
     unit = plan.pixel_size * plan.box_size / 64
     latents = {"rotation": "known", "shift": "known", "contrast": "refine"}
-    if plan.molecule == "cat":
+    if plan.molecule in ("cat", "hinge"):
         ball = {"ball": {"center": [0, 0, 0], "radius": round(26 * unit, 3)}}
         state = {"basis": "cosine", "dims": 1, "degree": 5}
-        components: dict[str, object] = {"cat": {"support": ball, "state": state}}
+        components: dict[str, object] = {plan.molecule: {"support": ball, "state": state}}
     else:
         centre = [round(float(c) * unit, 3) for c in ARM_BALL[0]]
         body = {"ball": {"center": [0, 0, 0], "radius": round(21 * unit, 3)}}

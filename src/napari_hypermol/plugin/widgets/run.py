@@ -28,12 +28,11 @@ from napari_hypermol.errors import HypermolError, RunCancelled
 from napari_hypermol.plugin.forms import DEFAULT_DEGREE, RunForm, free_folder
 from napari_hypermol.plugin.layers import LayerData, maps_layer, run_layer
 from napari_hypermol.plugin.live import LiveRun, Outcome, Update
+from napari_hypermol.plugin.molecule_layer import MoleculeLayer
 from napari_hypermol.plugin.preferences import preferences
 from napari_hypermol.plugin.viewing import (
-    frame_molecule,
     hypermol_of,
     is_chimerax_handed,
-    lay_along_box,
     set_chimerax_handed,
     states_shown,
 )
@@ -59,8 +58,7 @@ class RunWidget(QWidget):
         super().__init__()
         self._viewer: Any = viewer
         self._live: LiveRun | None = None
-        self._layer: Any = None  # of the molecule, while it is in the viewer
-        self._shown: dict[str, Any] = {}  # attributes we gave it, which the user may have changed
+        self._molecule = MoleculeLayer()
         self._out: Path | None = None
         self._activity: Any = None
         self._build()
@@ -68,7 +66,6 @@ class RunWidget(QWidget):
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.point.connect(self._on_point)
         viewer.camera.events.orientation.connect(self._on_orientation)
-        self.destroyed.connect(_Leaver(self.__dict__))
         for layer in viewer.layers:
             self._adopt(layer)
         self._on_orientation()
@@ -196,14 +193,13 @@ class RunWidget(QWidget):
             self.readout.follow(layer)
 
     def _on_removed(self, event: Any) -> None:
-        if event.value is self._layer:
-            self._layer = None
         others = [x for x in self._viewer.layers if hypermol_of(x, "states") is not None]
         self.readout.follow(others[-1] if others else None)
 
     def _on_point(self, event: Any = None) -> None:
-        if self._live is not None and self._layer is not None:
-            self._live.states = tuple(states_shown(self._viewer, self._layer).values())
+        if self._live is not None and self._molecule.layer is not None:
+            shown = states_shown(self._viewer, self._molecule.layer)
+            self._live.states = tuple(shown.values())
 
     def _on_orientation(self, event: Any = None) -> None:
         self.handedness.blockSignals(True)
@@ -225,8 +221,9 @@ class RunWidget(QWidget):
             self._say(str(problem))
             show_error(str(problem))
             return
-        self._out, self._layer, self._shown = Path(form.out).expanduser(), None, {}
+        self._out, self._molecule = Path(form.out).expanduser(), MoleculeLayer()
         self._live = LiveRun(form.job, self._on_update, self._on_outcome, self._on_failure)
+        self.destroyed.connect(self._live.leave)  # however the widget goes
         self._activity = progress(total=_BAR_STEPS, desc=self._out.name)
         self._set_running(True)
         self._say("Opening the particles…")
@@ -248,22 +245,23 @@ class RunWidget(QWidget):
         if not self._live.is_stopping:
             self._say(update.message)
         if update.maps is not None:
+            facts = {"run": str(self._out), "particles": self.particles.text}
             steps = preferences().state_steps
-            facts = {"run": str(self._out), "particles": self.particles.text, "is_live": True}
-            name = self._out.name
-            self._show(maps_layer(update.maps, update.pixel_size, name, facts, steps))
+            layer = maps_layer(update.maps, update.pixel_size, self._out.name, facts, steps)
+            self._molecule.show(self._viewer, layer)
 
     def _on_outcome(self, outcome: Outcome) -> None:
         if self._viewer is None:
             return
         if outcome.run is not None:
-            self._show(run_layer(outcome.run, preferences().state_steps))
+            layer = run_layer(outcome.run, preferences().state_steps)
+            self._molecule.show(self._viewer, layer, is_final=True)
         if outcome.problem is None:
             self._finish(f"Done in {_duration(outcome.seconds)}: {self._out}")
             show_info(f"{self._out.name}: done in {_duration(outcome.seconds)}")
         elif isinstance(outcome.problem, RunCancelled):
-            kept = "the last finished stage is" if outcome.run else "nothing was finished"
-            self._finish(f"Stopped; {kept} in {self._out}" if outcome.run else f"Stopped; {kept}")
+            kept = f"what was done is in {self._out}" if outcome.run else "no stage was done yet"
+            self._finish(f"Stopped; {kept}")
         else:
             self._finish(str(outcome.problem))
             show_error(str(outcome.problem))
@@ -295,48 +293,6 @@ class RunWidget(QWidget):
             self._activity.close()
             self._activity = None
 
-    # ---- the molecule's layer -----------------------------------------------------------------
-
-    def _show(self, layer_data: LayerData) -> None:
-        """Put the molecule into its layer, or into a new one."""
-        data, attributes, _ = layer_data
-        if self._layer is not None and self._layer in self._viewer.layers:
-            self._layer.data = data
-            self._layer.metadata = attributes["metadata"]
-            self._refresh_look(attributes)
-            return
-        if self._shown:  # the user took the layer away: let it stay away until the end
-            if attributes["metadata"]["hypermol"].get("is_live"):
-                return
-        self._make_room(attributes)
-        self._layer = self._viewer.add_image(data, **attributes)
-        self._shown = {}
-        self._refresh_look(attributes)
-        self._viewer.dims.set_point(
-            range(data.ndim - 3), [0.5] * (data.ndim - 3)
-        ) if data.ndim > 3 else None
-        frame_molecule(self._viewer, self._layer)
-
-    def _refresh_look(self, attributes: dict[str, Any]) -> None:
-        """New limits and threshold, unless the user changed the ones we gave."""
-        for name in ("contrast_limits", "iso_threshold"):
-            is_ours = name not in self._shown or _same(getattr(self._layer, name), self._shown[name])
-            if is_ours:
-                setattr(self._layer, name, attributes[name])
-                self._shown[name] = getattr(self._layer, name)
-
-    def _make_room(self, attributes: dict[str, Any]) -> None:
-        """Particle layers share the viewer with the molecule from now on."""
-        for layer in self._viewer.layers:
-            if hypermol_of(layer, "particles") is None:
-                continue
-            size = attributes["scale"][-1] * layer.data.shape[-1]
-            place = lay_along_box({"scale": layer.scale, "translate": layer.translate},
-                                  len(layer.data), size)
-            for name, value in place.items():
-                setattr(layer, name, value)
-            layer.visible = False
-
     # ---- the end ------------------------------------------------------------------------------
 
     def closeEvent(self, event: Any) -> None:
@@ -348,7 +304,7 @@ class RunWidget(QWidget):
         if self._live is not None:
             self._live.leave()
             self._live = None
-        viewer, self._viewer, self._layer = self._viewer, None, None
+        viewer, self._viewer = self._viewer, None
         if viewer is None:
             return
         self.readout.let_go()
@@ -357,3 +313,17 @@ class RunWidget(QWidget):
         viewer.dims.events.point.disconnect(self._on_point)
         viewer.camera.events.orientation.disconnect(self._on_orientation)
         self._close_activity()
+
+
+def _time(seconds: float | None) -> str:
+    """Time left, for the side of the bar."""
+    return "" if seconds is None else f"{_duration(seconds)} left"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds, minutes or hours, to what a person wants to know."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

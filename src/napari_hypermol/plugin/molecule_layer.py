@@ -1,0 +1,79 @@
+"""The one layer a run is shown in: made at its first report, its data swapped at every later one."""
+
+from typing import Any
+
+import numpy as np
+
+from napari_hypermol.plugin.layers import LayerData
+from napari_hypermol.plugin.viewing import (
+    frame_molecule,
+    hypermol_of,
+    lay_along_box,
+    set_states,
+)
+
+__all__ = ["MoleculeLayer"]
+
+_LOOK = ("contrast_limits", "iso_threshold")  # follow the molecule until the user changes them
+
+
+class MoleculeLayer:
+    """A layer that follows a run; call it from the main thread.
+
+    Where the user moved the contrast or the threshold, they stay as he left them; where he removed
+    the layer, it stays away until the run is done.
+    """
+
+    def __init__(self) -> None:
+        self.layer: Any = None
+        self._given: dict[str, Any] = {}
+
+    def show(self, viewer: Any, layer_data: LayerData, is_final: bool = False) -> None:
+        """Show the molecule as it is now.
+
+        Parameters
+        ----------
+        viewer : napari Viewer
+        layer_data : (data, attributes, type)
+            From `maps_layer` or `run_layer`.
+        is_final : bool
+            Whether the run is over: a layer that was removed comes back.
+        """
+        data, attributes, _ = layer_data
+        if self.layer is not None and self.layer in viewer.layers:
+            self._swap(data, attributes)
+        elif self.layer is None or is_final:
+            self._add(viewer, data, attributes)
+
+    def _swap(self, data: Any, attributes: dict[str, Any]) -> None:
+        layer = self.layer
+        if layer.data.shape == data.shape:
+            layer.data = data
+            layer.metadata = attributes["metadata"]
+        for name in _LOOK:
+            if np.allclose(getattr(layer, name), self._given[name]):
+                self._give(name, attributes[name])
+
+    def _add(self, viewer: Any, data: Any, attributes: dict[str, Any]) -> None:
+        _make_room(viewer, attributes["scale"][-1])
+        self.layer = viewer.add_image(data, **attributes)
+        for name in _LOOK:
+            self._give(name, attributes[name])
+        set_states(viewer, self.layer, [0.5] * (data.ndim - 3))
+        frame_molecule(viewer, self.layer)
+
+    def _give(self, name: str, value: Any) -> None:
+        setattr(self.layer, name, value)
+        self._given[name] = getattr(self.layer, name)  # as napari rounded it
+
+
+def _make_room(viewer: Any, pixel_size: float) -> None:
+    """Particle layers step aside: they share the axes with the molecule from now on."""
+    for layer in viewer.layers:
+        if hypermol_of(layer, "particles") is None:
+            continue
+        n, size = layer.data.shape[0], layer.data.shape[-1]
+        place = {"scale": layer.scale, "translate": layer.translate}
+        for name, value in lay_along_box(place, n, size * pixel_size).items():
+            setattr(layer, name, value)
+        layer.visible = False

@@ -1,0 +1,46 @@
+"""Open a run in a viewer the way we would have it seen; the menu command asks which."""
+
+from pathlib import Path
+from typing import Any
+
+from napari_hypermol.plugin.preferences import preferences
+from napari_hypermol.plugin.viewing import (
+    frame_molecule,
+    hypermol_of,
+    set_chimerax_handed,
+    set_states,
+)
+
+__all__ = ["ask_for_run", "open_run"]
+
+
+def open_run(viewer: Any, path: str | Path) -> list[Any]:
+    """Open a run folder in 3-D, half way along every state, with the user's handedness.
+
+    Parameters
+    ----------
+    viewer : napari Viewer
+    path : path
+        Run folder.
+
+    Returns
+    -------
+    list of napari layers
+        Empty where the run holds nothing yet; the user was told so.
+    """
+    layers = viewer.open(str(path), plugin="napari-hypermol")
+    for layer in layers:
+        axes = (hypermol_of(layer, "states") or {}).get("axes", ())
+        set_states(viewer, layer, [0.5] * len(axes))
+        set_chimerax_handed(viewer, preferences().is_chimerax_handed)
+        frame_molecule(viewer, layer)
+    return list(layers)
+
+
+def ask_for_run(viewer: "napari.viewer.Viewer") -> None:  # noqa: F821
+    """Menu command: ask for a run folder and open it."""
+    from qtpy.QtWidgets import QFileDialog
+
+    folder = QFileDialog.getExistingDirectory(None, "Choose a run folder")
+    if folder:
+        open_run(viewer, folder)

@@ -1,0 +1,59 @@
+"""A protein-like molecule: two globular domains of many pseudo-atoms, one turning about a hinge."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.molecules.component import rotation_about
+from napari_hypermol.synthetic.gaussians import GaussianComponent, GaussianMolecule
+
+__all__ = ["hinge"]
+
+# Units of a 64-voxel box throughout.
+_ATOMS = 300  # in each domain
+_WIDTH = 1.25
+_CENTRES = np.array([[-7.5, 0.0, -2.0], [9.0, 0.0, 3.0]])
+_RADII = (8.5, 7.0)
+_PIVOT = np.array([1.5, 0.0, 0.0])
+_AXIS = (0.2, 1.0, 0.1)
+_TURN = np.radians(20.0)  # the second domain turns from -20 to +20 degrees
+
+
+def _globule(rng: np.random.Generator, radius: float) -> NDArray[np.float64]:
+    """A compact random walk: each step keeps the chain inside its ball."""
+    atoms = np.zeros((_ATOMS, 3))
+    for i in range(1, _ATOMS):
+        while True:
+            step = rng.normal(size=3)
+            place = atoms[i - 1] + 1.3 * step / np.linalg.norm(step)
+            if place @ place < radius**2:
+                atoms[i] = place
+                break
+    return atoms
+
+
+def hinge(box_size: int) -> GaussianMolecule:
+    """The hinge, scaled to a box; the same chain every time.
+
+    Parameters
+    ----------
+    box_size : int
+        [voxels]; the hinge spans about 60 % of it.
+
+    Returns
+    -------
+    GaussianMolecule
+        One component with one state.
+    """
+    scale = box_size / 64
+    rng = np.random.default_rng(2020)  # part of the molecule's definition
+    fixed = _globule(rng, _RADII[0]) + _CENTRES[0]
+    moving = _globule(rng, _RADII[1]) + _CENTRES[1]
+
+    def centres(states: NDArray[np.float64]) -> NDArray[np.float64]:
+        turns = np.stack([rotation_about(_AXIS, _TURN * (2 * t - 1)) for t in states])
+        turned = np.einsum("nij,gj->ngi", turns, moving - _PIVOT) + _PIVOT
+        still = np.broadcast_to(fixed, (len(states), *fixed.shape))
+        return scale * np.concatenate([still, turned], axis=1)
+
+    ones = np.ones(2 * _ATOMS)
+    return GaussianMolecule((GaussianComponent("hinge", centres, ones, scale * _WIDTH * ones, True),))
