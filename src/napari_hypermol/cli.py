@@ -52,9 +52,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as problem:  # a full disk, a folder that cannot be written to
-        if problem.filename is None:
-            raise
-        _fail(f"{problem.filename}: {problem.strerror}; check the path, its owner and the disk")
+        where = "" if problem.filename is None else f"{problem.filename}: "
+        _fail(f"{where}{problem.strerror or problem}; check the path, its owner and the disk")
     except Exception as problem:
         # click's own usage errors: one sentence as well
         message = getattr(problem, "format_message", None)

@@ -89,8 +89,8 @@ def _voxel_basis(component: Component, box_size: int, max_radius: float) -> Voxe
     mask = mask * (np.abs(positions).max(axis=-1) <= box_size // 2)
     if not (mask > 0).any():
         raise MaskError(
-            f"component {component.name}: its support misses the box; centres are in Å from the middle "
-            f"of the box"
+            f"component {component.name}: its support misses the box; centres are in Å from the "
+            "middle of the box"
         )
     return VoxelBasis(mask.astype(np.float32), edge, box_size)
 

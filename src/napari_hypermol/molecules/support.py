@@ -5,6 +5,7 @@ Supports live in the component's own frame, lengths in voxels of the box, origin
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -90,6 +91,7 @@ class Mask:
     array: NDArray[np.float32]
     soft_edge: float = 2.0
 
+    @cached_property
     def _soft(self) -> NDArray[np.float32]:
         is_binary = bool(np.isin(np.unique(self.array), (0.0, 1.0)).all())
         # An empty mask has no distance to grow an edge from; `_bounds` refuses it.
@@ -100,7 +102,7 @@ class Mask:
         return _raised_cosine(depth)
 
     def _bounds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        where = np.argwhere(self._soft() > 0)
+        where = np.argwhere(self._soft > 0)
         if not len(where):
             raise MaskError("mask: it is zero everywhere; paint the region that moves")
         zyx = np.stack([where.min(axis=0), where.max(axis=0)]) - self.array.shape[0] // 2
@@ -118,7 +120,7 @@ class Mask:
 
     def values(self, positions: Float, spacing: float) -> NDArray[np.float32]:
         """Linear interpolation, smoothed to the spacing first."""
-        soft = self._soft()
+        soft = self._soft
         if spacing > 1:  # a coarse voxel sees the mean of the fine ones it covers
             soft = ndimage.gaussian_filter(soft, 0.35 * spacing)
         index = positions[..., ::-1] + self.array.shape[0] // 2

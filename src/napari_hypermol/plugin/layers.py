@@ -44,9 +44,10 @@ LayerData = tuple[Any, dict[str, Any], str]
 # quarter of the range a colour of its own instead of a dark grey.
 COLORMAP = {
     "name": "hypermol",
-    "colors": [[0, 0, 0, 1], [0.33, 0.62, 0.72, 1], [0.78, 0.90, 0.92, 1], [1, 1, 1, 1]],
+    "colors": [[0, 0, 0, 1], [0.24, 0.50, 0.60, 1], [0.78, 0.90, 0.92, 1], [1, 1, 1, 1]],
     "controls": [0.0, 0.25, 0.6, 1.0],
 }
+RENDERING = "iso"
 ISO_FRACTION = 0.25  # of the highest density, as in the ChimeraX scripts of `runs.series`
 _SAMPLED = 24  # images looked at for contrast limits: a tenth of a second, and steady to a few %
 _STACK_CHUNK = 16 * 2**20  # bytes of a stack read at once
@@ -165,7 +166,7 @@ def volume_layer(volume: Volume, path: str | os.PathLike[str]) -> LayerData:
         "translate": tuple(float(c) for c in corner),
         "contrast_limits": limits,
         "iso_threshold": _usual_threshold(volume.values, limits),
-        "rendering": "iso",
+        "rendering": RENDERING,
         "colormap": COLORMAP,
         "interpolation2d": "linear",
         "metadata": {"hypermol": {"kind": "volume", "path": str(path.resolve())}},
@@ -220,7 +221,7 @@ def maps_layer(
         "translate": (0.0,) * dims + centred((maps.box_size,) * 3, size),
         "contrast_limits": limits,
         "iso_threshold": ISO_FRACTION * limits[1],
-        "rendering": "iso",
+        "rendering": RENDERING,
         "colormap": COLORMAP,
         "interpolation2d": "linear",
         "multiscale": False,

@@ -1,0 +1,100 @@
+"""What the plugin's tests share: a tiny simulation, a tiny run, and the plugin as napari finds it."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.synthetic.simulate import Simulation, simulate
+
+BOX = 24  # napari draws without a graphics card here: small volumes, and mip instead of iso
+PIXEL = 4.0
+
+
+def quick(folder: Path, stages: list[dict[str, float]]) -> Path:
+    """Give the recipe of a simulation a schedule of seconds; returns the recipe."""
+    path = folder / "recipe.yaml"
+    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    recipe["schedule"] = stages
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def pretzel_folder(tmp_path_factory) -> Path:
+    """A simulated pretzel, 60 particles; its recipe has two states and a quick schedule."""
+    folder = tmp_path_factory.mktemp("simulated") / "pretzel"
+    simulate(Simulation("pretzel", n=60, box_size=BOX, pixel_size=PIXEL, snr=1.0), folder)
+    stage = {"resolution": 24.0, "degree": 1, "sweeps": 1}
+    quick(folder, [{**stage, "degree": 0}, stage])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_folder(pretzel_folder) -> Path:
+    """The run folder that the pretzel's recipe makes."""
+    out = pretzel_folder.parent / "run_1"
+    reconstruct(Job(pretzel_folder / "particles.star", out, pretzel_folder / "recipe.yaml"))
+    return out
+
+
+@pytest.fixture
+def long_recipe(pretzel_folder, tmp_path) -> Path:
+    """A recipe of the same molecule that would go on for minutes."""
+    recipe = yaml.safe_load((pretzel_folder / "recipe.yaml").read_text(encoding="utf-8"))
+    stage = {"resolution": 24.0, "degree": 1, "sweeps": 5000}
+    recipe["schedule"] = [{**stage, "degree": 0, "sweeps": 1}, stage]
+    path = tmp_path / "long.yaml"
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def plugin(npe2pm):
+    """The plugin's manifest, in a plugin manager that has no other one but napari's."""
+    from npe2 import PluginManifest
+
+    manifest = PluginManifest.from_distribution("napari-hypermol")
+    with npe2pm.tmp_plugin(manifest=manifest):
+        yield manifest
+
+
+class SmallMaps:
+    """Maps whose values say at which state they were computed; counts the computations."""
+
+    def __init__(self, dims: int = 2, box_size: int = 8) -> None:
+        self.dims = dims
+        self.box_size = box_size
+        self.axis_names = tuple(f"tau{i + 1}" for i in range(dims))
+        self.axis_components = tuple(f"arm_{i + 1}" for i in range(dims))
+        self.contrast_limits = (0.0, 10.0)
+        self.asked: list[tuple[float, ...]] = []
+
+    def volume(self, states):
+        """A constant: tau1 + 2 tau2 + 4 tau3 ..., and 1 in one corner."""
+        self.asked.append(tuple(round(float(s), 6) for s in states))
+        value = sum(2**i * s for i, s in enumerate(states))
+        volume = np.full((self.box_size,) * 3, value, dtype=np.float32)
+        volume[0, 0, 0] = 1.0
+        return volume
+
+
+@pytest.fixture
+def small_maps() -> type[SmallMaps]:
+    """The class of maps that are cheap and known."""
+    return SmallMaps
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_user_files(tmp_path_factory):
+    """Samples are cached away from the user's own cache."""
+    old = os.environ.get("XDG_CACHE_HOME")
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if old is None:
+        del os.environ["XDG_CACHE_HOME"]
+    else:
+        os.environ["XDG_CACHE_HOME"] = old

@@ -1,0 +1,69 @@
+"""One layer follows a run, and leaves to the user what is his."""
+
+import numpy as np
+import pytest
+
+from napari_hypermol.plugin.layers import maps_layer
+from napari_hypermol.plugin.molecule_layer import MoleculeLayer
+
+
+@pytest.fixture
+def viewer():
+    from napari.components import ViewerModel
+
+    return ViewerModel()
+
+
+@pytest.fixture
+def report(small_maps):
+    """Layer data of a molecule whose highest density is given."""
+
+    def make(highest: float):
+        maps = small_maps(dims=1)
+        maps.contrast_limits = (0.0, highest)
+        return maps_layer(maps, 3.0, "run", {"run": "there", "highest": highest})
+
+    return make
+
+
+def test_data_are_swapped_in_one_layer(viewer, report):
+    molecule = MoleculeLayer()
+    molecule.show(viewer, report(1.0))
+    layer = molecule.layer
+    assert viewer.dims.point[0] == pytest.approx(0.5)
+    viewer.dims.set_point(0, 0.2)
+    second = report(3.0)
+    molecule.show(viewer, second)
+    assert list(viewer.layers) == [layer]
+    assert layer.data is second[0]
+    assert layer.metadata["hypermol"]["highest"] == 3.0
+    assert layer.contrast_limits == [0.0, 3.0]
+    assert layer.iso_threshold == pytest.approx(0.75)
+    assert viewer.dims.point[0] == pytest.approx(0.2)  # the knob stays where the user turned it
+
+
+def test_what_the_user_set_stays(viewer, report):
+    molecule = MoleculeLayer()
+    molecule.show(viewer, report(1.0))
+    molecule.layer.contrast_limits = (0.1, 0.4)
+    molecule.show(viewer, report(3.0))
+    assert molecule.layer.contrast_limits == [0.1, 0.4]
+
+
+def test_removed_layer_stays_away_until_the_end(viewer, report):
+    molecule = MoleculeLayer()
+    molecule.show(viewer, report(1.0))
+    viewer.layers.remove(molecule.layer)
+    molecule.show(viewer, report(2.0))
+    assert not viewer.layers
+    molecule.show(viewer, report(3.0), is_final=True)
+    assert len(viewer.layers) == 1
+
+
+def test_particles_step_aside(viewer, report):
+    facts = {"hypermol": {"kind": "particles"}}
+    particles = viewer.add_image(np.zeros((100, 8, 8)), scale=(1, 3, 3), metadata=facts)
+    MoleculeLayer().show(viewer, report(1.0))
+    assert not particles.visible
+    assert particles.extent.world[1][0] < 24
+    assert viewer.dims.units is not None

@@ -1,0 +1,107 @@
+"""Handedness, states on the screen, and particles that step aside."""
+
+import numpy as np
+import pytest
+
+from napari_hypermol.plugin.layers import maps_layer
+from napari_hypermol.plugin.viewing import (
+    frame_molecule,
+    hypermol_of,
+    is_chimerax_handed,
+    lay_along_box,
+    set_chimerax_handed,
+    set_states,
+    states_shown,
+    toggle_handedness,
+)
+
+
+@pytest.fixture
+def viewer():
+    """napari's model of a viewer, without a window."""
+    from napari.components import ViewerModel
+
+    return ViewerModel()
+
+
+def screen_axes(viewer):
+    """Unit vectors (x, y, z) of right, up and towards the viewer, in the molecule's (x, y, z).
+
+    From what the camera says: its view and up directions are in the order of the data's axes.
+    """
+    towards = -np.array(viewer.camera.view_direction)[::-1]
+    up = np.array(viewer.camera.up_direction)[::-1]
+    depth, vertical, horizontal = (str(o) for o in viewer.camera.orientation)
+    right = np.array([1.0 if horizontal == "right" else -1.0, 0.0, 0.0])
+    return right, up, towards
+
+
+def chirality(viewer):
+    """+1 if a right-handed helix looks right-handed on the screen."""
+    return np.linalg.det(np.array(screen_axes(viewer)))
+
+
+def test_handedness_is_that_of_chimerax(viewer):
+    viewer.dims.ndisplay = 3
+    assert chirality(viewer) == pytest.approx(-1)  # napari's own way: mirrored
+    set_chimerax_handed(viewer, True)
+    assert is_chimerax_handed(viewer)
+    assert chirality(viewer) == pytest.approx(1)
+    toggle_handedness(viewer)
+    assert not is_chimerax_handed(viewer)
+    toggle_handedness(viewer)
+    assert is_chimerax_handed(viewer)
+
+
+def test_states_on_the_sliders(viewer, small_maps):
+    data, attributes, _ = maps_layer(small_maps(dims=2), 3.0, "m", {})
+    layer = viewer.add_image(data, **attributes)
+    set_states(viewer, layer, (0.35, 1.0))
+    assert viewer.dims.current_step[:2] == (7, 20)
+    assert states_shown(viewer, layer) == pytest.approx({"tau1": 0.35, "tau2": 1.0})
+
+
+def test_states_of_the_smaller_of_two_molecules(viewer, small_maps):
+    layers = []
+    for dims in (2, 1):
+        data, attributes, _ = maps_layer(small_maps(dims=dims), 3.0, "m", {})
+        layers.append(viewer.add_image(data, **attributes))
+    set_states(viewer, layers[1], (0.6,))
+    assert states_shown(viewer, layers[1]) == pytest.approx({"tau1": 0.6})
+    assert states_shown(viewer, layers[0])["tau2"] == pytest.approx(0.6)
+
+
+def test_rigid_molecule_has_no_states(viewer, small_maps):
+    data, attributes, _ = maps_layer(small_maps(dims=0), 3.0, "m", {})
+    layer = viewer.add_image(data, **attributes)
+    set_states(viewer, layer, ())
+    assert states_shown(viewer, layer) == {}
+
+
+def test_only_our_layers_are_ours(viewer):
+    layer = viewer.add_image(np.zeros((4, 4)))
+    assert hypermol_of(layer) is None
+    layer.metadata["hypermol"] = {"kind": "particles"}
+    assert hypermol_of(layer, "states") is None
+    assert hypermol_of(layer, "particles") == {"kind": "particles"}
+
+
+def test_particles_beside_a_molecule_leave_z_and_units_alone(viewer, small_maps):
+    data, attributes, _ = maps_layer(small_maps(dims=1), 3.0, "m", {})
+    viewer.add_image(data, **attributes)
+    z = viewer.dims.range[1]
+    place = lay_along_box({"scale": (1.0, 3.0, 3.0), "translate": (0.0, -12.0, -12.0)}, 100, 24.0)
+    viewer.add_image(np.zeros((100, 8, 8)), **place)
+    now = viewer.dims.range[1]
+    assert now.start == pytest.approx(z.start)
+    assert now.stop == pytest.approx(z.stop, abs=3.0)
+    assert viewer.dims.units is not None
+
+
+def test_frame_shows_three_dimensions(viewer, small_maps):
+    data, attributes, _ = maps_layer(small_maps(dims=1), 3.0, "m", {})
+    layer = viewer.add_image(data, **attributes)
+    frame_molecule(viewer, layer)
+    assert viewer.dims.ndisplay == 3
+    np.testing.assert_allclose(viewer.camera.center, -1.5)
+    assert viewer.canvas.overlays.scale_bar.visible
