@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from small_runs import BRIEF, PRETZEL, SmallRun, recovered, simulated
+
 # Loaded below and not by pytest (tox says "-p no:..."), for a session that lives without Qt.
 QT_PLUGINS = {"pytest-qt": "pytestqt.plugin", "napari": "napari.utils._testsupport"}
 SCREEN_PATIENCE = 20  # [s] for Xvfb to come up; it takes about 0.2 on an idle machine
@@ -119,3 +121,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no test data in {folder}: set HYPERMOL_TEST_DATA to the folder that has it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def pretzel_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """A pretzel at high signal-to-noise, recovered with the automatic schedule; do not change it."""
+    folder = tmp_path_factory.mktemp("pretzel")
+    return recovered(simulated(folder / "data", PRETZEL), folder / "run")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """Sixty particles and five sweeps: for what does not depend on quality; do not change it."""
+    folder = tmp_path_factory.mktemp("tiny")
+    return recovered(simulated(folder / "data", schedule=BRIEF), folder / "run")

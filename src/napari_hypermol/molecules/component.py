@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.bases.cosine import CosineBasis
-from napari_hypermol.molecules.support import Support
+from napari_hypermol.protocols import Support
 
 __all__ = ["Component", "rotation_about"]
 

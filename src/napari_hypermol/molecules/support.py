@@ -6,7 +6,6 @@ Supports live in the component's own frame, lengths in voxels of the box, origin
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,25 +14,9 @@ from scipy import ndimage
 from napari_hypermol.coordinates.fourier import fast_even_size
 from napari_hypermol.errors import MaskError
 
-__all__ = ["Ball", "Mask", "Support"]
+__all__ = ["Ball", "Mask"]
 
 Float = NDArray[np.floating]
-
-
-class Support(Protocol):
-    """A region of space with a soft edge."""
-
-    def centre(self) -> NDArray[np.int64]:
-        """The voxel its cube is centred on; (3,) x, y, z."""
-        ...
-
-    def edge(self) -> int:
-        """Even edge of a cube around `centre` that holds the support [voxels]."""
-        ...
-
-    def values(self, positions: Float, spacing: float) -> NDArray[np.float32]:
-        """The support at `positions` (..., 3) [voxels], sampled every `spacing` voxels."""
-        ...
 
 
 def _raised_cosine(depth: Float) -> NDArray[np.float32]:

@@ -78,11 +78,13 @@ def states_shown(viewer: Any, layer: Any) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        tau1, tau2, ... in [0, 1].
+        tau1, tau2, ... in [0, 1]; empty where the layer is not, or no longer, in the viewer.
     """
     facts = hypermol_of(layer, "states") or {}
     axes = facts.get("axes", ())
     first = viewer.dims.ndim - layer.ndim
+    if layer not in viewer.layers or first < 0:
+        return {}
     point = viewer.dims.point[first : first + len(axes)]
     # `+ 0.0`: no negative zeros on the screen
     return {a: float(np.clip(p, 0, 1)) + 0.0 for a, p in zip(axes, point, strict=True)}

@@ -5,32 +5,14 @@ support; its spectral density S_q(|k|) is re-estimated from the coefficients and
 variance. A quadratic prior contributes its normal operator, 1 / S_q.
 """
 
-from typing import Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RadialBasis", "data_precision", "posterior_covariance", "updated_spectrum"]
+from napari_hypermol.protocols import RadialBasis
+
+__all__ = ["data_precision", "posterior_covariance", "updated_spectrum"]
 
 Float64 = NDArray[np.float64]
-
-
-class RadialBasis(Protocol):
-    """What a spatial basis must tell about its own Fourier transform."""
-
-    @property
-    def edge(self) -> int: ...  # noqa: D102
-    @property
-    def box_size(self) -> int: ...  # noqa: D102
-    @property
-    def size(self) -> int: ...  # noqa: D102
-    @property
-    def fill(self) -> float: ...  # noqa: D102
-    @property
-    def n_shells(self) -> int: ...  # noqa: D102
-    @property
-    def shell_counts(self) -> Float64: ...  # noqa: D102
-    def power(self, coefficients: NDArray[np.floating]) -> Float64: ...  # noqa: D102
 
 
 def data_precision(

@@ -1,5 +1,6 @@
 """Maps of a hypermolecule at any state, fast enough to follow a slider."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,10 +107,9 @@ class HyperMaps:
     def contrast_limits(self) -> tuple[float, float]:
         """Limits that fit every state: 0 and the highest density over a grid of states."""
         grid = np.linspace(0, 1, 5)
-        corners = np.stack(np.meshgrid(*[grid] * self.dims, indexing="ij"), -1).reshape(
-            -1, self.dims
-        )
-        if len(corners) > 32:  # many components: along each axis, the others half way
+        if self.dims <= 2:
+            corners = np.array(list(itertools.product(grid, repeat=self.dims)))
+        else:  # many components: along each axis, the others half way
             corners = np.full((5 * self.dims, self.dims), 0.5)
             for axis in range(self.dims):
                 corners[5 * axis : 5 * axis + 5, axis] = grid

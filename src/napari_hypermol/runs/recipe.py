@@ -4,6 +4,7 @@ This is the one place where lengths become voxels of the box and words become co
 """
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,8 @@ from napari_hypermol.errors import RecipeError
 from napari_hypermol.io.masks import read_mask
 from napari_hypermol.molecules.component import Component, rotation_about
 from napari_hypermol.molecules.composite import Composite
-from napari_hypermol.molecules.support import Ball, Mask, Support
+from napari_hypermol.molecules.support import Ball, Mask
+from napari_hypermol.protocols import Support
 from napari_hypermol.schedules.marching import auto_schedule
 from napari_hypermol.schedules.stage import Stage
 
@@ -219,17 +221,29 @@ def recipe_from(values: dict[str, Any], where: Path | str = "recipe") -> Recipe:
 
 def _sentence(problem: ValidationError, values: dict[str, Any]) -> str:
     """The first complaint of pydantic, in words."""
-    first = problem.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    errors = problem.errors()
+    # Where alternatives are allowed ('auto' or stages) each complains; the deepest understood most.
+    same = [e for e in errors if e["loc"][:1] == errors[0]["loc"][:1]]
+    deepest = max(len(_path(e["loc"])) for e in same)
+    same = [e for e in same if len(_path(e["loc"])) == deepest]
+    first = same[0]
+    key = ".".join(str(part) for part in _path(first["loc"]))
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"])
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
         hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(known)}"
         return f"unknown key '{key}'{hint}"
-    message = first["msg"].removeprefix("Value error, ")
-    if not key:
-        return message
-    return f"{key}: {message[0].lower() + message[1:]} (got {first.get('input')!r:.60})"
+    alternatives = [e["msg"] for e in same if _path(e["loc"]) == _path(first["loc"])]
+    messages = [m.removeprefix("Value error, ") for m in dict.fromkeys(alternatives)]
+    message = " or ".join(m[0].lower() + m[1:] for m in messages)
+    return f"{key}: {message} (got {first.get('input')!r:.60})" if key else messages[0]
+
+
+def _path(location: tuple[int | str, ...]) -> list[int | str]:
+    """Keys and indices, without the names of types that pydantic puts between them."""
+    is_type = re.compile(r"\w+\[.*\]|\[key\]")
+    kept = [part for part in location if not is_type.fullmatch(str(part))]
+    return kept[:-1] if kept and kept[-1] == "float" else kept
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

@@ -20,11 +20,12 @@ def parse_states(text: str, dims: int) -> tuple[float, ...]:
     HypermolError
         If it is not `dims` numbers in [0, 1].
     """
+    values: tuple[float, ...] | None
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
-        values = ()
-    if len(values) != dims or not all(0 <= v <= 1 for v in values):
+        values = None
+    if values is None or len(values) != dims or not all(0 <= v <= 1 for v in values):
         example = ",".join(["0.5"] * max(dims, 1))
         raise HypermolError(
             f"state {text!r}: expected {dims} number(s) from 0 to 1, such as {example!r}"

@@ -281,8 +281,8 @@ class Run:
             name: np.asarray(group[name][:]) if name in group else np.zeros((n, 0))
             for name in _POSTERIOR_ARRAYS
         }
-        if len(arrays["contrast_mean"]) != n:
-            raise ValueError(f"{len(arrays['contrast_mean'])} particles, run.json says {n}")
+        if arrays["contrast_mean"].shape != (n,):
+            raise ValueError(f"contrasts of {arrays['contrast_mean'].shape}, expected ({n},)")
         tables: list[Any] = []
         while f"table_{len(tables)}" in group:
             tables.append(np.asarray(group[f"table_{len(tables)}"][:]))

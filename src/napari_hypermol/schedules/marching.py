@@ -46,8 +46,9 @@ def auto_schedule(box_size: int, degree: int) -> list[Stage]:
             stages.append(Stage(f"mean {index}", radius, 0, sweeps=2, solve_iterations=6))
         return stages
     stages.append(Stage("states 1", radii[0], 1, sweeps=9, kindled_sweeps=6, settle=0.004))
-    for index, radius in enumerate(radii[1:], 2):
-        is_last = index == len(radii)
+    finer = radii[1:] or radii  # small boxes have one band limit, and still get all functions
+    for index, radius in enumerate(finer, 2):
+        is_last = index == len(finer) + 1
         # the state's band limit grows faster than that in space: motion is seen at low resolution
         reached = degree if is_last else min(degree, 2 * index - 2)
         stages.append(

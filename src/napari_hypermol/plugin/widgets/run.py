@@ -236,19 +236,21 @@ class RunWidget(QWidget):
             self._say("Stopping after this sweep…")
 
     def _on_update(self, update: Update | None) -> None:
-        if update is None or self._viewer is None or self._live is None:
+        live = self._live
+        if update is None or self._viewer is None or live is None:
             return
         step = round(update.fraction * _BAR_STEPS)
         self.bar.setValue(step)
-        self._activity.update(step - self._activity.n)
-        self.time_left.setText(_time(update.seconds_left))
-        if not self._live.is_stopping:
+        self.time_left.setText(_time_left(update.seconds_left))
+        if not live.is_stopping:
             self._say(update.message)
         if update.maps is not None:
             facts = {"run": str(self._out), "particles": self.particles.text}
             steps = preferences().state_steps
             layer = maps_layer(update.maps, update.pixel_size, self._out.name, facts, steps)
             self._molecule.show(self._viewer, layer)
+        # last: it lets Qt work, and the end of the run may come in between
+        self._activity.update(step - self._activity.n)
 
     def _on_outcome(self, outcome: Outcome) -> None:
         if self._viewer is None:
@@ -315,7 +317,7 @@ class RunWidget(QWidget):
         self._close_activity()
 
 
-def _time(seconds: float | None) -> str:
+def _time_left(seconds: float | None) -> str:
     """Time left, for the side of the bar."""
     return "" if seconds is None else f"{_duration(seconds)} left"
 

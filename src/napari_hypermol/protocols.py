@@ -1,0 +1,87 @@
+"""What the rooms ask of one another, as types: whoever fits may come in.
+
+A new support, spatial basis or state basis needs nothing but these members; `tests/contracts` holds
+the laws they must obey.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["RadialBasis", "StateBasis", "Support"]
+
+Float = NDArray[np.floating]
+Float64 = NDArray[np.float64]
+
+
+class Support(Protocol):
+    """A region of space with a soft edge, lengths in voxels of the box."""
+
+    def centre(self) -> NDArray[np.int64]:
+        """The voxel its cube is centred on; (3,) x, y, z."""
+        ...
+
+    def edge(self) -> int:
+        """Even edge of a cube around `centre` that holds the support [voxels]."""
+        ...
+
+    def values(self, positions: Float, spacing: float) -> NDArray[np.float32]:
+        """The support at `positions` (..., 3) [voxels], sampled every `spacing` voxels."""
+        ...
+
+
+class StateBasis(Protocol):
+    """Functions P_q of the state on [0, 1]^d; function 0 is the constant 1."""
+
+    @property
+    def dims(self) -> int:
+        """State coordinates, d."""
+        ...
+
+    @property
+    def n_functions(self) -> int:
+        """Number of functions, q."""
+        ...
+
+    def evaluate(self, states: Float) -> Float64:
+        """Values at `states` (n, d); (n, q)."""
+        ...
+
+
+class RadialBasis(Protocol):
+    """What a spatial basis must tell about its own Fourier transform."""
+
+    @property
+    def edge(self) -> int:
+        """Edge of its cube [voxels of the box]."""
+        ...
+
+    @property
+    def box_size(self) -> int:
+        """Edge of the box [voxels]."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Its own voxels along the edge of its cube."""
+        ...
+
+    @property
+    def fill(self) -> float:
+        """Fraction of the cube's voxels that carry a coefficient."""
+        ...
+
+    @property
+    def n_shells(self) -> int:
+        """Radial bins of its Fourier transform."""
+        ...
+
+    @property
+    def shell_counts(self) -> Float64:
+        """Fourier modes in each bin; (n_shells,)."""
+        ...
+
+    def power(self, coefficients: Float) -> Float64:
+        """Mean |theta-hat|^2 in each bin, unitary transform; (q, k) -> (q, n_shells)."""
+        ...

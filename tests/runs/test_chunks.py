@@ -1,0 +1,106 @@
+import dask.array as da
+import numpy as np
+import pytest
+
+from napari_hypermol.coordinates.grids import fourier_samples
+from napari_hypermol.errors import ParticleFileError
+from napari_hypermol.io import read_particles
+from napari_hypermol.runs import chunks
+from napari_hypermol.runs.chunks import read_fourier_stack, stage_problem, starting_noise
+from napari_hypermol.runs.recipe import composite_of, read_recipe
+from oracles.dft import image_transform
+
+RADIUS = 8.0
+
+
+@pytest.fixture(scope="module")
+def particles(tiny_run):
+    return read_particles(tiny_run.data / "particles.star").particles
+
+
+@pytest.fixture(scope="module")
+def stack(particles):
+    return read_fourier_stack(particles, RADIUS)
+
+
+@pytest.fixture(scope="module")
+def molecule(tiny_run):
+    recipe = read_recipe(tiny_run.data / "recipe.yaml")
+    return composite_of(recipe, tiny_run.data, 24, 8.0).discretise(6.0, 1)
+
+
+def test_values_are_the_transform_of_the_images(particles, stack):
+    image = np.asarray(particles.images[3].compute(), dtype=np.float64)
+    for at in (0, 5, 40, len(stack.samples.kx) - 1):
+        kx, ky = int(stack.samples.kx[at]), int(stack.samples.ky[at])
+        assert stack.values[3, at] == pytest.approx(image_transform(image, kx, ky), abs=1e-4)
+
+
+def test_power_is_that_of_each_shell(particles, stack):
+    squares = abs(stack.values[7].astype(np.complex128)) ** 2 * stack.samples.weights
+    expected = [squares[stack.samples.shells == s].sum() for s in range(stack.n_shells)]
+    np.testing.assert_allclose(stack.power[7], expected, rtol=1e-5)
+
+
+def test_reading_in_chunks_changes_nothing(particles, stack):
+    seen = []
+    in_sevens = particles._replace(images=particles.images.rechunk((7, -1, -1)))
+    again = read_fourier_stack(in_sevens, RADIUS, seen.append)
+    np.testing.assert_array_equal(again.values, stack.values)
+    np.testing.assert_array_equal(again.power, stack.power)
+    np.testing.assert_allclose(seen, [*np.arange(7, 60, 7) / 60, 1])
+
+
+def test_stack_larger_than_memory_lives_in_a_file(particles, stack, monkeypatch):
+    monkeypatch.setattr(chunks, "_MEMORY_SHARE", 0.0)
+    again = read_fourier_stack(particles, RADIUS)
+    assert isinstance(again.values, np.memmap)
+    np.testing.assert_array_equal(again.values, stack.values)
+
+
+def test_constant_images_are_refused(particles):
+    flat = particles._replace(images=da.zeros((5, 24, 24), dtype=np.float32))
+    with pytest.raises(ParticleFileError, match="all particle images are constant"):
+        read_fourier_stack(flat, RADIUS)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_chunk_size_has_no_effect_on_a_stage(particles, stack, molecule, chunk):
+    noise, rows = starting_noise(particles, stack), np.arange(60)
+    whole = stage_problem(particles, stack, molecule, 6.0, noise, rows)
+    parts = stage_problem(particles, stack, molecule, 6.0, noise, rows, chunk)
+    for name in ("data", "weights", "power", "fill", "rotations", "groups"):
+        np.testing.assert_array_equal(getattr(parts.images, name), getattr(whole.images, name))
+    np.testing.assert_array_equal(parts.mean_weights, whole.mean_weights)
+
+
+def test_rows_are_those_asked_for(particles, stack, molecule):
+    noise, rows = starting_noise(particles, stack), np.array([40, 2, 17])
+    whole = stage_problem(particles, stack, molecule, 6.0, noise, np.arange(60))
+    some = stage_problem(particles, stack, molecule, 6.0, noise, rows)
+    np.testing.assert_array_equal(some.images.data, whole.images.data[rows])
+    np.testing.assert_array_equal(
+        some.images.rotations, particles.rotations[rows].astype(np.float32)
+    )
+    np.testing.assert_array_equal(some.mean_weights, whole.mean_weights[rows])
+
+
+def test_a_stage_sees_the_samples_inside_its_band_limit(particles, stack, molecule):
+    """As if the stack had been read at the stage's own band limit."""
+    noise, rows = starting_noise(particles, stack), np.arange(60)
+    direct = read_fourier_stack(particles, 6.0)
+    one = stage_problem(particles, stack, molecule, 6.0, noise, rows)
+    two = stage_problem(particles, direct, molecule, 6.0, noise, rows)
+    np.testing.assert_array_equal(one.images.data, two.images.data)
+    expected = fourier_samples(24, 6.0)
+    np.testing.assert_array_equal(one.samples.kx, expected.kx)
+
+
+def test_starting_noise_is_all_the_power(particles, stack):
+    noise = starting_noise(particles, stack)
+    assert noise.shape == (1, stack.n_shells)
+    assert (noise > 0.5).all()  # noise of variance 1, and the signal
+    shell = stack.samples.shells == 4
+    weights = stack.samples.weights[shell]
+    mean = (abs(stack.values[:, shell]) ** 2 * weights).sum() / (60 * weights.sum())
+    assert noise[0, 4] == pytest.approx(mean, rel=1e-4)

@@ -1,0 +1,47 @@
+import threading
+
+import pytest
+
+from napari_hypermol.errors import RunCancelled
+from napari_hypermol.runs.progress import Reporter
+
+
+def test_fractions_grow_to_one():
+    seen = []
+    reporter = Reporter(seen.append)
+    reporter.plan(8)
+    for _ in range(3):
+        reporter.advance(3, "working")  # a little more than planned: never above 1
+    assert [p.fraction for p in seen] == [3 / 8, 6 / 8, 1.0]
+    assert seen[-1].seconds_left == 0
+    assert seen[0].seconds_left >= 0
+    assert seen[0].message == "working"
+    assert seen[0].maps is None
+
+
+def test_no_guess_of_the_time_left_at_the_very_beginning():
+    seen = []
+    reporter = Reporter(seen.append)
+    reporter.plan(100)
+    reporter.advance(1, "reading")
+    assert seen[0].seconds_left is None
+
+
+def test_maps_are_handed_on():
+    seen, maps = [], object()
+    Reporter(seen.append).advance(0.5, "new", maps)
+    assert seen[0].maps is maps
+
+
+def test_stop_is_heard_at_the_next_report():
+    stop, seen = threading.Event(), []
+    reporter = Reporter(seen.append, stop)
+    reporter.advance(0.1, "one")
+    stop.set()
+    with pytest.raises(RunCancelled):
+        reporter.advance(0.1, "two")
+    assert [p.message for p in seen] == ["one", "two"]  # what was done is still told
+
+
+def test_nobody_has_to_listen():
+    Reporter().advance(1, "done")

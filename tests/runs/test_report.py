@@ -1,0 +1,52 @@
+import base64
+import re
+
+import numpy as np
+
+from napari_hypermol.runs.report import montage, projection, report_page
+from napari_hypermol.runs.store import Run
+
+
+def test_page_needs_nothing_but_itself(tiny_run):
+    page = (tiny_run.run.path / "report.html").read_text()
+    assert not re.search(r"(src|href)='?\"?(http|/|file)", page)
+    pictures = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page)
+    assert len(pictures) == 2  # maps along the states; occupancy
+    assert all(base64.b64decode(p).startswith(b"\x89PNG") for p in pictures)
+
+
+def test_page_says_what_was_done(tiny_run):
+    page = report_page(tiny_run.run)
+    assert "60 of 24 px at 8 Å" in page
+    assert "state 2 (arm_b)" in page
+    rows = page[page.index("<h2>Sweeps") :].count("<tr>")
+    assert rows == 1 + len(tiny_run.run.snapshot.trace)
+
+
+def test_names_from_outside_are_escaped(tiny_run):
+    run = Run(tiny_run.run.path, tiny_run.run.facts | {"particles": "<script>alert(1)</script>"})
+    assert "<script>" not in report_page(run)
+
+
+def test_half_sets_have_their_table(tiny_run, monkeypatch):
+    halves = {"states": [[0.1, 0.5]], "resolution": [21.0], "fsc": [[1.0]], "threshold": 0.143}
+    metrics = tiny_run.run.metrics | {"half_sets": halves}
+    monkeypatch.setattr(Run, "metrics", property(lambda self: metrics))
+    page = report_page(tiny_run.run)
+    assert "0.10, 0.50" in page
+    assert "21.0 Å" in page
+
+
+def test_projection_has_z_upwards():
+    volume = np.zeros((4, 4, 4))
+    volume[3, 1, 2] = 1  # top, right
+    np.testing.assert_array_equal(np.argwhere(projection(volume)), [[0, 2]])
+    np.testing.assert_array_equal(np.argwhere(projection(volume, axis=0)), [[1, 2]])
+
+
+def test_rows_of_a_montage_share_their_grey_scale():
+    pictures = [np.full((3, 3), 1.0), np.full((3, 3), 4.0)]
+    figure = montage([("one", pictures), ("dark", [np.zeros((3, 3))])], ["a", "b"])
+    images = [axes.images[0] for axes in figure.axes]
+    assert [i.get_clim() for i in images] == [(0, 4), (0, 4), (0, 1)]
+    assert [axes.get_title() for axes in figure.axes] == ["a", "b", ""]

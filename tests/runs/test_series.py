@@ -1,0 +1,94 @@
+import re
+
+import numpy as np
+import pytest
+
+from examples import pretzel_like
+from napari_hypermol.bases.cosine import CosineBasis
+from napari_hypermol.errors import HypermolError, OutputExistsError
+from napari_hypermol.io.mrc import read_volume
+from napari_hypermol.molecules.component import Component
+from napari_hypermol.molecules.composite import Composite
+from napari_hypermol.molecules.support import Ball
+from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.series import parse_states, write_run_volumes, write_series
+
+
+@pytest.fixture
+def maps(rng):
+    molecule = pretzel_like(12).discretise(4)
+    return HyperMaps(molecule, rng.normal(size=molecule.n_coefficients).astype(np.float32))
+
+
+def test_series_along_every_state(maps, tmp_path):
+    paths = write_run_volumes(maps, 3.0, tmp_path / "deep" / "maps", steps=4)
+    assert [p.name for p in paths] == [f"tau{a}_{i:02d}.mrc" for a in (1, 2) for i in range(4)]
+    volume = read_volume(paths[1])
+    assert volume.pixel_size == pytest.approx(3.0)
+    np.testing.assert_allclose(volume.values, maps.volume([1 / 3, 0.5]), atol=1e-6)
+    np.testing.assert_allclose(read_volume(paths[7]).values, maps.volume([0.5, 1]), atol=1e-6)
+
+
+def test_script_names_the_files_beside_it(maps, tmp_path):
+    write_series(maps, [(0.1, 0.5), (0.9, 0.5)], 3.0, tmp_path, "state")
+    lines = (tmp_path / "state.cxc").read_text().splitlines()
+    names = re.fullmatch(r"open (.*) vseries true", lines[1]).group(1).split()
+    assert names == ["state_00.mrc", "state_01.mrc"]
+    assert all((tmp_path / name).is_file() for name in names)
+    assert float(lines[2].split()[-1]) == pytest.approx(0.25 * maps.contrast_limits[1], rel=1e-5)
+    assert any("vseries play" in line for line in lines)
+
+
+def test_one_map_does_not_play(maps, tmp_path):
+    write_series(maps, [(0.5, 0.5)], 3.0, tmp_path, "state")
+    assert "play" not in (tmp_path / "state.cxc").read_text()
+
+
+def test_names_sort_in_order(maps, tmp_path):
+    paths = write_series(maps, [(t / 100, 0.5) for t in range(101)], 3.0, tmp_path, "s")
+    assert paths == sorted(paths)
+    assert paths[-1].name == "s_100.mrc"
+
+
+@pytest.mark.parametrize("taken", ["tau1_00.mrc", "tau1.cxc", "tau2.cxc"])
+def test_nothing_is_overwritten_unasked(maps, tmp_path, taken):
+    (tmp_path / taken).write_text("precious")
+    with pytest.raises(OutputExistsError, match=taken):
+        write_run_volumes(maps, 3.0, tmp_path, steps=2)
+    assert [p.name for p in tmp_path.iterdir()] == [taken]
+    assert (tmp_path / taken).read_text() == "precious"
+    assert len(write_run_volumes(maps, 3.0, tmp_path, steps=2, overwrite=True)) == 4
+
+
+def test_rigid_molecule_is_one_map(rng, tmp_path):
+    body = Component("body", Ball((0, 0, 0), 4.0), CosineBasis(0, 0))
+    molecule = Composite([body], 12).discretise(4)
+    theta = rng.normal(size=molecule.n_coefficients).astype(np.float32)
+    (path,) = write_run_volumes(HyperMaps(molecule, theta), 3.0, tmp_path)
+    assert path.name == "map_00.mrc"
+    assert (tmp_path / "map.cxc").is_file()
+
+
+@pytest.mark.parametrize("steps", [0, -3])
+def test_steps(maps, tmp_path, steps):
+    with pytest.raises(HypermolError, match=f"--steps {steps}: expected at least 1"):
+        write_run_volumes(maps, 3.0, tmp_path / "none", steps=steps)
+    assert not (tmp_path / "none").exists()
+
+
+def test_states_as_the_user_writes_them():
+    assert parse_states("0.1,0.5", 2) == (0.1, 0.5)
+    assert parse_states(" 1 , 0 ", 2) == (1, 0)
+    assert parse_states("0.25", 1) == (0.25,)
+
+
+@pytest.mark.parametrize("text", ["0.1", "0.1,0.2,0.3", "0.1;0.2", "a,b", "", "-0.1,0.5", "nan,0.5", "0.5,1.01"])
+def test_states_that_are_none(text):
+    with pytest.raises(HypermolError, match=r"expected 2 number\(s\) from 0 to 1, such as '0.5,0.5'"):
+        parse_states(text, 2)
+
+
+def test_rigid_has_no_states_to_ask_for():
+    for text in ("0.5", "abc"):
+        with pytest.raises(HypermolError, match="expected 0 number"):
+            parse_states(text, 0)

@@ -1,0 +1,35 @@
+import pytest
+
+from napari_hypermol.schedules.marching import auto_schedule, marching_radii
+
+BOXES = [16, 24, 25, 32, 48, 64, 65, 100, 128, 256, 512]
+
+
+@pytest.mark.parametrize("box_size", BOXES)
+def test_radii_grow_to_three_quarters_of_nyquist(box_size):
+    radii = marching_radii(box_size)
+    assert radii[-1] == 0.75 * box_size / 2
+    assert all(1.1 < b / a < 1.7 for a, b in zip(radii, radii[1:], strict=False))
+    assert radii[0] <= 1.15 * 9  # a last step smaller than 15 % is not worth a stage
+
+
+@pytest.mark.parametrize("degree", [1, 2, 5, 9])
+@pytest.mark.parametrize("box_size", BOXES)
+def test_states_start_from_a_mean_and_reach_the_whole_degree(box_size, degree):
+    stages = auto_schedule(box_size, degree)
+    degrees = [s.max_degree for s in stages]
+    assert degrees[0] == 0
+    assert degrees == sorted(degrees)
+    assert [i for i, s in enumerate(stages) if s.kindled_sweeps] == [1]
+    assert all(s.kindled_sweeps < s.sweeps for s in stages)  # the last word is the posterior's
+    assert len({s.name for s in stages}) == len(stages)
+    assert degrees[-1] == degree
+    assert stages[-1].max_radius == marching_radii(box_size)[-1]
+
+
+@pytest.mark.parametrize("box_size", BOXES)
+def test_rigid_molecules_have_no_states(box_size):
+    stages = auto_schedule(box_size, 0)
+    assert [s.max_radius for s in stages] == marching_radii(box_size)
+    assert {s.max_degree for s in stages} == {0}
+    assert {s.kindled_sweeps for s in stages} == {0}
