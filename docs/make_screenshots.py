@@ -16,14 +16,19 @@ from imageio.v3 import imwrite
 from qtpy.QtWidgets import QApplication
 
 from napari_hypermol.plugin.opening import open_run
-from napari_hypermol.plugin.viewing import set_chimerax_handed, set_states, show_scale_bar
+from napari_hypermol.plugin.viewing import (
+    camera_of,
+    set_chimerax_handed,
+    set_states,
+    show_scale_bar,
+)
 from napari_hypermol.runs.reconstruct import Job, reconstruct
 from napari_hypermol.runs.store import Run
 from napari_hypermol.synthetic.simulate import Simulation, simulate
 
 IMAGES = Path(__file__).with_name("images")
 SIZE = (1440, 900)
-VIEW = (8.0, -18.0, 6.0)  # degrees: a little from the side, so that the arms have depth
+VIEW = (0.0, 12.0, 72.0)  # degrees: nearly along y, where both arms swing up and down
 KNOBS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -47,7 +52,7 @@ def window() -> napari.Viewer:
     """A viewer of the documentation's size, with the Run widget."""
     viewer = napari.Viewer()
     viewer.window.resize(*SIZE)
-    viewer.window.add_plugin_dock_widget("napari-hypermol", "Recover a molecule")
+    viewer.window.add_plugin_dock_widget("napari-hypermol", "Run")
     settled()
     return viewer
 
@@ -55,6 +60,8 @@ def window() -> napari.Viewer:
 def save(viewer: napari.Viewer, name: str) -> None:
     """The whole window."""
     settled()
+    viewer.window.resize(SIZE[0], SIZE[1] + 1)  # the status bar lays itself out anew
+    settled(3.0)
     imwrite(IMAGES / name, viewer.screenshot(canvas_only=False, flash=False)[..., :3])
 
 
@@ -62,8 +69,8 @@ def picture_of_run(path: Path) -> None:
     """The molecule with its knobs, the widget beside it."""
     viewer = window()
     (layer,) = open_run(viewer, path)
-    viewer.camera.angles = VIEW
-    viewer.camera.zoom *= 1.25
+    camera_of(viewer).angles = VIEW
+    camera_of(viewer).zoom *= 1.05
     set_states(viewer, layer, (0.2, 0.85))
     save(viewer, "run.png")
     viewer.close()
@@ -84,9 +91,10 @@ def picture_of_particles(path: Path) -> None:
 def picture_of_knobs(path: Path) -> None:
     """One arm through its states, then the other."""
     viewer = napari.Viewer()
-    viewer.window.resize(700, 700)
+    viewer.window.resize(900, 760)
     (layer,) = open_run(viewer, path)
-    viewer.camera.angles = VIEW
+    camera_of(viewer).angles = VIEW
+    camera_of(viewer).zoom *= 1.2
     viewer.canvas.overlays.scale_bar.visible = False
     rows = []
     for axis in (0, 1):
@@ -95,11 +103,19 @@ def picture_of_knobs(path: Path) -> None:
             states = [0.5, 0.5]
             states[axis] = state
             set_states(viewer, layer, states)
-            settled(0.2)
-            row.append(viewer.screenshot(size=(300, 300), flash=False)[..., :3])
+            settled(0.5)
+            row.append(_middle(viewer.screenshot(flash=False)[..., :3]))
         rows.append(np.concatenate(row, axis=1))
     imwrite(IMAGES / "knobs.png", np.concatenate(rows, axis=0))
     viewer.close()
+
+
+def _middle(image: np.ndarray) -> np.ndarray:
+    """What is around the molecule, at half size."""
+    height, width = (n // 2 for n in image.shape[:2])
+    high, wide = min(height, 180), min(width, 250)
+    cut = image[height - high : height + high, width - wide : width + wide]
+    return cut.reshape(high, 2, wide, 2, 3).mean(axis=(1, 3)).astype(np.uint8)
 
 
 def main() -> None:

@@ -38,4 +38,6 @@ def simulated(folder: Path, plan: Simulation = TINY, **changes: Any) -> Path:
 
 def recovered(data: Path, out: Path, **more: Any) -> SmallRun:
     """Run the recipe of a simulation's folder."""
-    return SmallRun(reconstruct(Job(data / "particles.star", out, data / "recipe.yaml", **more)), data)
+    return SmallRun(
+        reconstruct(Job(data / "particles.star", out, data / "recipe.yaml", **more)), data
+    )

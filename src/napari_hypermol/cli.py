@@ -33,21 +33,25 @@ PixelSize = Annotated[
     float | None, typer.Option(help="Å per pixel, instead of what the file says.")
 ]
 
+_INTERRUPTED = 128 + 2  # the shells' exit code after SIGINT
+
 
 def main() -> None:
     """Run the command line; the entry point."""
     warnings.showwarning = _show_warning
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # some releases of Typer return 130 after Ctrl-C
+        if code == _INTERRUPTED:
+            raise KeyboardInterrupt
+        if code:
+            sys.exit(code)
     except HypermolError as problem:
         _fail(str(problem))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         typer.echo("stopped; what was computed so far is kept", err=True)
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
     except typer.Exit as leaving:
         sys.exit(leaving.exit_code)
-    except typer.Abort:
-        sys.exit(130)
     except BrokenPipeError:  # the reader of our output went away, as of `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -59,7 +63,7 @@ def main() -> None:
         message = getattr(problem, "format_message", None)
         if message is None:
             raise
-        _fail(f"{message()}; see --help")
+        _fail(f"{message().rstrip('.')}; see --help")
 
 
 def _fail(sentence: str) -> None:

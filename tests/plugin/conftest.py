@@ -1,4 +1,4 @@
-"""What the plugin's tests share: a tiny simulation, a tiny run, and the plugin as napari finds it."""
+"""What the plugin's tests share: a tiny simulation and run, the plugin as napari finds it."""
 
 import os
 from pathlib import Path

@@ -110,5 +110,3 @@ def test_run(run_folder):
     assert attributes["metadata"]["hypermol"]["run"] == str(run_folder.resolve())
     every = np.asarray(data[::5, ::5])
     assert attributes["contrast_limits"][1] == pytest.approx(every.max(), rel=0.05)
-
-

@@ -9,7 +9,9 @@ from napari_hypermol.plugin.sample_data import cache_folder, make_cat, make_pret
 from napari_hypermol.synthetic.simulate import MOLECULES
 
 
-@pytest.mark.parametrize(("make", "name", "dims"), [(make_cat, "cat", 1), (make_pretzel, "pretzel", 2)])
+@pytest.mark.parametrize(
+    ("make", "name", "dims"), [(make_cat, "cat", 1), (make_pretzel, "pretzel", 2)]
+)
 def test_sample(make, name, dims):
     began = time.monotonic()
     particles, molecule = make()

@@ -5,6 +5,7 @@ import pytest
 
 from napari_hypermol.plugin.layers import maps_layer
 from napari_hypermol.plugin.viewing import (
+    camera_of,
     frame_molecule,
     hypermol_of,
     is_chimerax_handed,
@@ -29,9 +30,9 @@ def screen_axes(viewer):
 
     From what the camera says: its view and up directions are in the order of the data's axes.
     """
-    towards = -np.array(viewer.camera.view_direction)[::-1]
-    up = np.array(viewer.camera.up_direction)[::-1]
-    depth, vertical, horizontal = (str(o) for o in viewer.camera.orientation)
+    towards = -np.array(camera_of(viewer).view_direction)[::-1]
+    up = np.array(camera_of(viewer).up_direction)[::-1]
+    depth, vertical, horizontal = (str(o) for o in camera_of(viewer).orientation)
     right = np.array([1.0 if horizontal == "right" else -1.0, 0.0, 0.0])
     return right, up, towards
 
@@ -103,5 +104,5 @@ def test_frame_shows_three_dimensions(viewer, small_maps):
     layer = viewer.add_image(data, **attributes)
     frame_molecule(viewer, layer)
     assert viewer.dims.ndisplay == 3
-    np.testing.assert_allclose(viewer.camera.center, -1.5)
+    np.testing.assert_allclose(camera_of(viewer).center, -1.5)
     assert viewer.canvas.overlays.scale_bar.visible

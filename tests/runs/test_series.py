@@ -82,9 +82,13 @@ def test_states_as_the_user_writes_them():
     assert parse_states("0.25", 1) == (0.25,)
 
 
-@pytest.mark.parametrize("text", ["0.1", "0.1,0.2,0.3", "0.1;0.2", "a,b", "", "-0.1,0.5", "nan,0.5", "0.5,1.01"])
+@pytest.mark.parametrize(
+    "text", ["0.1", "0.1,0.2,0.3", "0.1;0.2", "a,b", "", "-0.1,0.5", "nan,0.5", "0.5,1.01"]
+)
 def test_states_that_are_none(text):
-    with pytest.raises(HypermolError, match=r"expected 2 number\(s\) from 0 to 1, such as '0.5,0.5'"):
+    with pytest.raises(
+        HypermolError, match=r"expected 2 number\(s\) from 0 to 1, such as '0.5,0.5'"
+    ):
         parse_states(text, 2)
 
 

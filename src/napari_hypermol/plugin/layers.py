@@ -257,7 +257,11 @@ def run_layer(run: Run, steps: int = STATE_STEPS) -> LayerData:
         If the run holds no snapshot yet.
     """
     path = run.path.resolve()
-    facts = {"run": str(path), "particles": str(run.facts["particles"])}
+    facts = {
+        "run": str(path),
+        "particles": str(run.facts["particles"]),
+        "recipe": str(path / "recipe.yaml"),
+    }
     return maps_layer(run.maps, run.pixel_size, path.name, facts, steps)
 
 

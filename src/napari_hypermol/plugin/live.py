@@ -9,7 +9,8 @@ A run can stop where it reports: after each chunk of images that is read, and af
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,14 +94,14 @@ class _Thread(threading.Thread):
             self.problem = problem
 
 
-class _only_run:  # noqa: N801
-    """Holds the one place there is for a run in this process."""
-
-    def __enter__(self) -> None:
-        if not _busy.acquire(blocking=False):
-            raise HypermolError("another run is at work in this napari; stop it or wait for it")
-
-    def __exit__(self, *reason: object) -> None:
+@contextmanager
+def _only_run() -> Iterator[None]:
+    """Hold the one place there is for a run in this process."""
+    if not _busy.acquire(blocking=False):
+        raise HypermolError("another run is at work in this napari; stop it or wait for it")
+    try:
+        yield
+    finally:
         _busy.release()
 
 
@@ -138,8 +139,7 @@ def follow(
     try:
         while thread.is_alive():
             yield _next_update(thread, states)
-        for update in _last_updates(thread, states):
-            yield update
+        yield from _last_updates(thread, states)
     finally:
         stop.set()  # the worker was told to quit, or it is over anyway
     seconds = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""The one layer a run is shown in: made at its first report, its data swapped at every later one."""
+"""The one layer a run is shown in: made at its first report, its data swapped at later ones."""
 
 from typing import Any
 

@@ -11,6 +11,7 @@ import numpy as np
 __all__ = [
     "CHIMERAX",
     "NAPARI",
+    "camera_of",
     "frame_molecule",
     "hypermol_of",
     "is_chimerax_handed",
@@ -28,14 +29,20 @@ NAPARI = ("towards", "down", "right")
 CHIMERAX = ("towards", "up", "right")
 
 
+def camera_of(viewer: Any) -> Any:
+    """The camera; napari 0.9 moved it into the scene."""
+    scene = getattr(viewer, "scene", None)
+    return viewer.camera if scene is None else scene.camera
+
+
 def is_chimerax_handed(viewer: Any) -> bool:
     """Whether maps appear as in ChimeraX rather than mirrored."""
-    return tuple(str(o) for o in viewer.camera.orientation) == CHIMERAX
+    return tuple(str(o) for o in camera_of(viewer).orientation) == CHIMERAX
 
 
 def set_chimerax_handed(viewer: Any, is_wanted: bool) -> None:
     """Turn the y axis up, or down again; data are left alone."""
-    viewer.camera.orientation = CHIMERAX if is_wanted else NAPARI
+    camera_of(viewer).orientation = CHIMERAX if is_wanted else NAPARI
 
 
 def toggle_handedness(viewer: "napari.viewer.Viewer") -> None:  # noqa: F821

@@ -65,8 +65,8 @@ def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     data = data[0] if attributes.get("multiscale") else data
     if data.ndim < 3:
         raise VolumeFileError(
-            f"{target}: the layer has {data.ndim} dimensions, expected a volume (z, y, x) or states "
-            "of one; choose another format"
+            f"{target}: the layer has {data.ndim} dimensions, expected a volume (z, y, x) or "
+            "states of one; choose another format"
         )
     pixel_size = _pixel_size(target, attributes, data.ndim)
     if data.ndim > 3:

@@ -97,9 +97,13 @@ def _run_lines(run: Run) -> list[str]:
     done = "finished" if run.metrics.get("is_done") else "not finished"
     lines.append(f"{done}, last stage '{stage.name}' at {detail:.1f} Å, degree {stage.max_degree}")
     deviations = run.state_stds.mean(axis=0)
-    for axis, (name, component) in enumerate(zip(maps.axis_names, maps.axis_components, strict=True)):
+    for axis, (name, component) in enumerate(
+        zip(maps.axis_names, maps.axis_components, strict=True)
+    ):
         # the first stage of a run is the mean molecule, without states
-        known = f"known to ± {deviations[axis]:.3f} on average" if len(deviations) else "not yet read"
+        known = (
+            f"known to ± {deviations[axis]:.3f} on average" if len(deviations) else "not yet read"
+        )
         lines.append(f"{name}: state of {component}, {known}")
     lines.append(f"{maps.molecule.n_coefficients:,} coefficients")
     return lines

@@ -67,6 +67,7 @@ def half_set_fsc(
     flips = _flips(particles, stack, snapshots)
     one, two = (s.maps for s in snapshots)
     edge = composite.box_size * particles.pixel_size
+    limit = edge / min(s.stage.max_radius for s in snapshots)
     states = _states(one)
     curves = []
     for state in states:
@@ -75,7 +76,8 @@ def half_set_fsc(
     return {
         "states": states,
         "fsc": [[round(float(v), 4) for v in c] for c in curves],
-        "resolution": [resolution_at(c, 0.143, edge) for c in curves],
+        # beyond the band limit the halves share only the edge of their supports
+        "resolution": [max(resolution_at(c, 0.143, edge), limit) for c in curves],
         "threshold": 0.143,
     }
 

@@ -114,7 +114,8 @@ def reconstruct(
     )
     writer = RunWriter(job.out, recipe, given.folder, given.facts, job.overwrite, job.resume)
     with _log(job.out) as log:
-        log.info("%(n_particles)d particles of %(box_size)d px from %(particles)s", given.facts)
+        size = given.facts["box_size"]
+        log.info("%d particles of %d px from %s", given.file.n, size, given.file.path)
 
         def keep(snapshot: Snapshot) -> None:
             writer.write_snapshot(snapshot)

@@ -55,7 +55,10 @@ def check_output(path: Path, overwrite: bool) -> None:
     OutputExistsError
         If something is there that is not an empty folder, nor a run that may be replaced.
     """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if not path.exists():
+        _check_parent(path)
+        return
+    if path.is_dir() and not any(path.iterdir()):
         return
     if not overwrite:
         raise OutputExistsError(
@@ -65,6 +68,14 @@ def check_output(path: Path, overwrite: bool) -> None:
         raise OutputExistsError(
             f"{path}: is not a run folder, so --overwrite leaves it alone; choose another --out"
         )
+
+
+def _check_parent(path: Path) -> None:
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise OutputExistsError(f"{path}: {above} is a file, not a folder; choose another --out")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OutputExistsError(f"{path}: {above} cannot be written to; choose another --out")
 
 
 class RunWriter:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_hypermol.plugin import live
-from napari_hypermol.plugin.viewing import is_chimerax_handed
+from napari_hypermol.plugin.viewing import camera_of, is_chimerax_handed
 from napari_hypermol.runs.store import Run
 
 pytestmark = pytest.mark.qt
@@ -24,7 +24,7 @@ def _mip(monkeypatch):
 def docked(make_napari_viewer_proxy, plugin):
     """A viewer and the widget, opened as the Plugins menu does."""
     viewer = make_napari_viewer_proxy()
-    _, widget = viewer.window.add_plugin_dock_widget("napari-hypermol", "Recover a molecule")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-hypermol", "Run")
     return viewer, widget
 
 
@@ -64,7 +64,7 @@ def test_run(filled, qtbot, tmp_path, pretzel_folder):
     assert is_chimerax_handed(viewer)
     widget.handedness.setChecked(False)
     assert not is_chimerax_handed(viewer)
-    viewer.camera.orientation = ("towards", "up", "right")
+    camera_of(viewer).orientation = ("towards", "up", "right")
     assert widget.handedness.isChecked()
     viewer.layers.remove(molecule)
     assert widget.readout.text == ""

@@ -3,7 +3,6 @@
 It shows and sets; what was asked for is in `forms`, the run is in `live`.
 """
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,12 @@ from qtpy.QtWidgets import (
 
 from napari_hypermol.errors import HypermolError, RunCancelled
 from napari_hypermol.plugin.forms import DEFAULT_DEGREE, RunForm, free_folder
-from napari_hypermol.plugin.layers import LayerData, maps_layer, run_layer
+from napari_hypermol.plugin.layers import maps_layer, run_layer
 from napari_hypermol.plugin.live import LiveRun, Outcome, Update
 from napari_hypermol.plugin.molecule_layer import MoleculeLayer
 from napari_hypermol.plugin.preferences import preferences
 from napari_hypermol.plugin.viewing import (
+    camera_of,
     hypermol_of,
     is_chimerax_handed,
     set_chimerax_handed,
@@ -41,7 +41,7 @@ from napari_hypermol.plugin.widgets.states import StateReadout
 
 __all__ = ["RunWidget"]
 
-_NO_RECIPE = "none: one ball around the box, one state"
+_NO_RECIPE = "one ball, one state"
 _BAR_STEPS = 1000
 
 
@@ -65,7 +65,7 @@ class RunWidget(QWidget):
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.point.connect(self._on_point)
-        viewer.camera.events.orientation.connect(self._on_orientation)
+        camera_of(viewer).events.orientation.connect(self._on_orientation)
         for layer in viewer.layers:
             self._adopt(layer)
         self._on_orientation()
@@ -92,14 +92,14 @@ class RunWidget(QWidget):
 
     def _input_group(self) -> QGroupBox:
         self.particles = PathField(
-            "Choose particles", "Particles (*.star *.cs)", "a .star or .cs file"
+            "Choose particles", "Particles (*.star *.cs)", ".star or .cs file"
         )
         self.recipe = PathField("Choose a recipe", "Recipes (*.yaml *.yml)", _NO_RECIPE)
         self.degree = QSpinBox()
         self.degree.setRange(0, 12)
         self.degree.setValue(DEFAULT_DEGREE)
-        self.degree.setToolTip("How finely the molecule may change along its state; 0 holds it rigid")
-        self.out = PathField("Name the run's folder", None, "a folder that does not exist yet")
+        self.degree.setToolTip("How finely the molecule may change along its state; 0: rigid")
+        self.out = PathField("Name the run's folder", None, "a new folder")
         self.seed = QSpinBox()
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setToolTip("The same seed gives the same run")
@@ -185,7 +185,7 @@ class RunWidget(QWidget):
         facts = hypermol_of(layer)
         if facts is None:
             return
-        if facts.get("kind") == "particles" and not self.particles.text:
+        if facts.get("particles") and not self.particles.text:
             self.particles.text = facts["particles"]
             self.recipe.text = facts.get("recipe", "")
         if facts.get("kind") == "states":
@@ -313,7 +313,7 @@ class RunWidget(QWidget):
         viewer.layers.events.inserted.disconnect(self._on_inserted)
         viewer.layers.events.removed.disconnect(self._on_removed)
         viewer.dims.events.point.disconnect(self._on_point)
-        viewer.camera.events.orientation.disconnect(self._on_orientation)
+        camera_of(viewer).events.orientation.disconnect(self._on_orientation)
         self._close_activity()
 
 

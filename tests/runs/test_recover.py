@@ -1,0 +1,163 @@
+"""Recovery on sixty to eighty particles: what does not depend on how good the result is."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from napari_hypermol.io import read_particles
+from napari_hypermol.particles import Defocus
+from napari_hypermol.runs import recover as module
+from napari_hypermol.runs.chunks import read_fourier_stack
+from napari_hypermol.runs.progress import Reporter
+from napari_hypermol.runs.recipe import composite_of, read_recipe, stages_of
+from napari_hypermol.runs.recover import RecoverySettings, recover, work_of
+from napari_hypermol.schedules.stage import Stage
+from small_runs import PRETZEL, TINY, simulated
+
+STAGES = [
+    Stage("mean", 8.0, 0, sweeps=1, solve_iterations=6),
+    Stage("states", 8.0, 1, sweeps=4, kindled_sweeps=3),
+    Stage("more", 8.0, 2, sweeps=2),
+]
+PARTICLES = TINY._replace(n=80, snr=2.0)
+
+
+@pytest.fixture(scope="module")
+def particles(tmp_path_factory):
+    folder = simulated(tmp_path_factory.mktemp("recover") / "data", PARTICLES)
+    return read_particles(folder / "particles.star").particles
+
+
+@pytest.fixture(scope="module")
+def composite(tiny_run):
+    recipe = read_recipe(tiny_run.data / "recipe.yaml")
+    return composite_of(recipe, tiny_run.data, TINY.box_size, TINY.pixel_size)
+
+
+def recovery(particles, composite, seed=0, start=None, on_stage=lambda s: None, **settings):
+    settings = RecoverySettings(**({"stages": STAGES} | settings))
+    stack = read_fourier_stack(particles, max(s.max_radius for s in settings.stages))
+    rows, rng = np.arange(particles.images.shape[0]), np.random.default_rng(seed)
+    return recover(
+        particles, stack, composite, settings, rows, rng, Reporter(), on_stage, start
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def snapshots(particles, composite):
+    kept = []
+    recovery(particles, composite, on_stage=kept.append)
+    return kept
+
+
+@pytest.fixture(scope="module")
+def whole(snapshots):
+    return snapshots[-1]
+
+
+def distance(one, two):
+    """Largest differences: of coefficients relative to the largest, of states as they are."""
+    scale = abs(one.estimate.theta).max()
+    theta = abs(one.estimate.theta - two.estimate.theta).max() / scale
+    states = abs(one.posterior.state_mean - two.posterior.state_mean)
+    return float(theta), float(states.max(initial=0))
+
+
+def test_snapshots_tell_what_was_done(snapshots):
+    assert [s.position for s in snapshots] == [1, 2, 3]
+    assert [s.stage for s in snapshots] == STAGES
+    assert [len(s.trace) for s in snapshots] == [1, 5, 7]
+    assert snapshots[0].maps.dims == 2
+    entry = snapshots[-1].trace[-1]
+    assert {"stage", "sweep", "seconds", "log_likelihood_per_particle", "edge_share"} <= set(entry)
+    assert all(0 <= s.edge_share <= 1 for s in snapshots)
+
+
+def test_same_seed_same_result(particles, composite, whole):
+    theta, states = distance(whole, recovery(particles, composite))
+    # threads add in another order: rounding of float32, amplified by a few sweeps
+    assert theta < 1e-5
+    assert states < 1e-5
+
+
+def test_going_on_from_any_snapshot_arrives_at_the_same(particles, composite, snapshots, whole):
+    for start in snapshots:
+        theta, states = distance(whole, recovery(particles, composite, start=start))
+        assert theta < 1e-5
+        assert states < 1e-5
+
+
+def test_order_of_particles_hardly_matters(pretzel_run):
+    """Another order is another random start; it leads to the same molecule, up to direction."""
+    run = pretzel_run.run
+    particles = run.read_particles().particles
+    order = np.random.default_rng(5).permutation(PRETZEL.n)
+    shuffled = particles._replace(
+        images=particles.images[order],
+        rotations=particles.rotations[order],
+        shifts=particles.shifts[order],
+        optics_group=particles.optics_group[order],
+        defocus=Defocus(*(column[order] for column in particles.defocus)),
+    )
+    composite = composite_of(run.recipe, run.path, PRETZEL.box_size, PRETZEL.pixel_size)
+    stages = stages_of(run.recipe, composite, PRETZEL.pixel_size)
+    again = recovery(shuffled, composite, stages=stages, is_adaptive=True)
+    states = np.empty_like(run.states)
+    states[order] = again.posterior.state_mean
+    for axis in range(2):
+        # with converged starts; each state is known to about 0.03 of its range
+        assert abs(spearmanr(states[:, axis], run.states[:, axis]).statistic) > 0.995
+    whole, mean = again.maps.volume([0.5, 0.5]), run.maps.volume([0.5, 0.5])
+    assert np.corrcoef(mean.ravel(), whole.ravel())[0, 1] > 0.99
+    np.testing.assert_allclose(again.estimate.noise, run.snapshot.estimate.noise, rtol=0.02)
+
+
+def test_known_contrast_is_one(particles, composite):
+    found = recovery(particles, composite, refine_contrast=False)
+    np.testing.assert_allclose(found.posterior.contrast_mean, 1, atol=1e-12)
+    np.testing.assert_allclose(found.posterior.contrast_std, 0, atol=1e-6)
+    assert found.estimate.contrast_std == 0
+
+
+def test_refined_contrast_has_a_spread(whole):
+    assert whole.posterior.contrast_mean.std() > 0.02
+    assert 0.02 <= whole.estimate.contrast_std <= 0.5
+
+
+def test_ridge_shrinks(particles, composite, whole):
+    strong = recovery(particles, composite, ridge=1e3)
+    norm = np.linalg.norm
+    assert norm(strong.estimate.theta) < 0.5 * norm(whole.estimate.theta)
+
+
+def test_smoothness_holds_states_together(particles, composite, whole):
+    stiff = recovery(particles, composite, smooth=1e4)
+
+    def share(snapshot):
+        parts = snapshot.molecule.split(snapshot.estimate.theta)
+        return np.linalg.norm(parts[1][1:]) / np.linalg.norm(parts[1])
+
+    assert share(stiff) < 0.5 * share(whole)
+
+
+def test_marching_ends_where_the_data_end(particles, composite, monkeypatch):
+    """Were the molecule all prior after the first stage, the last would follow, a little finer."""
+    stages = [
+        Stage("a", 6.0, 0, sweeps=1),
+        Stage("b", 7.0, 1, sweeps=1),
+        Stage("c", 8.0, 2, sweeps=1),
+    ]
+    seen = []
+    monkeypatch.setattr(module, "_EXHAUSTED", 1.1)
+    recovery(particles, composite, stages=stages, is_adaptive=True, on_stage=seen.append)
+    assert [s.stage.name for s in seen] == ["a", "c"]
+    assert seen[-1].stage.max_radius == pytest.approx(6.6)
+    assert seen[-1].position == 3
+    seen.clear()
+    recovery(particles, composite, stages=stages, is_adaptive=False, on_stage=seen.append)
+    assert [s.stage.name for s in seen] == ["a", "b", "c"]
+
+
+def test_work_grows_with_samples_functions_and_sweeps():
+    assert work_of([Stage("a", 4.0, 1, sweeps=3)]) == 3 * 16 * 2
+    assert work_of([]) == 0
