@@ -125,7 +125,7 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def pretzel_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
-    """A pretzel at high signal-to-noise, recovered with the automatic schedule; do not change it."""
+    """A pretzel at high SNR, recovered with the automatic schedule; do not change it."""
     folder = tmp_path_factory.mktemp("pretzel")
     return recovered(simulated(folder / "data", PRETZEL), folder / "run")
 

@@ -9,7 +9,7 @@ from napari_hypermol.errors import HypermolError, RunCancelled
 from napari_hypermol.plugin import live
 from napari_hypermol.plugin.live import follow
 from napari_hypermol.runs.reconstruct import Job
-from napari_hypermol.runs.store import Run
+from napari_hypermol.runs.store import Run, is_run_folder
 
 
 def drained(generator):
@@ -49,7 +49,7 @@ def test_stop(long_job):
     stop = threading.Event()
     generator = follow(lambda: long_job, stop)
     until = time.monotonic() + 60
-    while not Run.open(long_job.out).snapshots() if long_job.out.exists() else True:
+    while not (is_run_folder(long_job.out) and Run.open(long_job.out).snapshots()):
         next(generator)
         assert time.monotonic() < until
     stop.set()

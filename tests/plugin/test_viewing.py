@@ -32,7 +32,7 @@ def screen_axes(viewer):
     """
     towards = -np.array(camera_of(viewer).view_direction)[::-1]
     up = np.array(camera_of(viewer).up_direction)[::-1]
-    depth, vertical, horizontal = (str(o) for o in camera_of(viewer).orientation)
+    horizontal = str(camera_of(viewer).orientation[2])
     right = np.array([1.0 if horizontal == "right" else -1.0, 0.0, 0.0])
     return right, up, towards
 
@@ -106,3 +106,20 @@ def test_frame_shows_three_dimensions(viewer, small_maps):
     assert viewer.dims.ndisplay == 3
     np.testing.assert_allclose(camera_of(viewer).center, -1.5)
     assert viewer.canvas.overlays.scale_bar.visible
+
+
+@pytest.mark.qt
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_handedness_in_pixels(make_napari_viewer_proxy, is_wanted):
+    viewer = make_napari_viewer_proxy(show=True)
+    volume = np.zeros((16, 16, 16), dtype=np.float32)
+    volume[8, 12:15, 12:15] = 1.0  # towards positive x and y
+    layer = viewer.add_image(volume, rendering="mip", contrast_limits=(0, 1))
+    frame_molecule(viewer, layer)
+    viewer.canvas.overlays.scale_bar.visible = False
+    set_chimerax_handed(viewer, is_wanted)
+    picture = viewer.screenshot(flash=False)[..., 0]
+    rows, columns = np.nonzero(picture > 128)
+    assert columns.mean() > picture.shape[1] / 2
+    is_up = rows.mean() < picture.shape[0] / 2
+    assert is_up == is_wanted

