@@ -2,9 +2,9 @@
 
     python benchmarks/recovery.py [--seeds 3] [--case pretzel] [--case cat] [--case hinge]
 
-Each case is what the command line does: simulate, reconstruct in a process of its own, score. Compiled
-code is cached by a short run first, as it is for a user from the second run on. Prints one line a seed
-and the mean with its standard deviation over seeds.
+Each case is what the command line does: simulate, reconstruct in a process of its own, score.
+Compiled code is cached by a short run first, as it is for a user from the second run on. Prints one
+line a seed and the mean with its standard deviation over seeds.
 """
 
 import argparse

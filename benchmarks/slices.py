@@ -3,8 +3,8 @@
     python benchmarks/slices.py
 
 Box 64, one volume, all half-plane samples to Nyquist. The error is against a direct sum over all
-voxels, up to 80 % of Nyquist, for white noise in a ball that fills the box (the hardest volume there
-is: as much density at the edge as anywhere) and for a protein-like one.
+voxels, up to 80 % of Nyquist, for white noise in a ball that fills the box (the hardest volume
+there is: as much density at the edge as anywhere) and for a protein-like one.
 """
 
 import time

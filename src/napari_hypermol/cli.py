@@ -128,7 +128,8 @@ def demo(
     """Simulate a pretzel, recover it, score it, make a picture (and open napari)."""
     from napari_hypermol.runs.demo import demo_picture
     from napari_hypermol.runs.reconstruct import Job
-    from napari_hypermol.runs.score import read_truth, score
+    from napari_hypermol.runs.score import score
+    from napari_hypermol.runs.truth import read_truth
     from napari_hypermol.synthetic.simulate import Simulation, simulate
 
     _clear_demo(out, overwrite)
@@ -266,9 +267,9 @@ def score(
     truth_maps: Annotated[Path | None, typer.Option(help="Folder of the true maps.")] = None,
 ) -> None:
     """Compare a run with a simulation's truth, and with the best the data allow (JSON)."""
-    from napari_hypermol.runs.score import read_truth
     from napari_hypermol.runs.score import score as compare
     from napari_hypermol.runs.store import Run
+    from napari_hypermol.runs.truth import read_truth
 
     typer.echo(json.dumps(compare(Run.open(run), read_truth(truth, truth_maps)), indent=1))
 

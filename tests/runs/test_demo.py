@@ -2,7 +2,8 @@ import numpy as np
 from matplotlib.image import imread
 
 from napari_hypermol.runs.demo import demo_picture
-from napari_hypermol.runs.score import read_truth, score
+from napari_hypermol.runs.score import score
+from napari_hypermol.runs.truth import read_truth
 
 
 def test_picture_shows_truth_beside_what_was_found(tiny_run, tmp_path, monkeypatch):

@@ -26,8 +26,8 @@ from napari_hypermol.errors import (
 from napari_hypermol.io import read_particles, read_star, write_stack, write_star
 from napari_hypermol.runs.recipe import recipe_from
 from napari_hypermol.runs.reconstruct import Job, reconstruct
-from napari_hypermol.runs.score import read_truth
 from napari_hypermol.runs.store import Run
+from napari_hypermol.runs.truth import read_truth
 from small_runs import BRIEF, EDGE, PRETZEL, TINY, recovered, simulated
 
 

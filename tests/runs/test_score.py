@@ -8,20 +8,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import yaml
 
-from napari_hypermol.errors import HypermolError, ParticleFileError
-from napari_hypermol.io import read_particles, read_star, write_star, write_volume
+from napari_hypermol.errors import HypermolError
+from napari_hypermol.io import read_particles
 from napari_hypermol.runs.recipe import recipe_from
 from napari_hypermol.runs.reconstruct import Job, reconstruct
-from napari_hypermol.runs.score import oracle_states, read_truth, score
+from napari_hypermol.runs.score import score
 from napari_hypermol.runs.store import Run
-from small_runs import PRETZEL, recovered, simulated
-
-
-@pytest.fixture(scope="module")
-def truth(pretzel_run):
-    return read_truth(pretzel_run.data / "truth.star")
+from napari_hypermol.runs.truth import read_truth
+from small_runs import PRETZEL
 
 
 @pytest.fixture(scope="module")
@@ -108,30 +103,6 @@ def test_states_that_do_not_vary_score_nothing(pretzel_run, truth):
     assert spearmans(score(constant, truth)) == [0, 0]
 
 
-def test_oracle_knows_nearly_everything_without_noise(tmp_path):
-    brief = [{"resolution": 24, "degree": 0, "sweeps": 2}]
-    data = simulated(tmp_path / "d", PRETZEL._replace(n=60, snr=500.0), schedule=brief)
-    run = recovered(data, tmp_path / "run").run
-    truth = read_truth(data / "truth.star")
-    # its noise is what its rigid map could not explain; the true noise is far below
-    estimate = run.snapshot.estimate._replace(noise=np.full_like(run.snapshot.estimate.noise, 0.01))
-    known = Run(run.path, run.facts)
-    known.__dict__["snapshot"] = replace(run.snapshot, estimate=estimate)
-    states, scale = oracle_states(known, truth)
-    # true maps are 5 % of the range apart
-    assert np.sqrt(np.mean((states - truth.states) ** 2)) < 0.03
-    assert scale == pytest.approx(1, abs=0.02)
-
-
-def test_maps_of_any_scale_have_the_same_oracle(pretzel_run, truth, result):
-    components = [replace(c, volumes=7 * c.volumes) for c in truth.components]
-    again = score(pretzel_run.run, replace(truth, components=components))
-    np.testing.assert_allclose(
-        [s["oracle"] for s in again["states"]], [s["oracle"] for s in result["states"]], atol=1e-3
-    )
-    assert again["true_map_scale"] == pytest.approx(result["true_map_scale"] / 7, rel=1e-3)
-
-
 def test_truth_of_other_particles_is_refused(pretzel_run, truth):
     fewer = replace(truth, states=truth.states[1:])
     with pytest.raises(HypermolError, match="truth has 299 particles, the run 300"):
@@ -160,28 +131,7 @@ def test_without_true_maps_there_is_no_oracle(pretzel_run, tmp_path):
     assert [c.name for c in elsewhere.components] == ["body", "arm_a", "arm_b"]
 
 
-def test_file_without_truth(pretzel_run):
-    with pytest.raises(ParticleFileError, match="has no column trueState"):
-        read_truth(pretzel_run.data / "particles.star")
-
-
 # ---- one map a state, as other programs' simulations have them -------------------------------
-
-
-@pytest.fixture
-def discrete(pretzel_run, tmp_path):
-    """A truth file with trueState and trueMap, its maps beside it."""
-    truth = read_truth(pretzel_run.data / "truth.star")
-    table = read_star(pretzel_run.data / "particles.star")["particles"]
-    nearest = np.rint(2 * truth.states[:, 0]).astype(int)
-    body, arm, other = truth.components
-    for index in range(3):
-        whole = body.volumes[0] + arm.volumes[10 * index] + other.volumes[10]
-        write_volume(tmp_path / f"map{index}.mrc", whole, PRETZEL.pixel_size)
-    table["trueState"] = nearest / 2
-    table["trueMap"] = [f"map{i}.mrc" for i in nearest]
-    write_star(tmp_path / "truth.star", {"particles": table})
-    return tmp_path
 
 
 def test_one_map_a_state(pretzel_run, discrete):
@@ -193,16 +143,6 @@ def test_one_map_a_state(pretzel_run, discrete):
     assert 0.85 < result["states"][0]["spearman"] < 0.96
     assert result["maps"][0]["true_states"] == [0, 0.5, 1]
     assert result["maps"][0]["difference_correlation"] > 0.7
-
-
-def test_maps_that_are_missing_or_elsewhere(pretzel_run, discrete):
-    (discrete / "maps").mkdir()
-    for index in range(3):
-        (discrete / f"map{index}.mrc").rename(discrete / "maps" / f"map{index}.mrc")
-    truth = read_truth(discrete / "truth.star")
-    assert truth.components is None
-    assert "--truth-maps" in truth.why
-    assert read_truth(discrete / "truth.star", discrete / "maps").components is not None
 
 
 # ---- a stack made by RELION ------------------------------------------------------------------
@@ -252,10 +192,3 @@ def test_states_of_a_relion_stack(relion_stack, tmp_path):
     command += ["--o", str(tmp_path / "map.mrc"), "--maxres", "30"]
     subprocess.run(command, cwd=data, check=True, capture_output=True)
     assert (tmp_path / "map.mrc").is_file()
-
-
-def test_truth_listing_is_read_with_its_states(pretzel_run, truth):
-    listing = yaml.safe_load((pretzel_run.data / "truth" / "truth.yaml").read_text())
-    assert [c["name"] for c in listing["components"]] == [c.name for c in truth.components]
-    assert [c.name for c in truth.moving] == ["arm_a", "arm_b"]
-    np.testing.assert_allclose(truth.moving[0].states, np.linspace(0, 1, 21))

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.runs.report import montage, projection
-from napari_hypermol.runs.score import Truth
 from napari_hypermol.runs.store import Run
+from napari_hypermol.runs.truth import Truth
 
 __all__ = ["demo_picture"]
 
