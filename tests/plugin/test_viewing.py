@@ -6,6 +6,7 @@ import pytest
 from napari_hypermol.plugin.layers import maps_layer
 from napari_hypermol.plugin.viewing import (
     camera_of,
+    ease_rendering,
     frame_molecule,
     hypermol_of,
     is_chimerax_handed,
@@ -123,3 +124,14 @@ def test_handedness_in_pixels(make_napari_viewer_proxy, is_wanted):
     assert columns.mean() > picture.shape[1] / 2
     is_up = rows.mean() < picture.shape[0] / 2
     assert is_up == is_wanted
+
+
+@pytest.mark.parametrize(("in_software", "rendering"), [(False, "iso"), (True, "mip")])
+def test_isosurfaces_need_a_graphics_card(viewer, monkeypatch, in_software, rendering):
+    told = []
+    monkeypatch.setattr("napari_hypermol.plugin.viewing.show_info", told.append)
+    monkeypatch.setattr("napari_hypermol.plugin.viewing.draws_in_software", lambda: in_software)
+    layer = viewer.add_image(np.zeros((4, 4, 4)), rendering="iso")
+    ease_rendering(layer)
+    assert layer.rendering == rendering
+    assert bool(told) == in_software

@@ -6,6 +6,7 @@ import numpy as np
 
 from napari_hypermol.plugin.layers import LayerData
 from napari_hypermol.plugin.viewing import (
+    ease_rendering,
     frame_molecule,
     hypermol_of,
     lay_along_box,
@@ -60,6 +61,7 @@ class MoleculeLayer:
         for name in _LOOK:
             self._give(name, attributes[name])
         set_states(viewer, self.layer, [0.5] * (data.ndim - 3))
+        ease_rendering(self.layer)
         frame_molecule(viewer, self.layer)
 
     def _give(self, name: str, value: Any) -> None:

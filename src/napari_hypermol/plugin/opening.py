@@ -5,6 +5,7 @@ from typing import Any
 
 from napari_hypermol.plugin.preferences import preferences
 from napari_hypermol.plugin.viewing import (
+    ease_rendering,
     frame_molecule,
     hypermol_of,
     set_chimerax_handed,
@@ -33,6 +34,7 @@ def open_run(viewer: Any, path: str | Path) -> list[Any]:
         axes = (hypermol_of(layer, "states") or {}).get("axes", ())
         set_states(viewer, layer, [0.5] * len(axes))
         set_chimerax_handed(viewer, preferences().is_chimerax_handed)
+        ease_rendering(layer)
         frame_molecule(viewer, layer)
     return list(layers)
 

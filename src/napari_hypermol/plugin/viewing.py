@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from napari.utils.notifications import show_info
+
+from napari_hypermol.plugin.graphics import draws_in_software
 
 __all__ = [
     "CHIMERAX",
     "NAPARI",
     "camera_of",
+    "ease_rendering",
     "frame_molecule",
     "hypermol_of",
     "is_chimerax_handed",
@@ -63,6 +67,16 @@ def frame_molecule(viewer: Any, layer: Any) -> None:
     viewer.dims.ndisplay = 3
     viewer.reset_view(layers=[layer])
     show_scale_bar(viewer)
+
+
+def ease_rendering(layer: Any) -> None:
+    """Leave isosurfaces where the processor has to draw them, seconds a frame."""
+    if layer.rendering == "iso" and draws_in_software():
+        layer.rendering = "mip"
+        show_info(
+            "No graphics card was found, so maximum projections are shown; choose rendering: iso "
+            "in the layer controls to have surfaces, at some seconds a frame."
+        )
 
 
 def hypermol_of(layer: Any, kind: str | None = None) -> dict[str, Any] | None:

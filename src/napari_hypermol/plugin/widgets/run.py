@@ -249,8 +249,9 @@ class RunWidget(QWidget):
             steps = preferences().state_steps
             layer = maps_layer(update.maps, update.pixel_size, self._out.name, facts, steps)
             self._molecule.show(self._viewer, layer)
-        # last: it lets Qt work, and the end of the run may come in between
-        self._activity.update(step - self._activity.n)
+        # last, and with care: drawing lets Qt work, and the end of the run may come in between
+        if self._live is live:
+            self._activity.update(step - self._activity.n)
 
     def _on_outcome(self, outcome: Outcome) -> None:
         if self._viewer is None:
