@@ -1,19 +1,36 @@
 """Maps of a hypermolecule at any state, fast enough to follow a slider."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.errors import ShapeError
+from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import LinearMolecule, PlacedVolumes
 
 __all__ = ["HyperMaps"]
 
 Float32 = NDArray[np.float32]
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_density(total: Any, corner: Any, functions: Any, volumes: Any) -> None:
+    """Add the sum over q of functions[q] volumes[q] at `corner`; one pass, no temporary volume."""
+    n_q, n_z, n_y, n_x = volumes.shape
+    for z in range(n_z):
+        for y in range(n_y):
+            row = total[corner[0] + z, corner[1] + y]
+            for q in range(n_q):
+                factor, source = functions[q], volumes[q, z, y]
+                for x in range(n_x):
+                    row[corner[2] + x] += factor * source[x]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,28 +85,28 @@ class HyperMaps:
         at = np.asarray(states, dtype=np.float64)
         if at.shape != (self.dims,):
             raise ShapeError(f"state {at.tolist()}: expected {self.dims} numbers in [0, 1]")
-        total = np.zeros((self.box_size,) * 3, dtype=np.float32)
-        for region, density in self._parts(at):
-            total[region] += density
+        total = self._still.copy()
+        first = 0
+        for component, basis, placed in self._each():
+            own = at[first : first + component.dims]
+            first += component.dims
+            if basis.dims:
+                functions = basis.evaluate(own[None])[0].astype(np.float32)
+                _add_density(total, placed.corner, functions, placed.volumes)
         return total
 
-    def _parts(self, states: NDArray[np.float64]) -> list[tuple[tuple[slice, ...], Float32]]:
-        """Each component's density at `states`, and where in the box it lies."""
-        parts, first = [], 0
+    def _each(self) -> Iterator[tuple[Component, CosineBasis, PlacedVolumes]]:
         molecule = self.molecule
-        for component, basis, placed in zip(
-            molecule.components, molecule.state_bases, self._placed, strict=True
-        ):
-            own = states[first : first + component.dims]
-            first += component.dims
-            # a run that has not reached its states yet holds every component rigid
-            functions = basis.evaluate(own[None, : basis.dims])[0].astype(np.float32)
-            density = np.tensordot(functions, placed.volumes, axes=1)
-            region = tuple(
-                slice(c, c + n) for c, n in zip(placed.corner, density.shape, strict=True)
-            )
-            parts.append((region, density))
-        return parts
+        return zip(molecule.components, molecule.state_bases, self._placed, strict=True)
+
+    @cached_property
+    def _still(self) -> Float32:
+        """Sum of the components that do not move, or, early in a run, do not move yet."""
+        total = np.zeros((self.box_size,) * 3, dtype=np.float32)
+        for _, basis, placed in self._each():
+            if not basis.dims:
+                _add_density(total, placed.corner, np.ones(1, dtype=np.float32), placed.volumes)
+        return total
 
     def component_volume(self, name: str, states: Sequence[float]) -> Float32:
         """Density of one component alone, on the whole box; `states` are its own."""
@@ -98,9 +115,8 @@ class HyperMaps:
         basis, placed = molecule.state_bases[index], self._placed[index]
         own = np.asarray(states, dtype=np.float64)[None, : basis.dims]
         total = np.zeros((self.box_size,) * 3, dtype=np.float32)
-        density = np.tensordot(basis.evaluate(own)[0].astype(np.float32), placed.volumes, axes=1)
-        region = tuple(slice(c, c + n) for c, n in zip(placed.corner, density.shape, strict=True))
-        total[region] += density
+        functions = basis.evaluate(own)[0].astype(np.float32)
+        _add_density(total, placed.corner, functions, placed.volumes)
         return total
 
     @cached_property

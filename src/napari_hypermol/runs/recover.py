@@ -304,7 +304,7 @@ def _run_stage(
         is_new = stage.kindled_sweeps > 0 and sweep in (0, stage.kindled_sweeps)
         rounds = stage.solve_iterations * (2 if is_new else 1)
         prior = _prior_spectra(estimate, molecule, settings)
-        solved, info = maximisation(problem, prior, posterior, rounds)
+        solved, info = maximisation(problem, prior, posterior, rounds, check=reporter.check)
         spectra = [
             np.concatenate([new[:1], old[1:]]) if is_kindled else new
             for new, old in zip(solved.spectra, estimate.spectra, strict=True)

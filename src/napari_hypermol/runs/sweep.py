@@ -202,8 +202,12 @@ def maximisation(
     posterior: ParticlePosterior,
     iterations: int,
     tolerance: float = 3e-3,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[Estimate, SolveInfo]:
-    """MAP coefficients given the moments, then signal spectra that fit them."""
+    """MAP coefficients given the moments, then signal spectra that fit them.
+
+    `check` is called before every application of the normal operator and may raise to stop.
+    """
     molecule, images, samples = problem.molecule, problem.images, problem.samples
     layout, placements = molecule.empty_grids, problem.placements
     data = precisions(problem, posterior.second)
@@ -214,6 +218,7 @@ def maximisation(
     )
 
     def operator(theta: Float32) -> Float32:
+        check()
         grids = molecule.grids(theta)
         values = normal_operator(images, posterior.second, grids, placements, samples)
         return molecule.grids_adjoint(values) + prior(theta)

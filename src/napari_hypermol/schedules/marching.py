@@ -56,7 +56,7 @@ def auto_schedule(box_size: int, degree: int) -> list[Stage]:
                 f"states {index}",
                 radius,
                 reached,
-                sweeps=2 if is_last else 4,
+                sweeps=2 if is_last else 3,
                 settle=0.003,
             )
         )
