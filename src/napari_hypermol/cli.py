@@ -189,9 +189,8 @@ def _view(path: Path) -> None:
             "napari is not installed here; pip install 'napari-hypermol[all]' to see the run"
         )
         return
-    subprocess.run(
-        [sys.executable, "-m", "napari", str(path), "--plugin", "napari-hypermol"], check=False
-    )
+    command = [sys.executable, "-m", "napari_hypermol.plugin.show", str(path)]
+    subprocess.run(command, check=False)
 
 
 @app.command()

@@ -1,0 +1,23 @@
+"""``python -m napari_hypermol.plugin.show RUN``: napari with a run and the Run widget, as a program."""
+
+import sys
+from pathlib import Path
+
+import napari
+
+from napari_hypermol.plugin.opening import open_run
+
+__all__ = ["show"]
+
+
+def show(path: Path) -> "napari.Viewer":
+    """A viewer with a run in it, the Run widget docked; the caller starts the event loop."""
+    viewer = napari.Viewer(title=path.name)
+    viewer.window.add_plugin_dock_widget("napari-hypermol", "Run")
+    open_run(viewer, path)
+    return viewer
+
+
+if __name__ == "__main__":
+    show(Path(sys.argv[1]))
+    napari.run()
