@@ -1,4 +1,4 @@
-"""``python -m napari_hypermol.plugin.show RUN``: napari with a run and the Run widget, as a program."""
+"""``python -m napari_hypermol.plugin.show RUN``: napari with a run and the Run widget."""
 
 import sys
 from pathlib import Path
