@@ -427,7 +427,13 @@ def test_demo(hypermol, refuses, tmp_path, monkeypatch):
 def process(*arguments, **more):
     command = [sys.executable, "-m", "napari_hypermol", *map(str, arguments)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # tests started in a shell's background ignore SIGINT, and so would their children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **more,
     )
 
 
