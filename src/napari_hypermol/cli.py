@@ -220,6 +220,9 @@ def reconstruct(
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
     recipe: Annotated[Path | None, typer.Option(help="YAML; without: one ball, one state.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    scheduler: Annotated[
+        str | None, typer.Option(help="Dask scheduler whose workers read the images.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     data_dir: DataDir = None,
@@ -229,7 +232,9 @@ def reconstruct(
     """Recover a hypermolecule and every particle's states; write a run folder."""
     from napari_hypermol.runs.reconstruct import Job
 
-    job = Job(particles, out, recipe, data_dir, pixel_size, seed, device, overwrite, resume)
+    job = Job(
+        particles, out, recipe, data_dir, pixel_size, seed, device, scheduler, overwrite, resume
+    )
     run = _reconstruct(job)
     typer.echo(f"done in {run.metrics['seconds']:.0f} s: {run.path}")
     typer.echo(f"look: napari {run.path} --plugin napari-hypermol, or {run.path / 'report.html'}")

@@ -4,15 +4,24 @@ A new support, spatial basis or state basis needs nothing but these members; `te
 the laws they must obey.
 """
 
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RadialBasis", "StateBasis", "Support"]
+__all__ = ["Executor", "RadialBasis", "StateBasis", "Support"]
 
 Float = NDArray[np.floating]
 Float64 = NDArray[np.float64]
+
+
+class Executor(Protocol):
+    """Works on chunks, here or elsewhere."""
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        """``function(item)`` for every item, results in order; both must pickle."""
+        ...
 
 
 class Support(Protocol):

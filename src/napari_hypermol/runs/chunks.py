@@ -8,7 +8,7 @@ the samples inside its own band limit.
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -21,11 +21,14 @@ from napari_hypermol.imaging.noise import initial_noise
 from napari_hypermol.molecules.composite import LinearMolecule
 from napari_hypermol.particles import FloatArray, Particles
 from napari_hypermol.posterior.likelihood import WhitenedImages
+from napari_hypermol.protocols import Executor
+from napari_hypermol.runs.executors import InlineExecutor
 from napari_hypermol.runs.sweep import StageProblem
 
 __all__ = ["FourierStack", "read_fourier_stack", "stage_problem", "starting_noise"]
 
 Float64 = NDArray[np.float64]
+_HERE = InlineExecutor()
 _MEMORY_SHARE = 0.25  # of what is free; D and W of a stage take twice as much again
 
 
@@ -51,10 +54,25 @@ class FourierStack:
         return int(self.power.shape[1])
 
 
+class _ImageChunk(NamedTuple):
+    images: Any  # (m, y, x) lazy
+    samples: FourierSamples
+    n_shells: int
+
+
+def _transformed(chunk: _ImageChunk) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+    """Samples and shell powers of one chunk of images."""
+    images = np.asarray(chunk.images.compute(scheduler="synchronous"))
+    values = image_samples(images, chunk.samples)
+    squares = np.abs(values) ** 2 * chunk.samples.weights
+    return values, shell_sums(squares, chunk.samples, chunk.n_shells).astype(np.float32)
+
+
 def read_fourier_stack(
     particles: Particles,
     max_radius: float,
     on_chunk: Callable[[float], None] = lambda fraction: None,
+    executor: Executor = _HERE,
 ) -> FourierStack:
     """Read all images once.
 
@@ -65,6 +83,8 @@ def read_fourier_stack(
         Highest band limit [cycles per box edge].
     on_chunk : callable
         Told the fraction done; may raise to stop.
+    executor : Executor
+        Reads and transforms the chunks.
 
     Returns
     -------
@@ -76,15 +96,12 @@ def read_fourier_stack(
     n_shells = box_size // 2 + 1
     values = _room(n, len(samples.kx))
     power = np.empty((n, n_shells), dtype=np.float32)
-    start = 0
-    for length in images.chunks[0]:
-        rows = slice(start, start + length)
-        chunk = np.asarray(images[rows].compute(scheduler="synchronous"))
-        values[rows] = image_samples(chunk, samples)
-        squares = np.abs(values[rows]) ** 2 * samples.weights
-        power[rows] = shell_sums(squares, samples, n_shells)
-        start += length
-        on_chunk(start / n)
+    ends = np.cumsum(images.chunks[0])
+    parts = [slice(int(e - k), int(e)) for e, k in zip(ends, images.chunks[0], strict=True)]
+    tasks = (_ImageChunk(images[rows], samples, n_shells) for rows in parts)
+    for rows, (ft, sums) in zip(parts, executor.map(_transformed, tasks), strict=True):
+        values[rows], power[rows] = ft, sums
+        on_chunk(rows.stop / n)
     if not power.any():
         raise ParticleFileError("all particle images are constant; is this the right stack?")
     return FourierStack(values, samples, power)

@@ -25,7 +25,9 @@ from napari_hypermol.errors import (
 )
 from napari_hypermol.io.particle_file import ParticleFile, read_particles
 from napari_hypermol.molecules.composite import Composite
+from napari_hypermol.protocols import Executor
 from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
+from napari_hypermol.runs.executors import executor_at
 from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
 from napari_hypermol.runs.progress import Progress, Reporter
 from napari_hypermol.runs.recipe import Recipe, composite_of, read_recipe, recipe_from, stages_of
@@ -56,6 +58,8 @@ class Job:
         Instead of the recipe's.
     device : str
         auto, cpu or cuda.
+    scheduler : str or None
+        Address of a Dask scheduler whose workers read and transform the images.
     overwrite, resume : bool
     """
 
@@ -66,6 +70,7 @@ class Job:
     pixel_size: float | None = None
     seed: int | None = None
     device: str = "auto"
+    scheduler: str | None = None
     overwrite: bool = False
     resume: bool = False
 
@@ -107,7 +112,8 @@ def reconstruct(
     reporter.plan(images_work + rounds * work_of(given.stages))
     # before the folder is made: only now can a damaged image come to light
     radius = max(s.max_radius for s in given.stages)
-    stack = _read_images(given.file, radius, reporter, images_work)
+    with executor_at(job.scheduler) as executor:
+        stack = _read_images(given.file, radius, reporter, images_work, executor)
     start = Run.open(job.out).snapshot if job.resume and Run.open(job.out).snapshots() else None
     recipe = given.recipe.model_copy(
         update={"particles": given.facts["particles"], "versions": _versions()}
@@ -221,6 +227,7 @@ def _resumed(job: Job) -> Job:
         data_dir=Path(run.facts["data_dir"]) if run.facts.get("data_dir") else None,
         pixel_size=run.pixel_size,
         device=job.device,
+        scheduler=job.scheduler,
         resume=True,
     )
 
@@ -267,7 +274,7 @@ def _settings(recipe: Recipe, stages: list[Stage]) -> RecoverySettings:
 
 
 def _read_images(
-    file: ParticleFile, max_radius: float, reporter: Reporter, work: float
+    file: ParticleFile, max_radius: float, reporter: Reporter, work: float, executor: Executor
 ) -> FourierStack:
     done = 0.0
 
@@ -276,7 +283,7 @@ def _read_images(
         reporter.advance(work * (fraction - done), f"reading images, {fraction:.0%}")
         done = fraction
 
-    return read_fourier_stack(file.particles, max_radius, on_chunk)
+    return read_fourier_stack(file.particles, max_radius, on_chunk, executor)
 
 
 def particle_columns(snapshot: Snapshot) -> dict[str, Any]:
