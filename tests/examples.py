@@ -5,14 +5,22 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.bases.cosine import CosineBasis
+from napari_hypermol.bases.product import ProductBasis
 from napari_hypermol.bases.voxel import VoxelBasis
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples, fourier_samples
 from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.molecules.component import Component, rotation_about
-from napari_hypermol.molecules.composite import Composite, LinearMolecule
+from napari_hypermol.molecules.composite import Composite
+from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.posterior.likelihood import WhitenedImages
+
+
+def cosine_plane(degree: int) -> ProductBasis:
+    """Products of cosines up to a total degree; two state coordinates."""
+    return ProductBasis(CosineBasis(degree), CosineBasis(degree), degree)
 
 
 def pretzel_like(box_size: int, degree: int = 2) -> Composite:
@@ -20,10 +28,10 @@ def pretzel_like(box_size: int, degree: int = 2) -> Composite:
     unit = box_size / 16
     turn = rotation_about((0.3, -0.2, 1.0), np.radians(100))
     arm = Ball((3.2 * unit, 0.7 * unit, -0.4 * unit), 2.2 * unit, 1.0)
-    moving = CosineBasis(1, degree)
+    moving = CosineBasis(degree)
     return Composite(
         (
-            Component("body", Ball((0, 0, 0), 2.5 * unit, 1.0), CosineBasis(0, 0)),
+            Component("body", Ball((0, 0, 0), 2.5 * unit, 1.0), ConstantBasis()),
             Component("arm", arm, moving),
             Component("copy", arm, moving, shares="arm", rotation=turn),
         ),
@@ -34,7 +42,7 @@ def pretzel_like(box_size: int, degree: int = 2) -> Composite:
 def one_ball(box_size: int, degree: int = 1) -> Composite:
     """A single ball with a one-dimensional state, centred."""
     ball = Ball((0, 0, 0), 0.3 * box_size, 1.0)
-    return Composite((Component("ball", ball, CosineBasis(1, degree)),), box_size)
+    return Composite((Component("ball", ball, CosineBasis(degree)),), box_size)
 
 
 def one_grid(

@@ -5,15 +5,16 @@ the laws they must obey.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Executor", "RadialBasis", "StateBasis", "Support"]
+__all__ = ["Executor", "SpatialBasis", "StateBasis", "StateKind", "Support"]
 
 Float = NDArray[np.floating]
 Float64 = NDArray[np.float64]
+StateKind = Literal["interval", "circle", "class"]
 
 
 class Executor(Protocol):
@@ -49,17 +50,43 @@ class StateBasis(Protocol):
         ...
 
     @property
+    def kinds(self) -> tuple[StateKind, ...]:
+        """What every coordinate is: an interval, a circle (0 and 1 are one state), a class."""
+        ...
+
+    @property
     def n_functions(self) -> int:
         """Number of functions, q."""
+        ...
+
+    @property
+    def degrees(self) -> NDArray[np.int64]:
+        """Degree of every function, 0 for the constant; (q,)."""
         ...
 
     def evaluate(self, states: Float) -> Float64:
         """Values at `states` (n, d); (n, q)."""
         ...
 
+    def derivative(self, states: Float) -> Float64:
+        """Derivatives with respect to every coordinate; (n, q, d)."""
+        ...
 
-class RadialBasis(Protocol):
-    """What a spatial basis must tell about its own Fourier transform."""
+    def capped(self, degree: int) -> "StateBasis":
+        """The functions up to a degree; at degree 0 the constant, without a state."""
+        ...
+
+    def quadrature(self) -> tuple[Float64, Float64]:
+        """States (t, d) and weights (t,) that integrate products of two functions exactly."""
+        ...
+
+    def table(self, n_states: int) -> Float64:
+        """The states at which posteriors are tabulated, about `n_states` of them; (t, d)."""
+        ...
+
+
+class SpatialBasis(Protocol):
+    """Functions psi_k of space, and what must be known of their Fourier transforms."""
 
     @property
     def edge(self) -> int:
@@ -77,20 +104,85 @@ class RadialBasis(Protocol):
         ...
 
     @property
+    def n_coefficients(self) -> int:
+        """Number of functions, k."""
+        ...
+
+    def evaluate(self, coefficients: Float) -> Float:
+        """Density on its own voxels; (q, k) -> (q, size, size, size)."""
+        ...
+
+    def evaluate_adjoint(self, cubes: Float) -> Float:
+        """Adjoint of `evaluate`."""
+        ...
+
+    def expand(self, cubes: Float) -> Float:
+        """Least-squares coefficients of densities; (q, size, size, size) -> (q, k)."""
+        ...
+
+    def evaluate_full(self, coefficients: Float) -> Float:
+        """Density on the voxels of the box; (q, k) -> (q, edge, edge, edge)."""
+        ...
+
+    @property
+    def grid_shape(self) -> tuple[int, int, int]:
+        """Stored (z, y, x) extent of the Fourier grid."""
+        ...
+
+    @property
+    def grid_origin(self) -> int:
+        """Index of zero frequency along z and y; along x it is 1."""
+        ...
+
+    @property
+    def grid_scale(self) -> float:
+        """Grid steps per frequency index of the image."""
+        ...
+
+    def fourier_grid(self, coefficients: Float) -> NDArray[np.complex64]:
+        """Fourier grid ready for slicing; (q, k) -> (z, y, x, q)."""
+        ...
+
+    def fourier_grid_adjoint(self, stored: NDArray[np.complex64]) -> Float:
+        """Adjoint of `fourier_grid`."""
+        ...
+
+    # ---- shells: bins of the functions by their frequency --------------------------------------
+
+    @property
     def fill(self) -> float:
-        """Fraction of the cube's voxels that carry a coefficient."""
+        """Coefficients per mode of a shell: 1 where the functions are the modes."""
+        ...
+
+    @property
+    def unit_volume(self) -> float:
+        """Squared norm of a unit coefficient [voxels of the box]."""
         ...
 
     @property
     def n_shells(self) -> int:
-        """Radial bins of its Fourier transform."""
+        """Number of shells."""
+        ...
+
+    @property
+    def shell_radii(self) -> Float64:
+        """Frequency of each shell [cycles per box edge]; (n_shells,)."""
         ...
 
     @property
     def shell_counts(self) -> Float64:
-        """Fourier modes in each bin; (n_shells,)."""
+        """Modes in each shell; (n_shells,)."""
+        ...
+
+    @property
+    def shell_coverage(self) -> Float64:
+        """Precision that one image of unit weight adds to a unit coefficient; (n_shells,)."""
         ...
 
     def power(self, coefficients: Float) -> Float64:
-        """Mean |theta-hat|^2 in each bin, unitary transform; (q, k) -> (q, n_shells)."""
+        """Mean square of the modes in each shell; (q, k) -> (q, n_shells)."""
+        ...
+
+    def filter(self, coefficients: Float, gain: Float) -> Float:
+        """Radial filter; gain (n_shells, q) or (n_shells, q, q)."""
         ...

@@ -172,7 +172,7 @@ def test_a_state_basis_of_the_constant_alone_is_homogeneous(rng):
     slices = projector.forward(random_rotations(rng, 1), molecule.grids(theta), placements, samples)
     images = []
     for state in (0.1, 0.8):
-        moving = CosineBasis(1, 2).evaluate(np.array([[state]]))[0]
+        moving = CosineBasis(2).evaluate(np.array([[state]]))[0]
         images.append(slices[0] @ np.concatenate([[1], moving, moving]))
     np.testing.assert_allclose(images[0], images[1], atol=1e-6)
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_hypermol.bases.cosine import CosineBasis
+from examples import cosine_plane
 from napari_hypermol.molecules.component import Component, rotation_about
 from napari_hypermol.molecules.support import Ball
 
@@ -25,7 +25,7 @@ def test_rotations_are_proper_and_keep_their_axis(axis, angle):
 
 
 def test_a_component_stands_where_it_is_unless_placed():
-    component = Component("arm", Ball((0, 0, 0), 3), CosineBasis(2, 1))
+    component = Component("arm", Ball((0, 0, 0), 3), cosine_plane(1))
     assert component.dims == 2
     assert component.shares is None
     np.testing.assert_array_equal(component.rotation, np.eye(3))

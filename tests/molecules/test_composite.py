@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from examples import pretzel_like, random_rotations, scene
+from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.coordinates.fourier import image_to_half_plane
 from napari_hypermol.errors import MaskError
@@ -76,13 +77,13 @@ def test_voxels_are_as_coarse_as_the_band_limit_allows():
 
 
 def test_supports_outside_the_box_are_refused():
-    away = Component("tail", Ball((30, 0, 0), 3), CosineBasis(1, 1))
+    away = Component("tail", Ball((30, 0, 0), 3), CosineBasis(1))
     with pytest.raises(MaskError, match="component tail: its support misses the box"):
         Composite((away,), 16).discretise(5)
 
 
 def test_what_sticks_out_of_the_box_has_no_coefficients():
-    half_out = Component("tail", Ball((8, 0, 0), 3), CosineBasis(0, 0))
+    half_out = Component("tail", Ball((8, 0, 0), 3), ConstantBasis())
     basis = Composite((half_out,), 16).discretise(7).bases[0]
     inside = np.argwhere(basis.mask > 0)[:, 2] - basis.size // 2  # x from the ball's centre
     assert inside.max() == 0  # the box ends at x = 8, the centre
@@ -168,7 +169,7 @@ def test_a_mask_and_a_ball_of_the_same_shape_discretise_alike():
     z, y, x = np.indices((16, 16, 16)) - 8
     painted = Ball((0, 0, 0), 4, 2).values(np.stack([x, y, z], axis=-1), 1)
     from_mask, from_ball = (
-        Composite((Component("c", support, CosineBasis(0, 0)),), 16).discretise(7).bases[0]
+        Composite((Component("c", support, ConstantBasis()),), 16).discretise(7).bases[0]
         for support in (Mask(painted), Ball((0, 0, 0), 4, 2))
     )
     shared = min(from_mask.size, from_ball.size) // 2
@@ -184,8 +185,8 @@ def test_a_placed_copy_is_the_component_turned(rng):
     arm = Ball((3, 1, 0), 2.5, 1)
     composite = Composite(
         (
-            Component("arm", arm, CosineBasis(0, 0)),
-            Component("copy", arm, CosineBasis(0, 0), shares="arm", rotation=turn),
+            Component("arm", arm, ConstantBasis()),
+            Component("copy", arm, ConstantBasis(), shares="arm", rotation=turn),
         ),
         16,
     )

@@ -9,7 +9,7 @@ from napari_hypermol.molecules.support import Ball
 
 
 def named(name, shares=None):
-    return Component(name, Ball((0, 0, 0), 3), CosineBasis(1, 1), shares)
+    return Component(name, Ball((0, 0, 0), 3), CosineBasis(1), shares)
 
 
 def test_sets_are_numbered_by_their_owners():

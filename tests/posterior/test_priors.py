@@ -11,6 +11,7 @@ from napari_hypermol.posterior.likelihood import normal_operator
 from napari_hypermol.posterior.priors import (
     data_precision,
     posterior_covariance,
+    signal_precision,
     updated_spectrum,
 )
 
@@ -29,7 +30,7 @@ def field(rng, basis, spectrum):
 
 def settled(theta, precision, spectrum, basis, rounds=40):
     for _ in range(rounds):
-        spectrum = updated_spectrum(theta, precision, spectrum, basis)
+        spectrum = updated_spectrum(theta, precision, signal_precision(spectrum), basis)
     return spectrum
 
 
@@ -42,7 +43,7 @@ def test_covariance_is_the_inverse_of_both_precisions(rng):
     roots = rng.normal(size=(5, 2, 4))
     precision = roots @ np.swapaxes(roots, 1, 2)
     spectrum = rng.uniform(0.5, 2, size=(2, 5))
-    covariance = posterior_covariance(precision, spectrum)
+    covariance = posterior_covariance(precision, signal_precision(spectrum))
     for shell in range(5):
         whole = precision[shell] + np.diag(1 / spectrum[:, shell])
         np.testing.assert_allclose(covariance[shell] @ whole, np.eye(2), atol=1e-10)
@@ -75,8 +76,12 @@ def test_partly_seen_field_is_recovered_from_its_wiener_estimate(full, rng):
     seen = theta + field(rng, full, noise)
     spectrum, precision = 0.3 * truth, scalar(1 / noise[0])
     for _ in range(40):
-        gain = (posterior_covariance(precision, spectrum)[:, 0] * precision[:, 0]).astype(float)
-        spectrum = updated_spectrum(full.filter(seen, gain), precision, spectrum, full)
+        gain = (
+            posterior_covariance(precision, signal_precision(spectrum))[:, 0] * precision[:, 0]
+        ).astype(float)
+        spectrum = updated_spectrum(
+            full.filter(seen, gain), precision, signal_precision(spectrum), full
+        )
     inner = slice(1, -1)
     # the power of seen is 2 truth +- sqrt(2 / modes); less noise, relative to truth, twice that
     error = 8 * np.sqrt(2 / full.shell_counts) + 0.1
@@ -100,7 +105,8 @@ def test_what_is_not_seen_shrinks_and_what_is_beyond_the_limit_copies_its_edge(f
 def test_change_of_a_round_is_bounded(full, rng):
     truth = np.full((1, full.n_shells), 1e6)
     theta, start = field(rng, full, truth), np.ones((1, full.n_shells))
-    once = updated_spectrum(theta, scalar(np.ones(full.n_shells)), start, full)
+    seen = scalar(np.ones(full.n_shells))
+    once = updated_spectrum(theta, seen, signal_precision(start), full)
     assert once.max() <= 10
 
 

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import cosine_plane
 from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.posterior.states import StateTable, contrast_moments, table_posterior
 from oracles.state_posterior import contrast_integrals, state_posterior
@@ -43,7 +44,7 @@ CASES = {
 def test_tables_against_brute_force(rng, case, contrast_std):
     n, (n_q, components) = 2, CASES[case]
     tables = tuple(
-        table(rng, CosineBasis(dims, degree), size, start)
+        table(rng, CosineBasis(degree) if dims == 1 else cosine_plane(degree), size, start)
         for dims, degree, size, start in components
     )
     b, g = overlaps(rng, n, n_q, strength=2.0)
@@ -67,7 +68,7 @@ def test_tables_against_brute_force(rng, case, contrast_std):
 
 
 def test_temperature_scales_the_log_likelihood(rng):
-    tables = (table(rng, CosineBasis(1, 2), 5, 0),)
+    tables = (table(rng, CosineBasis(2), 5, 0),)
     b, g = overlaps(rng, 1, 3, strength=3.0)
     found = table_posterior(b, g, tables, 0.1, temperature=0.3)
     plain = [(tables[0].functions, tables[0].log_prior, tables[0].columns)]
@@ -77,7 +78,7 @@ def test_temperature_scales_the_log_likelihood(rng):
 
 def test_strong_data_find_the_state(rng):
     """b and G of a noise-free particle: the posterior sits at its true state and contrast."""
-    basis = CosineBasis(1, 3)
+    basis = CosineBasis(3)
     states = (np.arange(32)[:, None] + 0.5) / 32
     grid = StateTable(states, basis.evaluate(states), np.full(32, -np.log(32)), slice(0, 4))
     roots = rng.normal(size=(4, 9))
@@ -122,7 +123,7 @@ def test_known_contrast_is_one():
 def test_second_moments_are_covariances(seed):
     """E[a^2 c c^T] - E[a c] E[a c]^T has no negative direction: the solve needs it."""
     rng = np.random.default_rng(seed)
-    tables = (table(rng, CosineBasis(1, 2), 4, 1), table(rng, CosineBasis(1, 1), 4, 4))
+    tables = (table(rng, CosineBasis(2), 4, 1), table(rng, CosineBasis(1), 4, 4))
     b, g = overlaps(rng, 3, 6, strength=float(rng.uniform(0.1, 100)))
     found = table_posterior(b, g, tables, 0.2)
     outer = np.einsum("nq,nr->nqr", found.first, found.first)
@@ -133,7 +134,7 @@ def test_second_moments_are_covariances(seed):
 
 
 def test_permuting_particles_permutes_results(rng):
-    tables = (table(rng, CosineBasis(1, 2), 4, 1), table(rng, CosineBasis(1, 1), 4, 4))
+    tables = (table(rng, CosineBasis(2), 4, 1), table(rng, CosineBasis(1), 4, 4))
     b, g = overlaps(rng, 4, 6, strength=2.0)
     order = [2, 0, 3, 1]
     found, shuffled = (

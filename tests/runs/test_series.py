@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from examples import pretzel_like
-from napari_hypermol.bases.cosine import CosineBasis
+from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.errors import HypermolError, OutputExistsError
 from napari_hypermol.io.mrc import read_volume
 from napari_hypermol.molecules.component import Component
@@ -61,7 +61,7 @@ def test_nothing_is_overwritten_unasked(maps, tmp_path, taken):
 
 
 def test_rigid_molecule_is_one_map(rng, tmp_path):
-    body = Component("body", Ball((0, 0, 0), 4.0), CosineBasis(0, 0))
+    body = Component("body", Ball((0, 0, 0), 4.0), ConstantBasis())
     molecule = Composite([body], 12).discretise(4)
     theta = rng.normal(size=molecule.n_coefficients).astype(np.float32)
     (path,) = write_run_volumes(HyperMaps(molecule, theta), 3.0, tmp_path)

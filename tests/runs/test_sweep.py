@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from examples import one_ball, pretzel_like, random_data, random_rotations, scene
+from examples import cosine_plane, one_ball, pretzel_like, random_data, random_rotations, scene
 from napari_hypermol.imaging import projector
 from napari_hypermol.imaging.forward import shell_sums
+from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.posterior.states import ParticlePosterior
@@ -225,7 +226,7 @@ def test_tables_are_midpoints_of_the_range():
 def test_tables_of_two_dimensions():
     composite = one_ball(12)
     (component,) = composite.components
-    plane = type(component)("plane", component.support, type(component.state_basis)(2, 2))
+    plane = Component("plane", component.support, cosine_plane(2))
     (table,) = state_tables(Composite([plane], 12).discretise(4))
     assert table.states.shape == (256, 2)
     assert table.functions.shape == (256, 6)

@@ -14,7 +14,7 @@ def grid(basis, n, start):
     return StateTable(states, basis.evaluate(states), np.full(n, -np.log(n)), columns)
 
 
-TABLES = (grid(CosineBasis(1, 2), 8, 1), grid(CosineBasis(1, 1), 6, 4))
+TABLES = (grid(CosineBasis(2), 8, 1), grid(CosineBasis(1), 6, 4))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_three_components(particle):
     roots = rng.normal(size=(2, 8, 10))
     g = (roots @ np.swapaxes(roots, 1, 2)).astype(np.float32)
     b = rng.normal(size=(2, 8)).astype(np.float32)
-    tables = (*TABLES, grid(CosineBasis(1, 1), 5, 6))
+    tables = (*TABLES, grid(CosineBasis(1), 5, 6))
     found = gibbs_posterior(rng, b, g, tables, 0.1)
     assert found.state_mean.shape == (2, 3)
     for marginal in found.tables:

@@ -1,75 +1,76 @@
-"""Cosine state basis P_q(tau) on [0, 1]^d, orthonormal for the uniform density, Eq. (21)."""
+"""Cosine state basis on [0, 1], orthonormal for the uniform density, Eq. (21)."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.bases.constant import ConstantBasis
+from napari_hypermol.bases.state_algebra import checked_states, gauss_legendre
 from napari_hypermol.errors import ShapeError
+from napari_hypermol.protocols import StateBasis, StateKind
 
 __all__ = ["CosineBasis"]
+
+Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class CosineBasis:
-    """P_0 = 1, P_q = sqrt(2) cos(pi q tau); products in two dimensions.
+    """P_0 = 1, P_q = sqrt(2) cos(pi q tau).
+
+    Assumes that the density changes smoothly along the state and flattens at its ends.
 
     Parameters
     ----------
-    dims : int
-        0 (rigid: the constant alone), 1 or 2.
     degree : int
-        Highest q in each dimension; in two dimensions only products of total degree <= `degree`.
+        Highest q, at least 1.
     """
 
-    dims: int
     degree: int
 
     def __post_init__(self) -> None:
-        if self.dims not in (0, 1, 2):
-            raise ShapeError(f"cosine basis: {self.dims} dimensions; 0, 1 or 2 are possible")
-        if self.degree < 0:
-            raise ShapeError(f"cosine basis: degree {self.degree}; 0 or more is possible")
+        if self.degree < 1:
+            raise ShapeError(f"cosine basis: degree {self.degree}; 1 or more is possible")
 
     @property
-    def orders(self) -> NDArray[np.int64]:
-        """Degree of each function in each dimension, by total degree; (q, dims)."""
-        if self.dims == 0:
-            return np.zeros((1, 0), dtype=np.int64)
-        if self.dims == 1:
-            return np.arange(self.degree + 1)[:, None]
-        pairs = [(i, t - i) for t in range(self.degree + 1) for i in range(t, -1, -1)]
-        return np.array(pairs, dtype=np.int64)
+    def dims(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def kinds(self) -> tuple[StateKind, ...]:
+        """An interval."""
+        return ("interval",)
 
     @property
     def n_functions(self) -> int:
         """Number of state functions, q."""
-        return len(self.orders)
+        return self.degree + 1
 
-    def evaluate(self, states: NDArray[np.floating]) -> NDArray[np.float64]:
-        """The state functions.
+    @property
+    def degrees(self) -> NDArray[np.int64]:
+        """0, 1, 2, ...; (q,)."""
+        return np.arange(self.degree + 1)
 
-        Parameters
-        ----------
-        states : (n, dims) float ndarray
-            In [0, 1].
+    def evaluate(self, states: NDArray[np.floating]) -> Float64:
+        """The state functions; (n, 1) -> (n, q)."""
+        factor = np.where(self.degrees > 0, np.sqrt(2.0), 1.0)
+        return np.asarray(factor * np.cos(np.pi * checked_states(states, 1) * self.degrees))
 
-        Returns
-        -------
-        (n, q) float64 ndarray
-        """
-        states = np.asarray(states, dtype=np.float64)
-        if states.ndim != 2 or states.shape[1] != self.dims:
-            raise ShapeError(f"states of shape {states.shape}, expected (n, {self.dims})")
-        values = np.ones((len(states), self.n_functions))
-        for dim in range(self.dims):
-            order = self.orders[:, dim]
-            factor = np.where(order > 0, np.sqrt(2.0), 1.0)
-            values *= factor * np.cos(np.pi * states[:, dim : dim + 1] * order)
-        return values
+    def derivative(self, states: NDArray[np.floating]) -> Float64:
+        """Their derivatives; (n, 1) -> (n, q, 1)."""
+        angles = np.pi * checked_states(states, 1) * self.degrees
+        return np.asarray(-np.sqrt(2.0) * np.pi * self.degrees * np.sin(angles))[:, :, None]
 
-    def nested_in(self, finer: "CosineBasis") -> NDArray[np.int64]:
-        """Where this basis' functions stand in a basis of higher degree; (q,) indices."""
-        wanted = [tuple(order) for order in self.orders]
-        available = [tuple(order) for order in finer.orders]
-        return np.array([available.index(order) for order in wanted], dtype=np.int64)
+    def capped(self, degree: int) -> StateBasis:
+        """The functions up to `degree`."""
+        return CosineBasis(min(self.degree, degree)) if degree > 0 else ConstantBasis()
+
+    def quadrature(self) -> tuple[Float64, Float64]:
+        """Gauss-Legendre, to rounding."""
+        return gauss_legendre(2 * self.degree + 20)
+
+    def table(self, n_states: int) -> Float64:
+        """Midpoints of equal parts; (t, 1)."""
+        return (np.arange(n_states)[:, None] + 0.5) / n_states

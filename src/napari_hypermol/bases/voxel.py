@@ -70,6 +70,11 @@ class VoxelBasis:
         """Fraction of the cube's voxels that carry a coefficient."""
         return self.n_coefficients / self.mask.size
 
+    @property
+    def unit_volume(self) -> float:
+        """Squared norm of a unit coefficient [voxels of the box]."""
+        return float((self.edge / self.size) ** 3)
+
     # ---- coefficients <-> values -------------------------------------------------------------
 
     def scatter(self, coefficients: Float) -> Float:
@@ -227,6 +232,22 @@ class VoxelBasis:
         """Fourier modes in each radial bin, full space; (n_shells,)."""
         counts = np.bincount(self._shells.ravel(), self._multiplicity.ravel(), self.n_shells)
         return counts.astype(np.float64)
+
+    @property
+    def shell_radii(self) -> NDArray[np.float64]:
+        """Frequency of each radial bin [cycles per box edge]; (n_shells,)."""
+        return np.arange(self.n_shells) * (self.box_size / self.edge)
+
+    @cached_property
+    def shell_coverage(self) -> NDArray[np.float64]:
+        """Precision that one image of unit weight adds to a unit coefficient; (n_shells,).
+
+        A shell of radius rho holds 4 pi rho^2 d rho box_size^3 times the modes' density and is met
+        by 2 pi rho d rho samples of every image; the central one by a disc of one mode's radius.
+        """
+        radii = self.shell_radii
+        radii[0] = 2 * self.box_size / (np.pi * self.edge)
+        return np.asarray(self.unit_volume * self.box_size / (2 * radii))
 
     def power(self, coefficients: Float) -> NDArray[np.float64]:
         """Mean |theta-hat|^2 in each radial bin, unitary transform; (q, k) -> (q, n_shells)."""

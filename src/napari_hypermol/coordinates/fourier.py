@@ -19,6 +19,7 @@ __all__ = [
     "radius_index",
     "resample_volume",
     "volume_from_half_space",
+    "volume_gradient",
     "volume_to_half_space",
 ]
 
@@ -140,6 +141,32 @@ def resample_volume(volumes: Any, size: int) -> Any:
         for y in (slice(0, half), slice(1 - half, None)):
             new[..., z, y, :half] = old[..., z, y, :half]
     return volume_from_half_space(new, size) * (size / n) ** 3
+
+
+def volume_gradient(volumes: Any) -> Any:
+    """Derivatives of band-limited volumes, per voxel; even cubes.
+
+    Parameters
+    ----------
+    volumes : (q, n, n, n) float array
+
+    Returns
+    -------
+    (q, 3, n, n, n) float array
+        Along x, y, z. The Nyquist planes, whose derivative is not defined, are left out.
+    """
+    xp = array_module(volumes)
+    size = volumes.shape[-1]
+    half = volume_to_half_space(volumes)
+    full_index, half_index = cpu_fft.fftfreq(size, 1 / size), np.arange(size // 2 + 1.0)
+    full_index[size // 2] = half_index[-1] = 0
+    along = (
+        half_index[None, None, :],
+        full_index[None, :, None],
+        full_index[:, None, None],
+    )
+    slopes = [half * xp.asarray(2j * np.pi / size * k).astype(half.dtype) for k in along]
+    return volume_from_half_space(xp.stack(slopes, axis=1), size)
 
 
 def radius_index(size: int) -> np.ndarray:

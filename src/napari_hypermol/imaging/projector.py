@@ -104,14 +104,21 @@ def _placed_rows(rotation: Any, placed: Any, scale: Any) -> Any:
 
 
 @_njit  # type: ignore[untyped-decorator]
-def slice_particle(out: Any, rotation: Any, grids: Any, placements: Any, samples: Any) -> None:
-    """All slices of one particle; out (k, 2 q) float32, re and im side by side."""
+def slice_particle(
+    out: Any, rotation: Any, grids: Any, placements: Any, samples: Any, active: Any
+) -> None:
+    """Slices of one particle; out (k, 2 q) float32, re and im side by side.
+
+    Only placements that are `active` (m,) are sliced; the columns of the others are left alone.
+    """
     limit = samples.box_size // 2
     along_x = np.empty(limit + 1, dtype=np.complex64)
     along_y = np.empty(2 * limit + 1, dtype=np.complex64)
     flat, source = out.reshape(-1), grids.values
     columns = out.shape[1]
     for m in range(placements.grids.shape[0]):
+        if not active[m]:
+            continue
         s = placements.grids[m]
         count, start = grids.n_functions[s], 2 * placements.starts[m]
         rows = _placed_rows(rotation, placements.rotations[m], np.float32(1))
@@ -160,7 +167,7 @@ def slice_particle(out: Any, rotation: Any, grids: Any, placements: Any, samples
 
 @_njit  # type: ignore[untyped-decorator]
 def scatter_particle(
-    values: Any, rotation: Any, grids: Any, placements: Any, samples: Any, target: Any
+    values: Any, rotation: Any, grids: Any, placements: Any, samples: Any, active: Any, target: Any
 ) -> None:
     """Adjoint of `slice_particle`: adds to `target`, laid out as ``grids.values``.
 
@@ -172,6 +179,8 @@ def scatter_particle(
     flat = values.reshape(-1)
     columns = values.shape[1]
     for m in range(placements.grids.shape[0]):
+        if not active[m]:
+            continue
         s = placements.grids[m]
         count, start = grids.n_functions[s], 2 * placements.starts[m]
         rows = _placed_rows(rotation, placements.rotations[m], np.float32(1))
@@ -220,8 +229,9 @@ def scatter_particle(
 
 @numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _forward(out: Any, rotations: Any, grids: Any, placements: Any, samples: Any) -> None:
+    everything = np.ones(placements.grids.shape[0], dtype=np.bool_)
     for i in numba.prange(rotations.shape[0]):
-        slice_particle(out[i], rotations[i], grids, placements, samples)
+        slice_particle(out[i], rotations[i], grids, placements, samples, everything)
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -231,9 +241,11 @@ def _adjoint(
     n, parts = rotations.shape[0], targets.shape[0]
     for part in numba.prange(parts):
         scratch = np.empty(values.shape[1:], dtype=np.float32)
+        everything = np.ones(placements.grids.shape[0], dtype=np.bool_)
         for i in range(part * n // parts, (part + 1) * n // parts):
             scratch[:] = values[i]
-            scatter_particle(scratch, rotations[i], grids, placements, samples, targets[part])
+            target = targets[part]
+            scatter_particle(scratch, rotations[i], grids, placements, samples, everything, target)
 
 
 def check_band_limit(grids: FourierGrids, samples: FourierSamples) -> None:

@@ -7,7 +7,8 @@ For one particle with slices A_q, D = w H conj(S) Y / sigma^2 and W = w H^2 / si
 
 so contrast and states cost O(Q^2) whatever the box. The same D and W carry the normal equations of
 the coefficients given the moments E[a c], E[a^2 c c^T] of the particles' posteriors, and the noise
-re-estimate. Slices live in cache only; nothing of size (n, k, q) is ever stored.
+re-estimate. Slices live in cache only; nothing of size (n, k, q) is ever stored. Columns whose
+moments are zero for a particle, such as positions it is not in, are neither sliced nor scattered.
 """
 
 from typing import Any, NamedTuple
@@ -73,17 +74,35 @@ def _transpose(rows: Any, columns: Any) -> None:
             columns[j, k] = rows[k, j]
 
 
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _used_columns(moments: Any, grids: Any, placements: Any, used: Any, active: Any) -> Any:
+    """Marks the placements with a moment that is not zero, lists their columns; their number."""
+    count = 0
+    for m in range(placements.grids.shape[0]):
+        start = placements.starts[m]
+        stop = start + grids.n_functions[placements.grids[m]]
+        active[m] = False
+        for q in range(start, stop):
+            active[m] |= moments[q] != 0
+        if active[m]:
+            for q in range(start, stop):
+                used[count] = q
+                count += 1
+    return count
+
+
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _overlaps(
     data: Any, weights: Any, rotations: Any, grids: Any, placements: Any, samples: Any,
-    parts: Any, b: Any, g: Any,
+    pairs: Any, parts: Any, b: Any, g: Any,
 ) -> None:  # fmt: skip
     n, n_samples, n_q = b.shape[0], weights.shape[1], b.shape[1]
     for part in numba.prange(parts):
         rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
         columns = np.empty((2 * n_q, n_samples), dtype=np.float32)
+        everything = np.ones(placements.grids.shape[0], dtype=np.bool_)
         for i in range(part * n // parts, (part + 1) * n // parts):
-            slice_particle(rows, rotations[i], grids, placements, samples)
+            slice_particle(rows, rotations[i], grids, placements, samples, everything)
             _transpose(rows, columns)
             for q in range(n_q):
                 total = np.float32(0)
@@ -99,6 +118,10 @@ def _overlaps(
                     weighted_re[k] = weights[i, k] * columns[2 * q, k]
                     weighted_im[k] = weights[i, k] * columns[2 * q + 1, k]
                 for p in range(q + 1):
+                    if not pairs[q, p]:
+                        g[i, q, p] = 0
+                        g[i, p, q] = 0
+                        continue
                     total = np.float32(0)
                     for k in range(n_samples):
                         total += (
@@ -117,30 +140,36 @@ def _image_adjoint(
     parts = targets.shape[0]
     for part in numba.prange(parts):
         rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
+        used = np.empty(n_q, dtype=np.int64)
+        active = np.empty(placements.grids.shape[0], dtype=np.bool_)
+        target = targets[part]
         for i in range(part * n // parts, (part + 1) * n // parts):
+            n_used = _used_columns(first[i], grids, placements, used, active)
             for k in range(n_samples):
-                for q in range(n_q):
+                for u in range(n_used):
+                    q = used[u]
                     rows[k, 2 * q] = data[i, 0, k] * first[i, q]
                     rows[k, 2 * q + 1] = data[i, 1, k] * first[i, q]
-            scatter_particle(rows, rotations[i], grids, placements, samples, targets[part])
+            scatter_particle(rows, rotations[i], grids, placements, samples, active, target)
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _mix(columns: Any, second: Any, mixed: Any) -> None:
-    """mixed_q = sum_p E[a^2 c c^T]_qp A_p, re and im alike; both (2 q, k)."""
-    n_q, n_samples = second.shape[0], columns.shape[1]
+def _mix(columns: Any, second: Any, used: Any, mixed: Any) -> None:
+    """mixed_q = sum_p E[a^2 c c^T]_qp A_p over used columns, re and im alike; both (2 q, k)."""
+    n_samples = columns.shape[1]
     for start in range(0, n_samples, _BLOCK):
         stop = min(start + _BLOCK, n_samples)
-        for q in range(n_q):
+        for q in used:
             for part in range(2):
                 target = mixed[2 * q + part, start:stop]
-                first = columns[part, start:stop]
+                factor, source = second[q, used[0]], columns[2 * used[0] + part, start:stop]
                 for k in range(stop - start):
-                    target[k] = second[q, 0] * first[k]
-                for p in range(1, n_q):
+                    target[k] = factor * source[k]
+                for p in used[1:]:
                     factor, source = second[q, p], columns[2 * p + part, start:stop]
-                    for k in range(stop - start):
-                        target[k] += factor * source[k]
+                    if factor != 0:
+                        for k in range(stop - start):
+                            target[k] += factor * source[k]
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -153,15 +182,23 @@ def _normal_operator(
     for part in numba.prange(parts):
         rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
         columns = np.empty((2 * n_q, n_samples), dtype=np.float32)
-        mixed = np.empty((2 * n_q, n_samples), dtype=np.float32)
+        mixed = np.zeros((2 * n_q, n_samples), dtype=np.float32)
+        used = np.empty(n_q, dtype=np.int64)
+        active = np.empty(placements.grids.shape[0], dtype=np.bool_)
+        target = targets[part]
         for i in range(part * n // parts, (part + 1) * n // parts):
-            slice_particle(rows, rotations[i], grids, placements, samples)
+            n_used = _used_columns(np.diag(second[i]), grids, placements, used, active)
+            if n_used == 0:
+                continue
+            slice_particle(rows, rotations[i], grids, placements, samples, active)
             _transpose(rows, columns)
-            _mix(columns, second[i], mixed)
+            _mix(columns, second[i], used[:n_used], mixed)
             for k in range(n_samples):
-                for j in range(2 * n_q):
+                for u in range(n_used):
+                    j = 2 * used[u]
                     rows[k, j] = mixed[j, k] * weights[i, k]
-            scatter_particle(rows, rotations[i], grids, placements, samples, targets[part])
+                    rows[k, j + 1] = mixed[j + 1, k] * weights[i, k]
+            scatter_particle(rows, rotations[i], grids, placements, samples, active, target)
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -173,17 +210,22 @@ def _explained_power(
     for part in numba.prange(parts):
         rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
         columns = np.empty((2 * n_q, n_samples), dtype=np.float32)
-        mixed = np.empty((2 * n_q, n_samples), dtype=np.float32)
+        mixed = np.zeros((2 * n_q, n_samples), dtype=np.float32)
+        used = np.empty(n_q, dtype=np.int64)
+        active = np.empty(placements.grids.shape[0], dtype=np.bool_)
         re, im = np.empty(n_samples, dtype=np.float32), np.empty(n_samples, dtype=np.float32)
         square = np.empty(n_samples, dtype=np.float32)
         for i in range(part * n // parts, (part + 1) * n // parts):
-            slice_particle(rows, images.rotations[i], grids, placements, samples)
+            n_used = _used_columns(np.diag(second[i]), grids, placements, used, active)
+            if n_used == 0:
+                continue
+            slice_particle(rows, images.rotations[i], grids, placements, samples, active)
             _transpose(rows, columns)
-            _mix(columns, second[i], mixed)
+            _mix(columns, second[i], used[:n_used], mixed)
             re[:] = 0
             im[:] = 0
             square[:] = 0
-            for q in range(n_q):
+            for q in used[:n_used]:
                 for k in range(n_samples):
                     re[k] += first[i, q] * columns[2 * q, k]
                     im[k] += first[i, q] * columns[2 * q + 1, k]
@@ -202,9 +244,22 @@ def _explained_power(
 
 
 def overlaps(
-    images: WhitenedImages, grids: FourierGrids, placements: Placements, samples: FourierSamples
+    images: WhitenedImages,
+    grids: FourierGrids,
+    placements: Placements,
+    samples: FourierSamples,
+    pairs: NDArray[np.bool_] | None = None,
 ) -> tuple[Float32, Float32]:
     """The overlaps b and G of every particle.
+
+    Parameters
+    ----------
+    images : WhitenedImages
+    grids : FourierGrids
+    placements : Placements
+    samples : FourierSamples
+    pairs : (q, q) bool ndarray or None
+        Entries of G that are wanted, symmetric; the others are left zero. None: all.
 
     Returns
     -------
@@ -218,7 +273,8 @@ def overlaps(
     g = np.empty((n, n_q, n_q), dtype=np.float32)
     parts = numba.get_num_threads()  # asked out here: compiled code that asks cannot be cached
     data, weights, rotations = images.data, images.weights, images.rotations
-    _overlaps(data, weights, rotations, grids, placements, samples, parts, b, g)
+    wanted = np.ones((n_q, n_q), dtype=np.bool_) if pairs is None else pairs
+    _overlaps(data, weights, rotations, grids, placements, samples, wanted, parts, b, g)
     return b, g
 
 

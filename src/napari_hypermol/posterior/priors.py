@@ -2,23 +2,24 @@
 
 Each state function of each coefficient set is a stationary Gaussian field seen through its
 support; its spectral density S_q(|k|) is re-estimated from the coefficients and their posterior
-variance. A quadratic prior contributes its normal operator, 1 / S_q.
+variance. A quadratic prior contributes its normal operator, here a matrix between state functions
+in every shell.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.protocols import RadialBasis
+from napari_hypermol.protocols import SpatialBasis
 
-__all__ = ["data_precision", "posterior_covariance", "updated_spectrum"]
+__all__ = ["data_precision", "posterior_covariance", "signal_precision", "updated_spectrum"]
 
 Float64 = NDArray[np.float64]
 
 
 def data_precision(
-    mean_weights: Float64, second: NDArray[np.floating], basis: RadialBasis
+    mean_weights: Float64, second: NDArray[np.floating], basis: SpatialBasis
 ) -> Float64:
-    """Shell average of the likelihood's precision of a unitary Fourier mode of the coefficients.
+    """Shell average of the likelihood's precision of the coefficients.
 
     Parameters
     ----------
@@ -26,53 +27,65 @@ def data_precision(
         Mean of W / w over the samples of each image shell; zero beyond the band limit.
     second : (n, q, q) float ndarray
         E[a^2 c c^T] of the set's columns.
-    basis : RadialBasis
+    basis : SpatialBasis
 
     Returns
     -------
     precision : (n_shells, q, q) float64 ndarray
         The normal operator as if views were uniform and the support filled its cube.
-
-    Notes
-    -----
-    A shell of radius kappa of the cube holds 4 pi kappa^2 modes and is met by 2 pi rho d rho
-    samples of every image, rho = kappa N / edge: (N / edge)^2 / (2 kappa) samples a mode.
     """
     n, n_q = second.shape[:2]
     products = mean_weights.T @ second.reshape(n, n_q * n_q).astype(np.float64)
-    ratio = basis.box_size / basis.edge
-    kappa = np.arange(basis.n_shells, dtype=np.float64)
-    rho = np.minimum(kappa * ratio, mean_weights.shape[1] - 1)
     index = np.arange(mean_weights.shape[1])
-    at_shell = np.stack([np.interp(rho, index, column) for column in products.T], axis=1)
-    # The central shell is a disc of radius 1/2 in the image, one mode in the cube.
-    coverage = np.where(kappa > 0, ratio**2 / (2 * np.maximum(kappa, 1)), np.pi * ratio**2 / 4)
-    # |A|^2 of a unitary mode: (edge/size)^3 / box of the slice's scale, size^3 of the transform.
-    scale = (basis.edge / basis.size) ** 6 / basis.box_size**2 * basis.size**3
-    return np.asarray((at_shell * (scale * coverage)[:, None]).reshape(-1, n_q, n_q))
+    radii = np.minimum(basis.shell_radii, index[-1])
+    at_shell = np.stack([np.interp(radii, index, column) for column in products.T], axis=1)
+    return np.asarray((at_shell * basis.shell_coverage[:, None]).reshape(-1, n_q, n_q))
 
 
-def posterior_covariance(precision: Float64, spectrum: Float64) -> Float64:
-    """(precision + 1 / S)^-1 in every shell; (n_shells, q, q)."""
-    prior = np.zeros_like(precision)
-    index = np.arange(precision.shape[1])
-    prior[:, index, index] = 1.0 / spectrum.T
+def signal_precision(
+    spectrum: Float64, ridge: float = 1.0, penalty: Float64 | None = None
+) -> Float64:
+    """Prior precision of the coefficients, ridge (1 / S_q + penalty / S_0) in every shell.
+
+    Parameters
+    ----------
+    spectrum : (q, n_shells) float64 ndarray
+        S_q.
+    ridge : float
+        Factor on everything.
+    penalty : (q, q) float64 ndarray or None
+        Between state functions, such as their roughness (Eq. 24), in units of the mean's.
+
+    Returns
+    -------
+    (n_shells, q, q) float64 ndarray
+    """
+    precision = np.zeros((spectrum.shape[1], len(spectrum), len(spectrum)))
+    index = np.arange(len(spectrum))
+    precision[:, index, index] = 1.0 / spectrum.T
+    if penalty is not None:
+        precision += penalty / spectrum[0][:, None, None]
+    return np.asarray(ridge * precision)
+
+
+def posterior_covariance(precision: Float64, prior: Float64) -> Float64:
+    """(precision + prior)^-1 in every shell; all (n_shells, q, q)."""
     return np.asarray(np.linalg.inv(precision + prior), dtype=np.float64)
 
 
 def updated_spectrum(
-    coefficients: NDArray[np.floating], precision: Float64, spectrum: Float64, basis: RadialBasis
+    coefficients: NDArray[np.floating], precision: Float64, prior: Float64, basis: SpatialBasis
 ) -> Float64:
-    """Signal spectra that make the coefficients and their posterior variance most likely.
+    """Signal spectra that fit the coefficients and what is uncertain about them.
 
     Parameters
     ----------
     coefficients : (q, k) float ndarray
-        MAP estimate under `spectrum`.
+        MAP estimate under `prior`.
     precision : (n_shells, q, q) float64 ndarray
-    spectrum : (q, n_shells) float64 ndarray
-        Spectral density of each function, per voxel of the support.
-    basis : RadialBasis
+        The data's.
+    prior : (n_shells, q, q) float64 ndarray
+    basis : SpatialBasis
 
     Returns
     -------
@@ -84,8 +97,9 @@ def updated_spectrum(
     that the data determine. It has the same fixed points as expectation maximisation and reaches
     them in far fewer rounds; gamma is kept above 0.05 and the change within a factor 10 a round.
     """
-    covariance = posterior_covariance(precision, spectrum)
+    covariance = posterior_covariance(precision, prior)
     variance = np.einsum("sqq->qs", covariance)
+    spectrum = 1.0 / np.einsum("sqq->qs", prior)
     determined = np.clip(1 - variance / spectrum, 0.05, 1.0)
     estimate = _smooth(basis.power(coefficients) / basis.fill, basis.shell_counts)
     new = np.clip(estimate / determined, 0.1 * spectrum, 10.0 * spectrum)

@@ -12,7 +12,15 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ParticlePosterior", "StateTable", "contrast_moments", "table_posterior"]
+from napari_hypermol.protocols import StateKind
+
+__all__ = [
+    "ParticlePosterior",
+    "StateTable",
+    "contrast_moments",
+    "state_moments",
+    "table_posterior",
+]
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -35,12 +43,15 @@ class StateTable(NamedTuple):
     log_prior : (t,) float64 ndarray
     columns : slice
         The component's columns among all q.
+    kinds : tuple of StateKind
+        Of every coordinate; empty: all intervals.
     """
 
     states: Float64
     functions: Float64
     log_prior: Float64
     columns: slice
+    kinds: tuple[StateKind, ...] = ()
 
 
 class ParticlePosterior(NamedTuple):
@@ -49,7 +60,7 @@ class ParticlePosterior(NamedTuple):
     Attributes
     ----------
     state_mean, state_std : (n, d) float64 ndarray
-        Components' coordinates side by side.
+        Components' coordinates side by side; see `state_moments` for circles and classes.
     contrast_mean, contrast_std : (n,) float64 ndarray
     first : (n, q) float32 ndarray
         E[a c].
@@ -69,6 +80,45 @@ class ParticlePosterior(NamedTuple):
     second: Float32
     log_evidence: Float64
     tables: tuple[Float32, ...]
+
+
+def state_moments(posterior: NDArray[np.floating], table: StateTable) -> tuple[Float64, Float64]:
+    """One number and its spread for every coordinate of a tabulated posterior.
+
+    Parameters
+    ----------
+    posterior : (n, t) float ndarray
+        Rows sum to 1.
+    table : StateTable
+
+    Returns
+    -------
+    mean, std : (n, d) float64 ndarray
+        Interval: mean and standard deviation. Circle: circular mean in [0, 1), and the circular
+        standard deviation, at most that of the uniform density. Class: the middle of the most
+        probable class, and the probability that it is another one.
+    """
+    dims = table.states.shape[1]
+    mean, std = np.zeros((len(posterior), dims)), np.zeros((len(posterior), dims))
+    kinds = table.kinds or ("interval",) * dims
+    for axis, kind in enumerate(kinds):
+        values, index = np.unique(table.states[:, axis], return_inverse=True)
+        p = np.zeros((len(posterior), len(values)))
+        np.add.at(p.T, index, posterior.T)
+        if kind == "interval":
+            mean[:, axis] = p @ values
+            std[:, axis] = np.sqrt(np.maximum(p @ values**2 - mean[:, axis] ** 2, 0.0))
+        elif kind == "circle":
+            resultant = p @ np.exp(2j * np.pi * values)
+            mean[:, axis] = (np.angle(resultant) / (2 * np.pi)) % 1.0
+            length = np.clip(np.abs(resultant), 1e-12, 1.0)
+            spread = np.sqrt(-2 * np.log(length)) / (2 * np.pi)
+            std[:, axis] = np.minimum(spread, np.sqrt(1 / 12))
+        else:
+            best = p.argmax(axis=1)
+            mean[:, axis] = values[best]
+            std[:, axis] = 1 - p[np.arange(len(p)), best]
+    return mean, np.maximum(std, 0.0)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -122,7 +172,7 @@ def contrast_moments(linear: Any, square: Any, std: Any) -> Any:
 @numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _joint_tables(
     b: Any, g: Any, rigid: Any, f1: Any, f2: Any, start1: Any, start2: Any,
-    prior1: Any, prior2: Any, std: Any, temperature: Any,
+    prior1: Any, prior2: Any, std: Any, temperature: Any, negligible: Any,
     p1: Any, p2: Any, first: Any, second: Any, contrast: Any, evidence: Any,
 ) -> None:  # fmt: skip
     n, n_q = b.shape
@@ -180,6 +230,14 @@ def _joint_tables(
                 log_p[s, t] = math.exp(log_p[s, t] - best)
                 total += log_p[s, t]
         evidence[i] = best + math.log(total)
+        if negligible > 0.0:
+            kept = 0.0
+            for s in range(t1):
+                for t in range(t2):
+                    if log_p[s, t] < negligible * total:
+                        log_p[s, t] = 0.0
+                    kept += log_p[s, t]
+            total = kept
         a1, a2, w1, w2 = np.zeros(t1), np.zeros(t2), np.zeros(t1), np.zeros(t2)
         first_total, second_total = 0.0, 0.0
         between = np.zeros((t1, q2))
@@ -235,6 +293,7 @@ def table_posterior(
     tables: tuple[StateTable, ...],
     contrast_std: float,
     temperature: float = 1.0,
+    negligible: float = 0.0,
 ) -> ParticlePosterior:
     """Joint posterior of contrast and at most two components' states.
 
@@ -248,6 +307,9 @@ def table_posterior(
         Of the contrast's normal prior about 1; zero: contrast known to be 1.
     temperature : float
         Factor on the log likelihood; 1 is the posterior.
+    negligible : float
+        Joint states less probable than this are left out of tables and moments, below 1 / entries;
+        where every state has slices of its own, the others then need none.
 
     Returns
     -------
@@ -265,16 +327,15 @@ def table_posterior(
     _joint_tables(
         b, g, rigid, one.functions, two.functions, one.columns.start, two.columns.start,
         one.log_prior, two.log_prior, float(contrast_std), float(temperature),
+        float(negligible),
         p1, p2, first, second, contrast, evidence,
     )  # fmt: skip
     marginals = (p1, p2)[: len(tables)]
-    means = [p @ t.states for p, t in zip(marginals, tables, strict=True)]
-    squares = [p @ t.states**2 for p, t in zip(marginals, tables, strict=True)]
-    mean = np.concatenate([*means, np.zeros((n, 0))], axis=1)
-    square = np.concatenate([*squares, np.zeros((n, 0))], axis=1)
+    moments = [state_moments(p, t) for p, t in zip(marginals, tables, strict=True)]
+    nothing = np.zeros((n, 0))
     return ParticlePosterior(
-        state_mean=mean,
-        state_std=np.sqrt(np.maximum(square - mean**2, 0.0)),
+        state_mean=np.concatenate([*(m for m, _ in moments), nothing], axis=1),
+        state_std=np.concatenate([*(s for _, s in moments), nothing], axis=1),
         contrast_mean=contrast[:, 0],
         contrast_std=contrast[:, 1],
         first=first.astype(np.float32),

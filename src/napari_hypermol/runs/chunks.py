@@ -18,7 +18,7 @@ from napari_hypermol.coordinates.grids import FourierSamples, fourier_samples
 from napari_hypermol.errors import ParticleFileError
 from napari_hypermol.imaging.forward import image_samples, select_defocus, shell_sums, whiten
 from napari_hypermol.imaging.noise import initial_noise
-from napari_hypermol.molecules.composite import LinearMolecule
+from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.particles import FloatArray, Particles
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.protocols import Executor

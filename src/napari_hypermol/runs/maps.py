@@ -1,7 +1,7 @@
 """Maps of a hypermolecule at any state, fast enough to follow a slider."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,14 +10,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.errors import ShapeError
-from napari_hypermol.molecules.component import Component
-from napari_hypermol.molecules.composite import LinearMolecule, PlacedVolumes
+from napari_hypermol.molecules.linear import LinearMolecule, MovingVolumes, PlacedVolumes
+from napari_hypermol.protocols import StateKind
 
 __all__ = ["HyperMaps"]
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -31,6 +31,43 @@ def _add_density(total: Any, corner: Any, functions: Any, volumes: Any) -> None:
                 factor, source = functions[q], volumes[q, z, y]
                 for x in range(n_x):
                     row[corner[2] + x] += factor * source[x]
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_moved(total: Any, density: Any, rotation: Any, shift: Any, centre: Any) -> None:
+    """Add V(P^-1 (r - s)) of a density sampled twice as finely as the box, by linear interpolation.
+
+    `centre` is the middle of the density's cube in its own frame.
+    """
+    size, fine = total.shape[0], density.shape[0]
+    middle = rotation @ centre + shift
+    reach = 0.25 * fine * np.sqrt(3.0) + 1
+    low, high = np.empty(3, dtype=np.int64), np.empty(3, dtype=np.int64)
+    for axis in range(3):
+        low[axis] = max(int(np.floor(middle[axis] - reach)) + size // 2, 0)
+        high[axis] = min(int(np.ceil(middle[axis] + reach)) + size // 2 + 1, size)
+    own = np.empty(3)
+    for z in range(low[2], high[2]):
+        for y in range(low[1], high[1]):
+            for x in range(low[0], high[0]):
+                rx = x - size // 2 - shift[0]
+                ry = y - size // 2 - shift[1]
+                rz = z - size // 2 - shift[2]
+                inside = True
+                for axis in range(3):
+                    back = rotation[0, axis] * rx + rotation[1, axis] * ry + rotation[2, axis] * rz
+                    own[axis] = 2 * (back - centre[axis]) + fine // 2
+                    inside &= 0 <= own[axis] < fine - 1
+                if inside:
+                    i, j, k = int(own[2]), int(own[1]), int(own[0])
+                    c, b, a = own[2] - i, own[1] - j, own[0] - k
+                    near = (1 - b) * ((1 - a) * density[i, j, k] + a * density[i, j, k + 1])
+                    near += b * ((1 - a) * density[i, j + 1, k] + a * density[i, j + 1, k + 1])
+                    far = (1 - b) * ((1 - a) * density[i + 1, j, k] + a * density[i + 1, j, k + 1])
+                    far += b * (
+                        (1 - a) * density[i + 1, j + 1, k] + a * density[i + 1, j + 1, k + 1]
+                    )
+                    total[z, y, x] += (1 - c) * near + c * far
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +104,12 @@ class HyperMaps:
         return tuple(c.name for c in self.molecule.components for _ in range(c.dims))
 
     @cached_property
-    def _placed(self) -> list[PlacedVolumes]:
+    def axis_kinds(self) -> tuple[StateKind, ...]:
+        """Whether each state coordinate is an interval, a circle or a class."""
+        return tuple(kind for c in self.molecule.components for kind in c.kinds)
+
+    @cached_property
+    def _placed(self) -> list[PlacedVolumes | MovingVolumes]:
         return self.molecule.placed_volumes(self.theta)
 
     def volume(self, states: Sequence[float]) -> Float32:
@@ -87,36 +129,41 @@ class HyperMaps:
             raise ShapeError(f"state {at.tolist()}: expected {self.dims} numbers in [0, 1]")
         total = self._still.copy()
         first = 0
-        for component, basis, placed in self._each():
-            own = at[first : first + component.dims]
+        for m, component in enumerate(self.molecule.components):
+            own = at[None, first : first + component.dims]
             first += component.dims
-            if basis.dims:
-                functions = basis.evaluate(own[None])[0].astype(np.float32)
-                _add_density(total, placed.corner, functions, placed.volumes)
+            if self.molecule.kinds(m):
+                self._add(total, m, own)
         return total
 
-    def _each(self) -> Iterator[tuple[Component, CosineBasis, PlacedVolumes]]:
-        molecule = self.molecule
-        return zip(molecule.components, molecule.state_bases, self._placed, strict=True)
+    def _add(self, total: Float32, m: int, own: Float64) -> None:
+        """Add component `m` at its own states (1, d)."""
+        molecule, placed = self.molecule, self._placed[m]
+        position, shape = molecule.split_state(m, own)
+        functions = molecule.state_bases[m].evaluate(shape)[0].astype(np.float32)
+        if isinstance(placed, PlacedVolumes):
+            _add_density(total, placed.corner, functions, placed.volumes)
+            return
+        rotations, shifts = molecule.placements(m, position)
+        density = np.tensordot(functions, placed.volumes, axes=1)
+        _add_moved(total, density, rotations[0], shifts[0], np.asarray(placed.centre, float))
 
     @cached_property
     def _still(self) -> Float32:
         """Sum of the components that do not move, or, early in a run, do not move yet."""
         total = np.zeros((self.box_size,) * 3, dtype=np.float32)
-        for _, basis, placed in self._each():
-            if not basis.dims:
-                _add_density(total, placed.corner, np.ones(1, dtype=np.float32), placed.volumes)
+        for m in range(len(self.molecule.components)):
+            if not self.molecule.kinds(m):
+                self._add(total, m, np.zeros((1, 0)))
         return total
 
     def component_volume(self, name: str, states: Sequence[float]) -> Float32:
         """Density of one component alone, on the whole box; `states` are its own."""
         molecule = self.molecule
-        index = [c.name for c in molecule.components].index(name)
-        basis, placed = molecule.state_bases[index], self._placed[index]
-        own = np.asarray(states, dtype=np.float64)[None, : basis.dims]
+        m = [c.name for c in molecule.components].index(name)
+        own = np.asarray(states, dtype=np.float64)[None, : len(molecule.kinds(m))]
         total = np.zeros((self.box_size,) * 3, dtype=np.float32)
-        functions = basis.evaluate(own)[0].astype(np.float32)
-        _add_density(total, placed.corner, functions, placed.volumes)
+        self._add(total, m, own)
         return total
 
     @cached_property

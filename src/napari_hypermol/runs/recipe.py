@@ -5,20 +5,31 @@ This is the one place where lengths become voxels of the box and words become co
 
 import difflib
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from napari_hypermol.bases.classes import ClassBasis
+from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.bases.cosine import CosineBasis
+from napari_hypermol.bases.fourier import FourierBasis
+from napari_hypermol.bases.hat import HatBasis
+from napari_hypermol.bases.polynomial import ChebyshevBasis, LegendreBasis
+from napari_hypermol.bases.product import ProductBasis
 from napari_hypermol.errors import RecipeError
 from napari_hypermol.io.masks import read_mask
 from napari_hypermol.molecules.component import Component, rotation_about
 from napari_hypermol.molecules.composite import Composite
+from napari_hypermol.molecules.sharing import point_group
 from napari_hypermol.molecules.support import Ball, Mask
-from napari_hypermol.protocols import Support
+from napari_hypermol.molecules.trajectory import RigidTrajectory, Translation, Turn
+from napari_hypermol.protocols import StateBasis, Support
 from napari_hypermol.schedules.marching import auto_schedule
 from napari_hypermol.schedules.stage import Stage
 
@@ -32,6 +43,9 @@ __all__ = [
     "StageRecipe",
     "StateRecipe",
     "SupportRecipe",
+    "TrajectoryRecipe",
+    "TranslationRecipe",
+    "TurnRecipe",
     "composite_of",
     "read_recipe",
     "stages_of",
@@ -64,30 +78,100 @@ class SupportRecipe(_Strict):
         return self
 
 
-class StateRecipe(_Strict):
-    """How a component moves: the basis of its state, its knobs, its highest degree."""
+_Row = tuple[float, float, float]
 
-    basis: Literal["cosine"] = "cosine"
+
+class StateRecipe(_Strict):
+    """How a component's shape changes: the basis of its state, its knobs, its highest degree.
+
+    `classes` makes the state discrete; beside a continuous basis, every class has a continuum.
+    """
+
+    basis: Literal["cosine", "fourier", "legendre", "chebyshev", "hat", "classes"] = "cosine"
     dims: int = 1
     degree: int = Field(default=4, ge=1, le=20)
+    classes: int | None = None
 
     @model_validator(mode="after")
     def _knobs(self) -> "StateRecipe":
         if self.dims not in (1, 2):
             raise ValueError(f"a component's state has 1 or 2 dimensions, not {self.dims}")
+        if self.basis == "classes" and self.classes is None:
+            raise ValueError("basis classes needs their number, such as classes: 4")
+        if self.classes is not None and self.dims == 2:
+            raise ValueError("classes take one dimension of the state; leave dims out")
+        if self.classes is not None and self.classes < 2:
+            raise ValueError(
+                f"classes: {self.classes}; 2 or more are possible, leave the state out for one"
+            )
+        return self
+
+
+class TurnRecipe(_Strict):
+    """A rigid turn about a hinge; what is not given is learned, and all of it with `refine`.
+
+    `axis` (x, y, z), `pivot` [Å from the box centre], `range` the whole turn [degrees], `degree` of
+    the angle as a polynomial of the state.
+    """
+
+    axis: tuple[float, float, float] | None = None
+    pivot: tuple[float, float, float] | None = None
+    range: float | None = None
+    degree: int = Field(default=1, ge=1, le=5)
+    refine: bool = False
+
+    @model_validator(mode="after")
+    def _axis(self) -> "TurnRecipe":
+        if self.axis is not None and not np.any(self.axis):
+            raise ValueError("an axis needs a direction; (0, 0, 0) has none")
+        return self
+
+
+class TranslationRecipe(_Strict):
+    """A translation polynomial in the state; `vector` [Å] from one end to the other, or learned."""
+
+    vector: tuple[float, float, float] | None = None
+    dims: int = Field(default=1, ge=1, le=2)
+    degree: int = Field(default=1, ge=1, le=5)
+    refine: bool = False
+
+
+class TrajectoryRecipe(_Strict):
+    """How a component moves as a whole with its state, Eq. (26)."""
+
+    turn: TurnRecipe | None = None
+    translation: TranslationRecipe | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> "TrajectoryRecipe":
+        if self.turn is None and self.translation is None:
+            raise ValueError("a trajectory is a turn, a translation or both")
+        if self.turn is not None and self.translation is not None and self.translation.dims != 1:
+            raise ValueError("a translation that goes with a turn has one state, dims: 1")
         return self
 
 
 class PlacementRecipe(_Strict):
-    """A rotation about the box centre: axis (x, y, z), angle [degrees]."""
+    """A turn about the box centre, axis (x, y, z) and angle [degrees], or a rotation matrix.
+
+    `shift` [Å] follows the rotation.
+    """
 
     axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
     angle: float = 0.0
+    matrix: tuple[_Row, _Row, _Row] | None = None
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @model_validator(mode="after")
-    def _axis(self) -> "PlacementRecipe":
+    def _rotation(self) -> "PlacementRecipe":
         if not np.any(self.axis):
             raise ValueError("an axis needs a direction; (0, 0, 0) has none")
+        if self.matrix is not None:
+            matrix = np.array(self.matrix)
+            if np.abs(matrix @ matrix.T - np.eye(3)).max() > 1e-3:
+                raise ValueError("the matrix is no rotation; its rows are not orthonormal")
+            if np.linalg.det(matrix) < 0:
+                raise ValueError("the matrix is no rotation but a mirror image, determinant -1")
         return self
 
 
@@ -95,7 +179,11 @@ class ComponentRecipe(_Strict):
     """One component: its own support, or the name of the component it shares with."""
 
     support: SupportRecipe | None = None
+    basis: Literal["voxel", "gpswf"] = "voxel"
     state: StateRecipe | None = None
+    trajectory: TrajectoryRecipe | None = None
+    tied: bool = False
+    symmetry: Annotated[str, Field(pattern=r"^[CD][1-9]\d?$")] | None = None
     share: str | None = None
     placed: PlacementRecipe | None = None
 
@@ -113,6 +201,20 @@ class ComponentRecipe(_Strict):
             raise ValueError("a component has either a support of its own or shares another's")
         if self.placed is not None and self.share is None:
             raise ValueError("only a component that shares another's coefficients is placed")
+        if self.share is not None and self.trajectory is not None:
+            raise ValueError("a component that shares another's coefficients moves as that one")
+        if self.share is not None and self.symmetry is not None:
+            raise ValueError("give the symmetry to the component that is shared")
+        if self.basis == "gpswf" and self.support is not None and self.support.ball is None:
+            raise ValueError("basis gpswf needs a ball as its support; masks go with basis voxel")
+        if self.trajectory is not None and self.state is not None and not self.tied:
+            position = self.trajectory.translation
+            if position is not None and position.dims + self.state.dims > 2:
+                raise ValueError("a component has two state coordinates at most")
+            if self.state.dims > 1 or self.state.classes is not None:
+                raise ValueError("beside a trajectory the shape has one continuous state")
+        if self.tied and (self.trajectory is None or self.state is None):
+            raise ValueError("tied: true needs both a state and a trajectory")
         return self
 
 
@@ -309,20 +411,16 @@ def composite_of(recipe: Recipe, folder: Path, box_size: int, pixel_size: float)
     if not recipe.components:
         # a ball around the box, away from its corners
         ball = Ball((0.0, 0.0, 0.0), 0.45 * box_size)
-        return Composite([Component("all", ball, CosineBasis(1, 4))], box_size)
+        return Composite([Component("all", ball, CosineBasis(4))], box_size)
     components = []
     for name, item in recipe.components.items():
-        source, turn = item, np.eye(3)
+        source, turn, shift = item, np.eye(3), np.zeros(3)
         if item.share is not None:
-            if item.share not in recipe.components or recipe.components[item.share].share:
-                own = [k for k, c in recipe.components.items() if c.share is None]
-                raise RecipeError(
-                    f"components.{name}.share: {item.share!r} is not a component with coefficients "
-                    f"of its own; those are {', '.join(own)}"
-                )
+            _check_share(recipe, name, item.share)
             source = recipe.components[item.share]
             if item.placed is not None:
-                turn = rotation_about(item.placed.axis, np.radians(item.placed.angle))
+                turn = _rotation(item.placed)
+                shift = np.array(item.placed.shift) / pixel_size
         state = item.state or source.state
         if item.share is not None and item.state is not None and item.state != source.state:
             raise RecipeError(
@@ -331,21 +429,141 @@ def composite_of(recipe: Recipe, folder: Path, box_size: int, pixel_size: float)
             )
         if source.support is None:
             raise RecipeError(f"components.{name}: has no support")
-        components.append(
-            Component(
-                name=name,
-                support=_support(source.support, folder, box_size, pixel_size),
-                state_basis=CosineBasis(state.dims, state.degree) if state else CosineBasis(0, 0),
-                shares=item.share,
-                rotation=turn,
-            )
+        support = _support(source.support, folder, box_size, pixel_size)
+        component = Component(
+            name=name,
+            support=support,
+            state_basis=_state_basis(state),
+            shares=item.share,
+            rotation=turn,
+            shift=shift,
+            trajectory=_trajectory(name, source.trajectory, support, pixel_size),
+            is_tied=source.tied,
+            spatial=source.basis,
         )
+        components += _copies(component, item.symmetry)
     return Composite(components, box_size)
+
+
+def _check_share(recipe: Recipe, name: str, owner: str) -> None:
+    shared = recipe.components.get(owner)
+    if shared is None or shared.share is not None:
+        own = [k for k, c in recipe.components.items() if c.share is None]
+        raise RecipeError(
+            f"components.{name}.share: {owner!r} is not a component with coefficients "
+            f"of its own; those are {', '.join(own)}"
+        )
+    if shared.symmetry is not None:
+        raise RecipeError(
+            f"components.{name}.share: {owner} has symmetry {shared.symmetry}, which makes its "
+            "copies already"
+        )
+
+
+def _copies(component: Component, symmetry: str | None) -> list[Component]:
+    """A component and, under a point group, its copies, each with states of its own."""
+    if symmetry is None:
+        return [component]
+    first = replace(component, name=f"{component.name}_1")
+    rotations = point_group(symmetry)
+    copies = [
+        replace(component, name=f"{component.name}_{i}", shares=first.name, rotation=rotation)
+        for i, rotation in enumerate(rotations[1:], 2)
+    ]
+    return [first, *copies]
+
+
+def _rotation(placed: PlacementRecipe) -> NDArray[np.float64]:
+    if placed.matrix is not None:
+        return np.array(placed.matrix)
+    return rotation_about(placed.axis, np.radians(placed.angle))
+
+
+def _state_basis(state: StateRecipe | None) -> StateBasis:
+    """The state basis a recipe names."""
+    if state is None:
+        return ConstantBasis()
+    if state.basis == "classes":
+        return ClassBasis(state.classes or 0)
+    kinds: dict[str, Callable[[int], StateBasis]] = {
+        "cosine": CosineBasis,
+        "fourier": FourierBasis,
+        "legendre": LegendreBasis,
+        "chebyshev": ChebyshevBasis,
+        "hat": lambda degree: HatBasis(degree + 1),
+    }
+    one = kinds[state.basis](state.degree)
+    if state.classes is not None:
+        return ProductBasis(ClassBasis(state.classes), one, state.degree)
+    return one if state.dims == 1 else ProductBasis(one, one, state.degree)
+
+
+def _trajectory(
+    name: str, recipe: TrajectoryRecipe | None, support: Support, pixel_size: float
+) -> RigidTrajectory | None:
+    """The trajectory a recipe describes; what it does not give starts anywhere and is learned."""
+    if recipe is None:
+        return None
+    turn, translation = None, None
+    if recipe.turn is not None:
+        given = recipe.turn
+        angles = np.zeros(given.degree)
+        angles[0] = np.radians(given.range or 0.0) / 2
+        axis = np.array(given.axis or (0.0, 0.0, 1.0))
+        pivot = support.centre() if given.pivot is None else np.array(given.pivot) / pixel_size
+        turn = Turn(
+            axis=axis / np.linalg.norm(axis),
+            pivot=np.asarray(pivot, dtype=np.float64),
+            angles=angles,
+            learns_axis=given.axis is None or given.refine,
+            learns_pivot=given.pivot is None or given.refine,
+            learns_angles=given.range is None or given.refine,
+        )
+        if given.pivot is not None:
+            _check_hinge(name, turn, support, given.axis is not None, pixel_size)
+    if recipe.translation is not None:
+        exponents = _exponents(recipe.translation.dims, recipe.translation.degree)
+        vectors = np.zeros((len(exponents), 3))
+        if recipe.translation.vector is not None:
+            vectors[0] = np.array(recipe.translation.vector) / pixel_size / 2
+        learns = recipe.translation.vector is None or recipe.translation.refine
+        translation = Translation(vectors, exponents, learns)
+    return RigidTrajectory(turn, translation)
+
+
+def _exponents(dims: int, degree: int) -> NDArray[np.int64]:
+    """Exponents of the monomials of total degree 1 to `degree`; (j, dims)."""
+    if dims == 1:
+        return np.arange(1, degree + 1)[:, None]
+    pairs = [(t - i, i) for t in range(1, degree + 1) for i in range(t + 1)]
+    return np.array(pairs)
+
+
+def _check_hinge(
+    name: str, turn: Turn, support: Support, has_axis: bool, pixel_size: float
+) -> None:
+    """Refuse a hinge that passes the component by more than its own size."""
+    away = support.centre() - turn.pivot
+    if has_axis:
+        away = away - (away @ turn.axis) * turn.axis
+    distance, size = float(np.linalg.norm(away)), support.edge()
+    if distance > size:
+        raise RecipeError(
+            f"components.{name}.trajectory.turn.pivot: the hinge passes {distance * pixel_size:.0f}"
+            f" Å from the middle of its support, which is {size * pixel_size:.0f} Å wide; a pivot "
+            "is in Å from the middle of the box"
+        )
+
+
+def _degree(component: Component) -> int:
+    """Highest degree of a component's states; one that moves as a whole has at least 1."""
+    shape = int(component.state_basis.degrees.max())
+    return shape if component.trajectory is None else max(shape, 1)
 
 
 def stages_of(recipe: Recipe, composite: Composite, pixel_size: float) -> list[Stage]:
     """The schedule of a recipe, in cycles per box edge."""
-    degree = max((c.state_basis.degree for c in composite.components if c.dims), default=0)
+    degree = max(_degree(c) for c in composite.components)
     if recipe.schedule == "auto":
         return auto_schedule(composite.box_size, degree)
     edge = composite.box_size * pixel_size

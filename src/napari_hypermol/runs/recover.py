@@ -11,8 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.molecules.composite import Composite, LinearMolecule
+from napari_hypermol.bases.state_algebra import embedding, roughness
+from napari_hypermol.molecules.composite import Composite
+from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.particles import Particles
+from napari_hypermol.posterior.priors import signal_precision
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.chunks import FourierStack, stage_problem, starting_noise
 from napari_hypermol.runs.maps import HyperMaps
@@ -27,6 +30,7 @@ from napari_hypermol.runs.sweep import (
     state_tables,
     updated_noise,
 )
+from napari_hypermol.runs.trajectory_step import initial_trajectories, trajectory_step
 from napari_hypermol.schedules.stage import Stage
 
 __all__ = ["RecoverySettings", "Snapshot", "recover", "work_of"]
@@ -157,13 +161,14 @@ def recover(
             position = len(stages)
             reporter.advance(skipped, "the images hold little finer detail")
         molecule = composite.discretise(stage.max_radius, stage.max_degree)
+        if snapshot is not None:
+            molecule = molecule.with_trajectories(snapshot.molecule.trajectories)
         noise = starting_noise(particles, stack) if snapshot is None else snapshot.estimate.noise
         problem = stage_problem(particles, stack, molecule, stage.max_radius, noise, rows)
         estimate = _carried(problem, snapshot, noise, settings)
+        posterior = None
         if snapshot is None or _gains_states(snapshot.molecule, molecule):
-            posterior = _random_posterior(problem, draws[position - 1])
-        else:
-            posterior = None
+            problem, estimate, posterior = _started(problem, estimate, draws[position - 1])
         trace = [] if snapshot is None else snapshot.trace
         snapshot = _run_stage(
             stage, position, problem, estimate, posterior, settings, draws[position - 1], reporter,
@@ -181,7 +186,31 @@ def _is_exhausted(snapshot: Snapshot) -> bool:
 
 
 def _gains_states(old: LinearMolecule, new: LinearMolecule) -> bool:
-    return all(b.dims == 0 for b in old.state_bases) and any(b.dims for b in new.state_bases)
+    parts = range(len(new.components))
+    return not any(old.kinds(m) for m in parts) and any(new.kinds(m) for m in parts)
+
+
+def _started(
+    problem: StageProblem, estimate: Estimate, rng: np.random.Generator
+) -> tuple[StageProblem, Estimate, ParticlePosterior | None]:
+    """Where states begin: at random, or along the trajectories that the mean molecule hints at.
+
+    With trajectories the first states are read with them; other components' new functions then
+    begin as random fields, which comes to the same as random states.
+    """
+    molecule = problem.molecule
+    if not any(t is not None for t in molecule.trajectories):
+        return problem, estimate, _random_posterior(problem, rng)
+    molecule = molecule.with_trajectories(initial_trajectories(problem, estimate.theta))
+    parts = molecule.split(estimate.theta)
+    theta = []
+    for part, basis, spectrum in zip(parts, molecule.bases, estimate.spectra, strict=True):
+        field = rng.normal(size=part.shape).astype(np.float32)
+        field[0] = 0
+        gain = np.sqrt(_NEW_FUNCTION * spectrum[:1]).repeat(len(part), axis=0)
+        theta.append((part + basis.filter(field, gain.T)).ravel())
+    new = estimate._replace(theta=np.concatenate(theta).astype(np.float32))
+    return replace(problem, molecule=molecule), new, None
 
 
 def _carried(
@@ -213,17 +242,15 @@ def _carried_spectrum(
     """Spectra on finer voxels: same density per Å^-3, new functions at a fraction of the mean's."""
     user = int(np.flatnonzero(new.owners == s)[0])
     finer, coarser = new.bases[s], old.bases[s]
-    known = min(finer.n_shells, coarser.n_shells - 1)
-    scale = (finer.size / coarser.size) ** 3  # unitary transforms of more voxels
-    extended = np.empty((len(spectrum), finer.n_shells))
-    extended[:, :known] = spectrum[:, :known] * scale
-    extended[:, known:] = extended[:, known - 1 : known]
-    out = np.repeat(extended[:1] * _NEW_FUNCTION, new.set_shapes[s][0], axis=0)
-    if old.state_bases[user].dims == new.state_bases[user].dims:
-        out[old.state_bases[user].nested_in(new.state_bases[user])] = extended
-    else:
-        out[0] = extended[0]
-    return out
+    # the last shell holds the corners; np.interp goes on with the one before
+    radii, known = finer.shell_radii, coarser.shell_radii[:-1]
+    scale = coarser.unit_volume / finer.unit_volume
+    extended = np.array([np.interp(radii, known, row[:-1]) for row in spectrum]) * scale
+    matrix = embedding(old.state_bases[user], new.state_bases[user])
+    out = matrix**2 @ extended
+    is_new = ~matrix.any(axis=1)
+    out[is_new] = extended[0] * _NEW_FUNCTION
+    return np.asarray(out)
 
 
 def _random_posterior(problem: StageProblem, rng: np.random.Generator) -> ParticlePosterior:
@@ -258,21 +285,20 @@ def _with_new_functions(estimate: Estimate, fraction: float) -> Estimate:
     return estimate._replace(spectra=spectra)
 
 
-def _prior_spectra(
+def _priors(
     estimate: Estimate, molecule: LinearMolecule, settings: RecoverySettings
-) -> Estimate:
-    """Signal spectra with the ridge factor and the smoothness across states folded in.
+) -> list[Float64]:
+    """Precision of every coefficient set: signal spectra, and smoothness across states, Eq. (24).
 
-    The precision of a function of degree q gains ``smooth (pi q)^2 / (100 S_0)``: densities are
-    expected to change by less than their own size over a tenth of the state's range.
+    Functions gain ``smooth E[(dP/dtau)^2] / (100 S_0)``: densities are expected to change by less
+    than their own size over a tenth of the state's range.
     """
-    spectra = []
+    priors = []
     for s, spectrum in enumerate(estimate.spectra):
         user = int(np.flatnonzero(molecule.owners == s)[0])
-        squares = (np.pi * molecule.state_bases[user].orders) ** 2
-        penalty = settings.smooth * squares.sum(axis=1)[:, None] / (100 * spectrum[:1])
-        spectra.append(1 / (settings.ridge * (1 / spectrum + penalty)))
-    return estimate._replace(spectra=spectra)
+        penalty = settings.smooth * roughness(molecule.state_bases[user]) / 100
+        priors.append(signal_precision(spectrum, settings.ridge, penalty))
+    return priors
 
 
 def _run_stage(
@@ -303,20 +329,25 @@ def _run_stage(
             posterior = _unit_contrast(expectation(problem, estimate, tables, rng, kindling))
         is_new = stage.kindled_sweeps > 0 and sweep in (0, stage.kindled_sweeps)
         rounds = stage.solve_iterations * (2 if is_new else 1)
-        prior = _prior_spectra(estimate, molecule, settings)
-        solved, info = maximisation(problem, prior, posterior, rounds, check=reporter.check)
+        priors = _priors(estimate, molecule, settings)
+        solved, info = maximisation(
+            problem, estimate, posterior, rounds, check=reporter.check, priors=priors
+        )
         spectra = [
             np.concatenate([new[:1], old[1:]]) if is_kindled else new
             for new, old in zip(solved.spectra, estimate.spectra, strict=True)
         ]
         estimate = estimate._replace(theta=solved.theta, spectra=spectra)
+        if any(t is not None and t.is_learned for t in molecule.trajectories):
+            molecule = trajectory_step(problem, estimate.theta, posterior)
+            problem = replace(problem, molecule=molecule)
         if settings.refine_contrast and posterior.contrast_std.any():
             estimate = estimate._replace(contrast_std=_contrast_spread(posterior))
         if sweep % 2 == 1 or sweep == stage.sweeps - 1:
             noise = updated_noise(problem, estimate, posterior)
             problem = problem.with_noise(estimate.noise, noise)
             estimate = estimate._replace(noise=noise)
-        moved = _movement(previous, posterior.state_mean)
+        moved = _movement(previous, posterior.state_mean, molecule)
         previous = posterior.state_mean
         evidence = float(posterior.log_evidence.mean())
         trace = [
@@ -370,8 +401,13 @@ def _contrast_spread(posterior: ParticlePosterior) -> float:
     return float(np.clip(np.sqrt(square.mean()), 0.02, 0.5))
 
 
-def _movement(previous: Float64 | None, states: Float64) -> float:
+def _movement(previous: Float64 | None, states: Float64, molecule: LinearMolecule) -> float:
     """Mean absolute change of the states; 1 before there is anything to compare with."""
     if previous is None or previous.shape != states.shape or states.size == 0:
         return 1.0
-    return float(np.abs(states - previous).mean())
+    change = np.abs(states - previous)
+    kinds = [kind for m in range(len(molecule.components)) for kind in molecule.kinds(m)]
+    for axis, kind in enumerate(kinds):
+        if kind == "circle":
+            change[:, axis] = np.minimum(change[:, axis], 1 - change[:, axis])
+    return float(change.mean())

@@ -165,6 +165,7 @@ class RunWriter:
                 "stage": asdict(snapshot.stage),
                 "edge_share": snapshot.edge_share,
                 "contrast_std": estimate.contrast_std,
+                "trajectories": [t and t.values() for t in snapshot.molecule.trajectories],
                 "trace": json.loads(json.dumps(snapshot.trace, default=float)),
             }
         )
@@ -283,6 +284,14 @@ class Run:
         composite = composite_of(self.recipe, self.path, self.box_size, self.pixel_size)
         stage = Stage(**attrs["stage"])
         molecule = composite.discretise(stage.max_radius, stage.max_degree)
+        molecule = molecule.with_trajectories(
+            tuple(
+                trajectory and values and trajectory.with_values(values)
+                for trajectory, values in zip(
+                    molecule.trajectories, attrs["trajectories"], strict=True
+                )
+            )
+        )
         spectra = [np.asarray(group[f"spectrum_{s}"][:]) for s in range(len(molecule.bases))]
         theta = np.asarray(group["theta"][:])
         if theta.shape != (molecule.n_coefficients,):

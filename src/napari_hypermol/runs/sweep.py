@@ -5,7 +5,7 @@ Expectation maximisation of Eq. (23): exact posterior tables of the particles gi
 This is where algorithm and molecule meet.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_hypermol.coordinates.grids import FourierSamples
 from napari_hypermol.imaging.projector import Placements
-from napari_hypermol.molecules.composite import LinearMolecule
+from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.likelihood import (
     WhitenedImages,
     explained_power,
@@ -25,6 +25,7 @@ from napari_hypermol.posterior.likelihood import (
 from napari_hypermol.posterior.priors import (
     data_precision,
     posterior_covariance,
+    signal_precision,
     updated_spectrum,
 )
 from napari_hypermol.posterior.states import (
@@ -49,6 +50,9 @@ __all__ = [
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
+# Posterior probability below which a position is given no slices in the solve; 24 of them together
+# weigh less than the noise of any estimate here.
+_NEGLIGIBLE = 1e-3
 
 
 class Estimate(NamedTuple):
@@ -96,17 +100,14 @@ class StageProblem:
 
 
 def state_tables(molecule: LinearMolecule, n_states: int = 32) -> tuple[StateTable, ...]:
-    """Uniform grids of midpoints for every component with a state."""
+    """Grids of states for every component that has any, all states alike probable."""
     tables = []
-    for basis, columns in zip(molecule.state_bases, molecule.columns, strict=True):
-        if basis.dims == 0:
-            continue
-        per_axis = n_states if basis.dims == 1 else n_states // 2
-        axis = (np.arange(per_axis) + 0.5) / per_axis
-        states = np.stack(np.meshgrid(*[axis] * basis.dims, indexing="ij"), axis=-1)
-        states = states.reshape(-1, basis.dims)
-        log_prior = np.full(len(states), -np.log(len(states)))
-        tables.append(StateTable(states, basis.evaluate(states), log_prior, columns))
+    for m, columns in enumerate(molecule.columns):
+        kinds = molecule.kinds(m)
+        if kinds:
+            states, functions = molecule.table(m, n_states)
+            log_prior = np.full(len(states), -np.log(len(states)))
+            tables.append(StateTable(states, functions, log_prior, columns, kinds))
     return tuple(tables)
 
 
@@ -133,13 +134,16 @@ def expectation(
         not depend on the strength. Zero for the posterior itself.
     """
     grids = problem.molecule.grids(estimate.theta)
-    b, g = overlaps(problem.images, grids, problem.placements, problem.samples)
+    molecule = problem.molecule
+    b, g = overlaps(problem.images, grids, problem.placements, problem.samples, molecule.pairs)
     if kindling > 0:
         strength = _kindled(problem.molecule, g, kindling)
         b, g = b * strength, g * np.multiply.outer(strength, strength)
     entries = int(np.prod([len(t.states) for t in tables], dtype=np.int64))
     if len(tables) <= 2 and entries <= MAX_ENTRIES:
-        return table_posterior(b, g, tables, estimate.contrast_std)
+        has_positions = any(t is not None for t in molecule.trajectories)
+        negligible = _NEGLIGIBLE if has_positions else 0.0
+        return table_posterior(b, g, tables, estimate.contrast_std, negligible=negligible)
     return gibbs_posterior(rng, b, g, tables, estimate.contrast_std)
 
 
@@ -148,14 +152,13 @@ def _kindled(molecule: LinearMolecule, g: Float32, target: float) -> Float32:
     diagonal = np.einsum("nqq->q", g) / len(g)
     factor = np.ones(len(diagonal), dtype=np.float32)
     for basis, columns in zip(molecule.state_bases, molecule.columns, strict=True):
-        weak = diagonal[columns][1:].sum()
-        if basis.dims and 0 < weak < target:
-            factor[columns][1:] = np.sqrt(target / weak)
+        width = basis.n_functions
+        is_moving = np.arange(columns.stop - columns.start) % width > 0
+        # at one position only: the mean over positions of a trajectory
+        weak = diagonal[columns][is_moving].sum() * width / len(is_moving)
+        if 0 < weak < target:
+            factor[columns][is_moving] = np.sqrt(target / weak)
     return factor
-
-
-def _columns_of_set(molecule: LinearMolecule, s: int) -> list[slice]:
-    return [molecule.columns[m] for m in np.flatnonzero(molecule.owners == s)]
 
 
 def precisions(problem: StageProblem, second: Float32) -> list[Float64]:
@@ -163,9 +166,9 @@ def precisions(problem: StageProblem, second: Float32) -> list[Float64]:
     molecule = problem.molecule
     out = []
     for s, basis in enumerate(molecule.bases):
-        blocks = [second[:, c, c] for c in _columns_of_set(molecule, s)]
-        terms = [data_precision(problem.mean_weights, block, basis) for block in blocks]
-        out.append(np.sum(terms, axis=0))
+        # placements of one set meet the same modes: their moments add up
+        block = sum(second[:, c, c] for owner, c in molecule.placement_columns if owner == s)
+        out.append(data_precision(problem.mean_weights, np.asarray(block), basis))
     return out
 
 
@@ -180,7 +183,7 @@ def edge_share(problem: StageProblem, estimate: Estimate, posterior: ParticlePos
     """
     shares = []
     for h, spectrum in zip(precisions(problem, posterior.second), estimate.spectra, strict=True):
-        covariance = posterior_covariance(h, spectrum)
+        covariance = posterior_covariance(h, signal_precision(spectrum))
         seen = np.flatnonzero(h[:, 0, 0] > 1e-2 * h[:, 0, 0].max())[-3:]
         shares.append(float((1 - covariance[seen, 0, 0] / spectrum[0, seen]).mean()))
     return max(shares)
@@ -188,12 +191,20 @@ def edge_share(problem: StageProblem, estimate: Estimate, posterior: ParticlePos
 
 def _blockwise(molecule: LinearMolecule, gains: list[Float64]) -> Callable[[Float32], Float32]:
     """Radial filters, one per coefficient set, as one operator on theta."""
+    gains = [_diagonal_if_possible(gain) for gain in gains]
 
     def apply(theta: Float32) -> Float32:
         parts = zip(molecule.bases, molecule.split(theta), gains, strict=True)
         return np.concatenate([basis.filter(part, gain).ravel() for basis, part, gain in parts])
 
     return apply
+
+
+def _diagonal_if_possible(gain: Float64) -> Float32:
+    """(n_shells, q, q), or (n_shells, q) where nothing mixes the functions."""
+    diagonal = np.einsum("sqq->sq", gain)
+    is_diagonal = np.count_nonzero(gain) == np.count_nonzero(diagonal)
+    return np.ascontiguousarray(diagonal if is_diagonal else gain, dtype=np.float32)
 
 
 def maximisation(
@@ -203,16 +214,29 @@ def maximisation(
     iterations: int,
     tolerance: float = 3e-3,
     check: Callable[[], None] = lambda: None,
+    priors: Sequence[Float64] | None = None,
 ) -> tuple[Estimate, SolveInfo]:
     """MAP coefficients given the moments, then signal spectra that fit them.
 
-    `check` is called before every application of the normal operator and may raise to stop.
+    Parameters
+    ----------
+    problem : StageProblem
+    estimate : Estimate
+    posterior : ParticlePosterior
+    iterations : int
+        Of conjugate gradients, at most.
+    tolerance : float
+    check : callable
+        Called before every application of the normal operator; may raise to stop.
+    priors : sequence of (n_shells, q, q) float64 ndarray or None
+        Prior precision of every coefficient set; None: of its signal spectra.
     """
     molecule, images, samples = problem.molecule, problem.images, problem.samples
     layout, placements = molecule.empty_grids, problem.placements
     data = precisions(problem, posterior.second)
-    prior = _blockwise(molecule, [(1 / s.T).astype(np.float32) for s in estimate.spectra])
-    covariances = [posterior_covariance(h, s) for h, s in zip(data, estimate.spectra, strict=True)]
+    priors = [signal_precision(s) for s in estimate.spectra] if priors is None else priors
+    prior = _blockwise(molecule, list(priors))
+    covariances = [posterior_covariance(h, p) for h, p in zip(data, priors, strict=True)]
     right = molecule.grids_adjoint(
         image_adjoint(images, posterior.first, layout, placements, samples)
     )
@@ -227,9 +251,9 @@ def maximisation(
         operator, right, estimate.theta, _blockwise(molecule, covariances), iterations, tolerance
     )
     spectra = [
-        updated_spectrum(part, h, s, basis)
-        for part, h, s, basis in zip(
-            molecule.split(theta), data, estimate.spectra, molecule.bases, strict=True
+        updated_spectrum(part, h, p, basis)
+        for part, h, p, basis in zip(
+            molecule.split(theta), data, priors, molecule.bases, strict=True
         )
     ]
     return estimate._replace(theta=theta, spectra=spectra), info

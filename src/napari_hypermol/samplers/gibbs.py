@@ -13,7 +13,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.posterior.states import ParticlePosterior, StateTable, contrast_moments
+from napari_hypermol.posterior.states import (
+    ParticlePosterior,
+    StateTable,
+    contrast_moments,
+    state_moments,
+)
 
 __all__ = ["gibbs_posterior"]
 
@@ -138,11 +143,10 @@ def gibbs_posterior(
         float(contrast_std), marginals, first, second, contrast, evidence,
     )  # fmt: skip
     parts = [marginals[:, o : o + k] for o, k in zip(offsets, lengths, strict=True)]
-    mean = np.concatenate([p @ t.states for p, t in zip(parts, tables, strict=True)], axis=1)
-    square = np.concatenate([p @ t.states**2 for p, t in zip(parts, tables, strict=True)], axis=1)
+    moments = [state_moments(p, t) for p, t in zip(parts, tables, strict=True)]
     return ParticlePosterior(
-        state_mean=mean,
-        state_std=np.sqrt(np.maximum(square - mean**2, 0.0)),
+        state_mean=np.concatenate([m for m, _ in moments], axis=1),
+        state_std=np.concatenate([s for _, s in moments], axis=1),
         contrast_mean=contrast[:, 0],
         contrast_std=np.sqrt(np.maximum(contrast[:, 1] - contrast[:, 0] ** 2, 0.0)),
         first=first.astype(np.float32),
