@@ -10,7 +10,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Executor", "RadialBasis", "StateBasis", "Support"]
+__all__ = [
+    "CoefficientPrior",
+    "DensityBasis",
+    "Executor",
+    "FilterBasis",
+    "ParticlePrior",
+    "RadialBasis",
+    "StateBasis",
+    "StatePrior",
+    "Support",
+]
 
 Float = NDArray[np.floating]
 Float64 = NDArray[np.float64]
@@ -93,4 +103,77 @@ class RadialBasis(Protocol):
 
     def power(self, coefficients: Float) -> Float64:
         """Mean |theta-hat|^2 in each bin, unitary transform; (q, k) -> (q, n_shells)."""
+        ...
+
+
+class DensityBasis(Protocol):
+    """What a spatial basis must tell about densities."""
+
+    @property
+    def unit_volume(self) -> float:
+        """Squared norm of a unit coefficient's density [voxels of the box]."""
+        ...
+
+    def evaluate(self, coefficients: Float) -> Float:
+        """Density of each function; (q, k) -> (q, n, n, n)."""
+        ...
+
+    def evaluate_adjoint(self, cubes: Float) -> Float:
+        """Adjoint of `evaluate`; (q, n, n, n) -> (q, k)."""
+        ...
+
+
+class FilterBasis(Protocol):
+    """What a spatial basis must offer for precisions that vary over its Fourier shells."""
+
+    def filter(self, coefficients: Float, gain: Float) -> Float:
+        """Radial filter mixing functions, (n_shells, q, q); (q, k) -> (q, k)."""
+        ...
+
+
+class CoefficientPrior(Protocol):
+    """A prior of one coefficient set (q, k): q state functions of k spatial coefficients.
+
+    With data operator D and right-hand side b, a solve of
+    ``(D + C) x = b + C x0 + gradient(x0)``, C = ``curvature(x0)``, never lowers the log density.
+    """
+
+    @property
+    def is_quadratic(self) -> bool:
+        """Whether the log density is -x . C x / 2 with the same C everywhere."""
+        ...
+
+    def log_density(self, coefficients: Float) -> float:
+        """Up to a constant."""
+        ...
+
+    def gradient(self, coefficients: Float) -> Float:
+        """Of the log density; (q, k), in the precision of the coefficients."""
+        ...
+
+    def curvature(self, coefficients: Float) -> Callable[[Float], Float]:
+        """Minus the Hessian where quadratic, else of a quadratic below the log density.
+
+        A symmetric positive operator, (q, k) -> (q, k); the quadratic touches at `coefficients`.
+        """
+        ...
+
+
+class ParticlePrior(Protocol):
+    """A prior of one of the particles' latents: rotations, shifts, contrasts or states."""
+
+    def log_density(self, values: Float) -> Float64:
+        """Of every particle; (n, ...) -> (n,)."""
+        ...
+
+    def gradient(self, values: Float) -> Float64:
+        """Of the log density; (n, ...), for rotations the tangent vectors (n, 3)."""
+        ...
+
+
+class StatePrior(ParticlePrior, Protocol):
+    """A prior of one component's states (n, d) in [0, 1]."""
+
+    def log_prior_on(self, states: Float) -> Float64:
+        """Log probabilities of a grid of states, normalised over it; (t, d) -> (t,)."""
         ...

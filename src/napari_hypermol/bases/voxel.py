@@ -70,6 +70,11 @@ class VoxelBasis:
         """Fraction of the cube's voxels that carry a coefficient."""
         return self.n_coefficients / self.mask.size
 
+    @property
+    def unit_volume(self) -> float:
+        """Squared norm of a unit coefficient's density where the mask is 1 [voxels of the box]."""
+        return (self.edge / self.size) ** 3
+
     # ---- coefficients <-> values -------------------------------------------------------------
 
     def scatter(self, coefficients: Float) -> Float:
