@@ -10,7 +10,16 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Executor", "SpatialBasis", "StateBasis", "StateKind", "Support"]
+__all__ = [
+    "CoefficientPrior",
+    "Executor",
+    "ParticlePrior",
+    "SpatialBasis",
+    "StateBasis",
+    "StateKind",
+    "StatePrior",
+    "Support",
+]
 
 Float = NDArray[np.floating]
 Float64 = NDArray[np.float64]
@@ -185,4 +194,52 @@ class SpatialBasis(Protocol):
 
     def filter(self, coefficients: Float, gain: Float) -> Float:
         """Radial filter; gain (n_shells, q) or (n_shells, q, q)."""
+        ...
+
+
+class CoefficientPrior(Protocol):
+    """A prior of one coefficient set (q, k): q state functions of k spatial coefficients.
+
+    With data operator D and right-hand side b, a solve of
+    ``(D + C) x = b + C x0 + gradient(x0)``, C = ``curvature(x0)``, never lowers the log density.
+    """
+
+    @property
+    def is_quadratic(self) -> bool:
+        """Whether the log density is -x . C x / 2 with the same C everywhere."""
+        ...
+
+    def log_density(self, coefficients: Float) -> float:
+        """Up to a constant."""
+        ...
+
+    def gradient(self, coefficients: Float) -> Float:
+        """Of the log density; (q, k), in the precision of the coefficients."""
+        ...
+
+    def curvature(self, coefficients: Float) -> Callable[[Float], Float]:
+        """Minus the Hessian where quadratic, else of a quadratic below the log density.
+
+        A symmetric positive operator, (q, k) -> (q, k); the quadratic touches at `coefficients`.
+        """
+        ...
+
+
+class ParticlePrior(Protocol):
+    """A prior of one of the particles' latents: rotations, shifts, contrasts or states."""
+
+    def log_density(self, values: Float) -> Float64:
+        """Of every particle; (n, ...) -> (n,)."""
+        ...
+
+    def gradient(self, values: Float) -> Float64:
+        """Of the log density; (n, ...), for rotations the tangent vectors (n, 3)."""
+        ...
+
+
+class StatePrior(ParticlePrior, Protocol):
+    """A prior of one component's states (n, d) in [0, 1]."""
+
+    def log_prior_on(self, states: Float) -> Float64:
+        """Log probabilities of a grid of states, normalised over it; (t, d) -> (t,)."""
         ...

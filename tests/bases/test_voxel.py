@@ -50,6 +50,13 @@ def test_fill_is_the_share_of_voxels(soft, full):
     assert soft.fill == (soft.mask > 0).sum() / 12**3
 
 
+def test_unit_volume_is_that_of_a_voxel_in_voxels_of_the_box(full):
+    """A constant density has the same squared norm, however coarse its voxels are."""
+    constant = np.ones((1, full.n_coefficients))
+    squares = (full.evaluate(constant) ** 2).sum() * full.unit_volume
+    assert squares == pytest.approx(full.edge**3)
+
+
 def test_expand_does_not_amplify(soft, rng):
     coefficients = rng.normal(size=(1, soft.n_coefficients))
     mask = soft.mask[soft.mask > 0]
