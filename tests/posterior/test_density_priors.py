@@ -12,7 +12,7 @@ from napari_hypermol.posterior.density_priors import (
     Sparsity,
 )
 
-STATES = CosineBasis(1, 2)
+STATES = CosineBasis(2)
 
 
 def ball(n, edge):

@@ -145,7 +145,7 @@ def test_refuses_in_one_sentence():
 
 def test_curvature_knows_what_the_state_functions_can_do(rng):
     """Three smooth functions at seven states: a wider parabola, still below around its point."""
-    functions = CosineBasis(1, 2).evaluate(np.linspace(0, 1, 7)[:, None])
+    functions = CosineBasis(2).evaluate(np.linspace(0, 1, 7)[:, None])
     states = np.linspace(0, 1, 7)[:, None]
     densities = path(8, 7, moves=True) + 0.05 * rng.normal(size=(7, 512))
     coefficients = np.linalg.lstsq(functions, densities, rcond=None)[0]
