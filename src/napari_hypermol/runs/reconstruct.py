@@ -30,7 +30,14 @@ from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
 from napari_hypermol.runs.executors import executor_at
 from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
 from napari_hypermol.runs.progress import Progress, Reporter
-from napari_hypermol.runs.recipe import Recipe, composite_of, read_recipe, recipe_from, stages_of
+from napari_hypermol.runs.recipe import (
+    Recipe,
+    composite_of,
+    priors_of,
+    read_recipe,
+    recipe_from,
+    stages_of,
+)
 from napari_hypermol.runs.recover import RecoverySettings, Snapshot, recover, work_of
 from napari_hypermol.runs.report import write_report
 from napari_hypermol.runs.series import write_run_volumes
@@ -105,7 +112,7 @@ def reconstruct(
     if job.resume:
         job = _resumed(job)
     given = _checked(job)
-    particles, settings = given.file.particles, _settings(given.recipe, given.stages)
+    particles, settings = given.file.particles, _settings(given)
     reporter = Reporter(on_progress, stop)
     images_work = 0.05 * work_of(given.stages)
     rounds = 2 if given.recipe.half_sets else 1  # two halves are as much work as one whole
@@ -262,13 +269,15 @@ def _particles(job: Job, recipe: Recipe, folder: Path) -> ParticleFile:
     return file
 
 
-def _settings(recipe: Recipe, stages: list[Stage]) -> RecoverySettings:
-    ridge = recipe.priors.coefficients.ridge
+def _settings(given: _Given) -> RecoverySettings:
+    recipe = given.recipe
+    std = recipe.priors.contrast.std
+    size, pixel_size = given.facts["box_size"], given.facts["pixel_size"]
     return RecoverySettings(
-        stages=stages,
+        stages=given.stages,
         refine_contrast=recipe.latents.contrast == "refine",
-        smooth=recipe.priors.states.smooth,
-        ridge=1.0 if ridge == "auto" else float(ridge),
+        priors=priors_of(recipe, given.folder, size, pixel_size),
+        contrast_std=None if std == "auto" else float(std),
         is_adaptive=recipe.schedule == "auto",
     )
 

@@ -34,6 +34,7 @@ from napari_hypermol.posterior.states import (
     StateTable,
     table_posterior,
 )
+from napari_hypermol.protocols import CoefficientPrior
 from napari_hypermol.samplers.conjugate_gradient import SolveInfo, solve
 from napari_hypermol.samplers.gibbs import gibbs_posterior
 
@@ -66,12 +67,15 @@ class Estimate(NamedTuple):
     noise : (groups, shells) float64 ndarray
         sigma^2 of every optics group.
     contrast_std : float
+    occupancies : tuple of (t,) float64 ndarray
+        Learned probabilities of every table's states; empty where they are not learned.
     """
 
     theta: Float32
     spectra: list[Float64]
     noise: Float64
     contrast_std: float
+    occupancies: tuple[Float64, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +219,7 @@ def maximisation(
     tolerance: float = 3e-3,
     check: Callable[[], None] = lambda: None,
     priors: Sequence[Float64] | None = None,
+    further: Sequence[Sequence[CoefficientPrior]] = (),
 ) -> tuple[Estimate, SolveInfo]:
     """MAP coefficients given the moments, then signal spectra that fit them.
 
@@ -230,6 +235,9 @@ def maximisation(
         Called before every application of the normal operator; may raise to stop.
     priors : sequence of (n_shells, q, q) float64 ndarray or None
         Prior precision of every coefficient set; None: of its signal spectra.
+    further : sequence of sequence of CoefficientPrior
+        More priors of every coefficient set; those that are not quadratic by the parabola that
+        touches them at ``estimate.theta``.
     """
     molecule, images, samples = problem.molecule, problem.images, problem.samples
     layout, placements = molecule.empty_grids, problem.placements
@@ -241,11 +249,14 @@ def maximisation(
         image_adjoint(images, posterior.first, layout, placements, samples)
     )
 
+    curvature, slope = _touching(molecule, estimate.theta, further)
+    right = right + slope
+
     def operator(theta: Float32) -> Float32:
         check()
         grids = molecule.grids(theta)
         values = normal_operator(images, posterior.second, grids, placements, samples)
-        return molecule.grids_adjoint(values) + prior(theta)
+        return molecule.grids_adjoint(values) + prior(theta) + curvature(theta)
 
     theta, info = solve(
         operator, right, estimate.theta, _blockwise(molecule, covariances), iterations, tolerance
@@ -257,6 +268,34 @@ def maximisation(
         )
     ]
     return estimate._replace(theta=theta, spectra=spectra), info
+
+
+def _touching(
+    molecule: LinearMolecule, theta: Float32, priors: Sequence[Sequence[CoefficientPrior]]
+) -> tuple[Callable[[Float32], Float32], Float32]:
+    """Curvature C of the priors at `theta`, and C theta + gradient, for the right-hand side."""
+    parts = molecule.split(theta)
+    curvatures = [
+        [prior.curvature(part) for prior in own]
+        for part, own in zip(parts, priors or [()] * len(parts), strict=True)
+    ]
+
+    def apply(x: Float32) -> Float32:
+        out = np.zeros_like(x)
+        for target, part, own in zip(
+            molecule.split(out), molecule.split(x), curvatures, strict=True
+        ):
+            for curvature in own:
+                target += curvature(part)
+        return out
+
+    slope = apply(theta)
+    for target, part, own in zip(
+        molecule.split(slope), parts, priors or [()] * len(parts), strict=True
+    ):
+        for prior in own:
+            target += prior.gradient(part)
+    return apply, slope
 
 
 def updated_noise(
