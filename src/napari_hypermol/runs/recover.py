@@ -323,6 +323,9 @@ def _run_stage(
                 estimate = estimate._replace(occupancies=learned)
         is_new = stage.kindled_sweeps > 0 and sweep in (0, stage.kindled_sweeps)
         rounds = stage.solve_iterations * (2 if is_new else 1)
+        # kindled state functions are not densities yet
+        at = molecule.zeros() if is_kindled else estimate.theta
+        further = density_priors(at, molecule, settings.priors)
         solved, info = maximisation(
             problem,
             estimate,
@@ -330,10 +333,7 @@ def _run_stage(
             rounds,
             check=reporter.check,
             priors=precision_priors(estimate.spectra, molecule, settings.priors),
-            # kindled maps are scaled beyond what they are
-            further=density_priors(estimate.theta, molecule, settings.priors)
-            if not is_kindled
-            else (),
+            further=further,
         )
         spectra = [
             np.concatenate([new[:1], old[1:]]) if is_kindled else new

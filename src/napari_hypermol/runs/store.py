@@ -134,9 +134,9 @@ class RunWriter:
         if solvent is None:
             return recipe
         name = self._own_mask(folder, solvent, "solvent")
-        own = recipe.priors.coefficients.model_copy(update={"solvent_mask": name})
+        priors = recipe.priors.coefficients.model_copy(update={"solvent_mask": name})
         return recipe.model_copy(
-            update={"priors": recipe.priors.model_copy(update={"coefficients": own})}
+            update={"priors": recipe.priors.model_copy(update={"coefficients": priors})}
         )
 
     def _own_mask(self, folder: Path, mask: str, name: str) -> str:
