@@ -324,8 +324,8 @@ def _run_stage(
         is_new = stage.kindled_sweeps > 0 and sweep in (0, stage.kindled_sweeps)
         rounds = stage.solve_iterations * (2 if is_new else 1)
         # kindled state functions are not densities yet
-        at = molecule.zeros() if is_kindled else estimate.theta
-        further = density_priors(at, molecule, settings.priors)
+        seen = molecule.zeros() if is_kindled else estimate.theta
+        further = density_priors(seen, molecule, settings.priors)
         solved, info = maximisation(
             problem,
             estimate,
