@@ -95,8 +95,13 @@ def simulate(plan: Simulation, out: Path, overwrite: bool = False) -> Path:
     _check(plan)
     if out.exists() and not overwrite:
         raise OutputExistsError(f"{out}: exists already; choose another folder or --overwrite")
-    out.mkdir(parents=True, exist_ok=True)
     molecule = MOLECULES[plan.molecule](plan.box_size)
+    if plan.occupancy != "uniform" and all(c.populations for c in molecule.components):
+        raise HypermolError(
+            f"--occupancy {plan.occupancy}: {plan.molecule} has classes, with populations of "
+            "their own; leave it out"
+        )
+    out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(plan.seed)
     draws = _draw(plan, molecule, rng)
     images, noise_std = _images(plan, molecule, draws, rng)
