@@ -47,7 +47,7 @@ def clam(box_size: int) -> GaussianMolecule:
     def turned(states: NDArray[np.float64]) -> NDArray[np.float64]:
         angles = np.radians(_TURN) * (2 * states - 1)
         turns = np.stack([rotation_about(axis, angle) for angle in angles])
-        return scale * (np.einsum("nij,gj->ngi", turns, lid - _PIVOT) + _PIVOT)
+        return np.asarray(scale * (np.einsum("nij,gj->ngi", turns, lid - _PIVOT) + _PIVOT))
 
     components = tuple(
         GaussianComponent(name, centres, np.ones(n), np.full(n, scale * _WIDTH), has_state)
