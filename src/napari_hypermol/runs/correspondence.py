@@ -138,7 +138,7 @@ def _class_correspondence(
             levels[index] = np.median(members) if len(members) else (label + 0.5) / n_found
 
     def of_the_class(at: Float64) -> Float64:
-        return levels[np.abs(at[:, None] - component.states).argmin(axis=1)]
+        return np.asarray(levels[np.abs(at[:, None] - component.states).argmin(axis=1)])
 
     known = int(np.flatnonzero(np.isfinite(levels))[0])
     rest = (float(component.states[known]), float(levels[known]))

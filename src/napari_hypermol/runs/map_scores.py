@@ -41,8 +41,9 @@ def map_scores(run: Run, truth: Truth, found: list[Correspondence]) -> list[dict
         true, levels = true_maps(component, at), its.found_at(at)
         result = _found_maps(run, found, its, levels)
         difference, wanted = result - result.mean(axis=0), true - true.mean(axis=0)
+        rounding = 1e-6 * float(np.abs(result).max())  # single precision: 6e-8, and some sums
         pairs = zip(difference, wanted, strict=True)
-        per_state = [_correlation(a, b) for a, b in pairs]
+        per_state = [_correlation(a, b, rounding) for a, b in pairs]
         rest = _rest(truth, component, found)
         fsc = [fourier_shell_correlation(f, t + rest) for f, t in zip(result, true, strict=True)]
         scores.append(
@@ -50,7 +51,7 @@ def map_scores(run: Run, truth: Truth, found: list[Correspondence]) -> list[dict
                 "component": component.name,
                 "true_states": [round(float(v), 4) for v in at],
                 "found_states": [_rounded(v) for v in levels],
-                "difference_correlation": _correlation(difference, wanted),
+                "difference_correlation": _correlation(difference, wanted, rounding),
                 "difference_correlation_per_state": [_rounded(v) for v in per_state],
                 "resolution_at_half": [round(resolution_at(c, 0.5, edge), 3) for c in fsc],
             }
@@ -74,9 +75,9 @@ def _found_maps(
     return result
 
 
-def _correlation(a: Float32, b: Float32) -> float | None:
-    """Pearson's coefficient; None where one of them does not vary."""
-    if not (a.std() > 0 and b.std() > 0):
+def _correlation(a: Float32, b: Float32, rounding: float) -> float | None:
+    """Pearson's coefficient; None where one of them does not vary, but for rounding of `a`."""
+    if not (a.std() > rounding and b.std() > 0):
         return None
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
@@ -96,7 +97,7 @@ def true_maps(component: TrueComponent, at: Float64) -> Float32:
     """True maps at states `at`: linear between the written ones, or those of the classes."""
     position = np.interp(at, component.states, np.arange(len(component.states)))
     if component.kind == "class":
-        return component.volumes[np.rint(position).astype(int)]
+        return np.asarray(component.volumes[np.rint(position).astype(int)])
     low = np.minimum(position.astype(int), len(component.states) - 2)
     share = (position - low)[:, None, None, None].astype(np.float32)
     mixed = (1 - share) * component.volumes[low] + share * component.volumes[low + 1]

@@ -21,7 +21,6 @@ from napari_hypermol.runs.state_scores import (
     ClassMatch,
     circular_match,
     class_match,
-    class_of,
     spearman,
     spearman_error,
 )
@@ -77,7 +76,7 @@ def _class_entry(
 
 
 def _nearest(states: Float64, component: TrueComponent) -> NDArray[np.int64]:
-    return np.abs(states[:, None] - component.states).argmin(axis=1)
+    return np.asarray(np.abs(states[:, None] - component.states).argmin(axis=1))
 
 
 def _state_entries(

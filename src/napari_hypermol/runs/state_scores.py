@@ -65,7 +65,7 @@ class CircularMatch(NamedTuple):
     offset: float
     median_error: float
 
-    def found_at(self, true: Float64) -> Float64:
+    def found_at(self, true: Float64 | float) -> Float64:
         """The found state that stands for a true one."""
         return np.asarray((self.direction * true + self.offset) % 1.0)
 
