@@ -195,7 +195,7 @@ def _view(path: Path) -> None:
 
 @app.command()
 def simulate(
-    molecule: Annotated[str, typer.Argument(help="cat, hinge or pretzel")],
+    molecule: Annotated[str, typer.Argument(help="cat, hinge, pretzel, wheel, clam or classes")],
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
     n: Annotated[int, typer.Option("--n", help="Particles.")] = 4000,
     box: Annotated[int, typer.Option(help="Pixels along an edge.")] = 64,
@@ -203,6 +203,9 @@ def simulate(
     snr: Annotated[float, typer.Option(help="Variance of signal over that of noise.")] = 0.1,
     shift_std: Annotated[float, typer.Option(help="Pixels.")] = 2.0,
     contrast_std: Annotated[float, typer.Option(help="Spread of contrasts about 1.")] = 0.1,
+    occupancy: Annotated[
+        str, typer.Option(help="Of continuous states: uniform, or bimodal (mostly near the ends).")
+    ] = "uniform",
     seed: int = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -210,7 +213,7 @@ def simulate(
     from napari_hypermol.synthetic.simulate import Simulation
     from napari_hypermol.synthetic.simulate import simulate as run
 
-    plan = Simulation(molecule, n, box, pixel_size, snr, shift_std, contrast_std, seed)
+    plan = Simulation(molecule, n, box, pixel_size, snr, shift_std, contrast_std, seed, occupancy)
     typer.echo(f"wrote {run(plan, out, overwrite)}")
 
 
