@@ -6,6 +6,7 @@ of all functions in the ball those with most of their energy below the band limi
 are known, so the grid for slicing is filled without padding or FFT.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from typing import Any
@@ -96,7 +97,7 @@ class GpswfBasis:
 
     @property
     def bandwidth(self) -> float:
-        """c = 2 pi a (band limit)."""
+        """Band limit times radius, c = 2 pi a (band limit)."""
         return 2 * np.pi * self.radius * self.max_radius / self.box_size
 
     @property
@@ -148,11 +149,13 @@ class GpswfBasis:
         """Least-squares coefficients of densities on the own voxels; (q, n, n, n) -> (q, k)."""
         # The functions are orthonormal, so one voxel times the adjoint is close already.
         voxel = (self.edge / self.size) ** 3
-        target = voxel * self.evaluate_adjoint(cubes.astype(np.float64))
+
+        def normal(coefficients: Float) -> Float64:
+            return np.asarray(voxel * self.evaluate_adjoint(self.evaluate(coefficients)))
+
+        target = np.asarray(voxel * self.evaluate_adjoint(cubes.astype(np.float64)))
         tolerance = 1e-11 if cubes.dtype == np.float64 else 1e-6
-        return _solve(
-            lambda a: voxel * self.evaluate_adjoint(self.evaluate(a)), target, tolerance
-        ).astype(cubes.dtype)
+        return _solve(normal, target, tolerance).astype(cubes.dtype)
 
     def evaluate_full(self, coefficients: Float) -> Float:
         """Density on the voxels of the box; (q, k) -> (q, edge, edge, edge)."""
@@ -283,7 +286,7 @@ class GpswfBasis:
 
     @cached_property
     def _eigenvalues(self) -> Float64:
-        """mu of every coefficient's function; (k,)."""
+        """The mu of every coefficient's function; (k,)."""
         return self._per_coefficient([order.mu for order in self._orders])
 
     def _per_coefficient(self, values: list[Float64]) -> Float64:
@@ -353,7 +356,7 @@ class GpswfBasis:
         gain = gain.astype(coefficients.dtype)[self._shells]
         if gain.ndim == 2:
             return coefficients * gain.T
-        return np.einsum("kpq,qk->pk", gain, coefficients)
+        return np.asarray(np.einsum("kpq,qk->pk", gain, coefficients))
 
 
 def _cube(size: int) -> Lattice:
@@ -372,7 +375,7 @@ def _filtered(grid: Complex128, taps: Float64, axis: int) -> Complex128:
     return np.moveaxis(out, 0, axis)
 
 
-def _solve(normal: Any, target: Float64, tolerance: float) -> Float64:
+def _solve(normal: Callable[[Float], Float64], target: Float64, tolerance: float) -> Float64:
     """Conjugate gradients for every row apart, from `target` itself; (q, k) -> (q, k)."""
     found = target.copy()
     residual = target - normal(found)
@@ -408,7 +411,7 @@ def _values_at_roots(bandwidth: float, min_eigenvalue: float, scale: float) -> l
 def _transforms_at_roots(
     bandwidth: float, min_eigenvalue: float, scale: float, n_rows: int
 ) -> list[Float64]:
-    """(-i)^l without its i times the transforms at c scale sqrt(i), i < `n_rows`; list of (i, n)."""
+    """Transforms at c scale sqrt(i), i < `n_rows`, times (-i)^l without its i; list of (i, n)."""
     x = scale * np.sqrt(np.arange(n_rows))
     found = transforms(_kept_orders(bandwidth, min_eigenvalue), x)
     signs = (1, -1, -1, 1)  # (-i)^l = 1, -i, -1, i, ...

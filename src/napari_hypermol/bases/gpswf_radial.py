@@ -117,7 +117,7 @@ def transforms(orders: tuple[RadialOrder, ...], frequencies: ArrayLike) -> list[
 
 def _bessel_over_argument(z: Float64, highest: int) -> Float64:
     """j_v(z) / z for v = 0 to `highest`; (r,) -> (r, v). For v = 0, meaningless at z = 0."""
-    safe = np.maximum(z, 1e-6)  # j_1(z) / z has the limit 1/3 at 0, all higher ones 0
+    safe = np.maximum(z, 1e-100)  # j_1(z) / z has the limit 1/3 at 0, all higher ones 0
     return np.asarray(spherical_jn(np.arange(highest + 1), safe[:, None]) / safe[:, None])
 
 
@@ -176,16 +176,26 @@ def radial_order(
     component, however small, to full relative accuracy, so that gamma_0 follows from their
     behaviour at 0 and the other gamma from ratios, without loss where mu is tiny.
     """
-    count = max_functions or int(bandwidth / np.pi) + _SPARE_FUNCTIONS
+    if max_functions:
+        return _above(_leading(bandwidth, order, max_functions), min_eigenvalue)
+    return _order_above(bandwidth, order, min_eigenvalue, int(bandwidth / np.pi) + _SPARE_FUNCTIONS)
+
+
+def _order_above(bandwidth: float, order: int, min_eigenvalue: float, guess: int) -> RadialOrder:
+    """As many functions as there are; `guess` is how many to try first."""
     while True:
-        found = _leading(bandwidth, order, count)
-        # mu is 1 to rounding for the first functions; from there on it falls.
-        n_kept = int(np.count_nonzero(found.mu >= min_eigenvalue))
-        if max_functions or n_kept < count:
-            return RadialOrder(
-                bandwidth, order, found.chi[:n_kept], found.gamma[:n_kept], found.terms[:n_kept]
-            )
-        count *= 2
+        kept = _above(_leading(bandwidth, order, guess), min_eigenvalue)
+        if kept.n_functions < guess:
+            return kept
+        guess *= 2
+
+
+def _above(found: RadialOrder, min_eigenvalue: float) -> RadialOrder:
+    """Only the functions with mu of at least `min_eigenvalue`; mu falls with n."""
+    n = int(np.count_nonzero(found.mu >= min_eigenvalue))
+    return RadialOrder(
+        found.bandwidth, found.order, found.chi[:n], found.gamma[:n], found.terms[:n]
+    )
 
 
 def radial_orders(bandwidth: float, min_eigenvalue: float) -> tuple[RadialOrder, ...]:
@@ -209,9 +219,10 @@ def radial_orders(bandwidth: float, min_eigenvalue: float) -> tuple[RadialOrder,
         raise ShapeError(f"prolate functions: bandwidth {bandwidth}; it must be above 0")
 
     def compute() -> dict[str, Float64]:
-        orders = []
-        while not orders or orders[-1].n_functions:
-            orders.append(radial_order(bandwidth, len(orders), min_eigenvalue))
+        orders = [radial_order(bandwidth, 0, min_eigenvalue)]
+        while orders[-1].n_functions:  # mu falls with N too, so never more than the last had
+            guess = orders[-1].n_functions + 1
+            orders.append(_order_above(bandwidth, len(orders), min_eigenvalue, guess))
         return _as_tables(orders[:-1])
 
     name = f"gpswf-1-{float(bandwidth).hex()}-{float(min_eigenvalue).hex()}"
@@ -264,15 +275,14 @@ def _leading(bandwidth: float, order: int, count: int) -> RadialOrder:
     """The first `count` radial functions of one order."""
     n_terms = int(bandwidth / 2) + count + _SPARE_TERMS
     diagonal, step = _operator(bandwidth, order, n_terms)
-    chi = eigvalsh_tridiagonal(
-        diagonal, step, select="i", select_range=(n_terms - count, n_terms - 1)
-    )[::-1]
+    highest = (n_terms - count, n_terms - 1)
+    found = eigvalsh_tridiagonal(diagonal, step, select="i", select_range=highest)
+    chi = np.asarray(found[::-1], dtype=np.float64)
     for _ in range(2):  # once is enough; the second time for the last bits of chi
         vectors, correction = _twisted_eigenvectors(diagonal, step, chi)
         chi = chi + correction
     # gamma_n has the sign of d_0 / Phi(0+): positive near zero means d_0 of sign (-1)^n.
-    sign = np.sign(vectors[0]) * (-1.0) ** np.arange(count)
-    terms = np.ascontiguousarray((vectors * sign).T)
+    terms = np.ascontiguousarray((vectors * (-1.0) ** np.arange(count)).T)
     gamma = _first_gamma(bandwidth, order, terms[0]) * _gamma_ratios(order, terms)
     return RadialOrder(bandwidth, order, chi, gamma, terms)
 
@@ -282,6 +292,7 @@ def _twisted_eigenvectors(
 ) -> tuple[Float64, Float64]:
     """Unit eigenvectors (t, n), each component to relative accuracy, and what chi lacks.
 
+    The first component is positive, also where it is too small for a float.
     Factors T - chi from both ends and joins where they fit best ("twisted factorisation"): each
     half of the vector is then a product of ratios, computed in the direction in which it grows.
     """
@@ -305,7 +316,9 @@ def _twisted_eigenvectors(
     for t in range(n_terms - 2, -1, -1):
         vectors[t] = np.where(t < twist, -step[t] / down[t] * vectors[t + 1], vectors[t])
     squares = (vectors**2).sum(axis=0)
-    return vectors / np.sqrt(squares), residual[twist, np.arange(n)] / squares
+    # Off-diagonals are negative: a component changes sign against its neighbour where `down` < 0.
+    changes = ((down < 0) & (np.arange(n_terms)[:, None] < twist)).sum(axis=0)
+    return vectors * (-1.0) ** changes / np.sqrt(squares), residual[twist, np.arange(n)] / squares
 
 
 def _first_gamma(bandwidth: float, order: int, terms: Float64) -> float:

@@ -237,7 +237,7 @@ def _fill_angles(x: Any, y: Any, angles: Any) -> None:
 
 @_njit  # type: ignore[untyped-decorator]
 def _dot_angles(sums: Any, angles: Any, q: Any, parts: Any) -> None:
-    """sums (2, 2, q, m) times angles (2, m), even and odd m apart -> parts (2, 2, 2)."""
+    """The sums (2, 2, q, m) times angles (2, m), even and odd m apart -> parts (2, 2, 2)."""
     n_m = angles.shape[1]
     for parity in range(2):
         for kind in range(2):
@@ -326,7 +326,7 @@ def _spread(
 def _collect(
     radial: Any, start: Any, steps: Any, pairs: Any, origin: Any, values: Any, n_parts: Any
 ) -> None:
-    """Adjoint of `_spread`: adds to `radial`. Every row has its own points, so no two threads meet."""
+    """Adjoint of `_spread`, added to `radial`. Rows share no points, so threads never meet."""
     n_rows, n_q, n_orders = radial.shape[0], radial.shape[1], steps.shape[1]
     for part in numba.prange(n_parts):
         sums = np.empty((2, 2, n_q, n_orders))
