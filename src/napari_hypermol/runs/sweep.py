@@ -141,8 +141,8 @@ def expectation(
     molecule = problem.molecule
     b, g = overlaps(problem.images, grids, problem.placements, problem.samples, molecule.pairs)
     if kindling > 0:
-        strength = _kindled(problem.molecule, g, kindling)
-        b, g = b * strength, g * np.multiply.outer(strength, strength)
+        lifted = _kindled(molecule, g, kindling)
+        b, g = b @ lifted, lifted.T @ g @ lifted
     entries = int(np.prod([len(t.states) for t in tables], dtype=np.int64))
     if len(tables) <= 2 and entries <= MAX_ENTRIES:
         has_positions = any(t is not None for t in molecule.trajectories)
@@ -152,17 +152,26 @@ def expectation(
 
 
 def _kindled(molecule: LinearMolecule, g: Float32, target: float) -> Float32:
-    """Factor on every column that lifts its mean G_qq to `target`; never below 1."""
-    diagonal = np.einsum("nqq->q", g) / len(g)
-    factor = np.ones(len(diagonal), dtype=np.float32)
+    """Mixing of the columns (q, q) that lifts weak state functions to a mean G of trace `target`.
+
+    Several functions of a component are made independent of one another and equally strong on the
+    way, as in a block power iteration: each by itself would end up as the strongest motion.
+    """
+    mean = g.mean(axis=0, dtype=np.float64)
+    mixing = np.eye(len(mean), dtype=np.float32)
     for basis, columns in zip(molecule.state_bases, molecule.columns, strict=True):
         width = basis.n_functions
-        is_moving = np.arange(columns.stop - columns.start) % width > 0
+        starts = range(columns.start, columns.stop, width)
+        places = [slice(start + 1, start + width) for start in starts]
         # at one position only: the mean over positions of a trajectory
-        weak = diagonal[columns][is_moving].sum() * width / len(is_moving)
-        if 0 < weak < target:
-            factor[columns][is_moving] = np.sqrt(target / weak)
-    return factor
+        block = np.mean([mean[place, place] for place in places], axis=0)
+        if 0 < np.trace(block) < target:
+            values, vectors = np.linalg.eigh(block)
+            values = np.maximum(values, 1e-3 * values[-1])
+            root = (vectors / np.sqrt(values)) @ vectors.T * np.sqrt(target / (width - 1))
+            for place in places:
+                mixing[place, place] = root
+    return mixing
 
 
 def precisions(problem: StageProblem, second: Float32) -> list[Float64]:
