@@ -193,9 +193,14 @@ def _order_above(bandwidth: float, order: int, min_eigenvalue: float, guess: int
 def _above(found: RadialOrder, min_eigenvalue: float) -> RadialOrder:
     """Only the functions with mu of at least `min_eigenvalue`; mu falls with n."""
     n = int(np.count_nonzero(found.mu >= min_eigenvalue))
-    return RadialOrder(
-        found.bandwidth, found.order, found.chi[:n], found.gamma[:n], found.terms[:n]
-    )
+    terms = _without_tail(found.terms[:n])
+    return RadialOrder(found.bandwidth, found.order, found.chi[:n], found.gamma[:n], terms)
+
+
+def _without_tail(terms: Float64) -> Float64:
+    """Terms up to the last that shows in a value; gamma needed more. (n, t) -> (n, fewer)."""
+    matters = np.flatnonzero((abs(terms) > 1e-20).any(axis=0))
+    return terms[:, : matters[-1] + 1] if len(matters) else terms[:, :0]
 
 
 def radial_orders(bandwidth: float, min_eigenvalue: float) -> tuple[RadialOrder, ...]:
@@ -246,9 +251,9 @@ def _from_tables(bandwidth: float, tables: dict[str, Float64]) -> tuple[RadialOr
     ends = np.cumsum(tables["counts"]).astype(np.int64)[:-1]
     parts = [np.split(tables[name], ends) for name in ("chi", "gamma", "terms")]
     return tuple(
-        RadialOrder(bandwidth, order, *part)
-        for order, part in enumerate(zip(*parts, strict=True))
-        if len(part[0])
+        RadialOrder(bandwidth, order, chi, gamma, _without_tail(terms))
+        for order, (chi, gamma, terms) in enumerate(zip(*parts, strict=True))
+        if len(chi)
     )
 
 
