@@ -37,7 +37,7 @@ from napari_hypermol.runs.series import write_run_volumes
 from napari_hypermol.runs.store import Run, RunWriter, check_output
 from napari_hypermol.schedules.stage import Stage
 
-__all__ = ["Job", "particle_columns", "reconstruct"]
+__all__ = ["Job", "particle_columns", "reconstruct", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def reconstruct(
     if job.resume:
         job = _resumed(job)
     given = _checked(job)
-    particles, settings = given.file.particles, _settings(given.recipe, given.stages)
+    particles, settings = given.file.particles, settings_of(given.recipe, given.stages)
     reporter = Reporter(on_progress, stop)
     images_work = 0.05 * work_of(given.stages)
     rounds = 2 if given.recipe.half_sets else 1  # two halves are as much work as one whole
@@ -262,7 +262,8 @@ def _particles(job: Job, recipe: Recipe, folder: Path) -> ParticleFile:
     return file
 
 
-def _settings(recipe: Recipe, stages: list[Stage]) -> RecoverySettings:
+def settings_of(recipe: Recipe, stages: list[Stage]) -> RecoverySettings:
+    """What of a recipe the recovery needs."""
     ridge = recipe.priors.coefficients.ridge
     return RecoverySettings(
         stages=stages,
