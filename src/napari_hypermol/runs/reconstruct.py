@@ -27,6 +27,7 @@ from napari_hypermol.io.particle_file import ParticleFile, read_particles
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.protocols import Executor
 from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
+from napari_hypermol.runs.diagnostics import diagnose
 from napari_hypermol.runs.executors import executor_at
 from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
 from napari_hypermol.runs.progress import Progress, Reporter
@@ -139,6 +140,7 @@ def reconstruct(
             metrics["half_sets"] = half_set_fsc(
                 particles, stack, given.composite, settings, recipe.seed, reporter
             )
+        metrics["diagnostics"] = diagnose(particles, stack, snapshot)
         run = Run.open(job.out)
         volumes = job.out / "volumes"
         write_run_volumes(run.maps, particles.pixel_size, volumes, overwrite=True)
