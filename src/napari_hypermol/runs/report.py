@@ -177,7 +177,7 @@ def _diagnosis(metrics: dict[str, Any]) -> list[str]:
         "<h2>Is the state used?</h2>",
         f"<ul>{lines}</ul>",
         (
-            "<p class='note'>A state whose coefficients cost more than they gain on these particles "
+            "<p class='note'>A state whose coefficients cost more than they gain here "
             "would predict others worse than a rigid component. <code>hypermol compare</code> "
             "measures that on particles held out.</p>"
         ),
