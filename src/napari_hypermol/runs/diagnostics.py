@@ -240,8 +240,8 @@ def diagnosis_sentences(diagnostics: dict[str, Any]) -> list[str]:
         verdict = "used" if use["is_used"] else "not used"
         lines.append(
             f"the state of {use['component']} is {verdict}: it raises the log likelihood by "
-            f"{use['gain']:.3g} per particle and costs {use['cost']:.3g}; it is known to "
-            f"{use['information']:.2f} nats"
+            f"{use['gain']:.3g} per particle and costs {use['cost']:.3g}; an image tells "
+            f"{use['information']:.2f} nats about it"
         )
     for mirror in diagnostics["mirrors"]:
         one, two = (", ".join(f"{t:.2f}" for t in state) for state in mirror["states"])
