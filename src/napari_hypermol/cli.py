@@ -282,6 +282,27 @@ def score(
 
 
 @app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="Run folder.")],
+    run_b: Annotated[Path, typer.Argument(help="Run folder of the same particles.")],
+    as_json: Annotated[bool, typer.Option("--json", help="All numbers, as JSON.")] = False,
+) -> None:
+    """Rank two runs' recipes by how well they predict particles they have not seen."""
+    from napari_hypermol.runs.compare import compare as run
+    from napari_hypermol.runs.compare import comparison_lines
+    from napari_hypermol.runs.store import Run
+
+    on_progress, close = _progress_bar()
+    try:
+        result = run(Run.open(run_a), Run.open(run_b), on_progress)
+    finally:
+        close()
+    lines = [json.dumps(result, indent=1)] if as_json else comparison_lines(result)
+    for line in lines:
+        typer.echo(line)
+
+
+@app.command()
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     out: Annotated[Path, typer.Option(help=".star or .cs file to write.")],

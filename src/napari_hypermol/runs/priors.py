@@ -29,9 +29,9 @@ from napari_hypermol.protocols import CoefficientPrior, SpatialBasis, StateBasis
 __all__ = [
     "PriorSettings",
     "density_priors",
+    "given_occupancies",
     "learned_occupancies",
     "precision_priors",
-    "tables_at",
 ]
 
 Float64 = NDArray[np.float64]
@@ -147,24 +147,20 @@ def _outside(
 # ---- how states are occupied ---------------------------------------------------------------------
 
 
-def tables_at(
-    tables: tuple[StateTable, ...], occupancies: tuple[Float64, ...], settings: PriorSettings
-) -> tuple[StateTable, ...]:
-    """Tables with the prior of their states: given, or what has been learned so far."""
-    if settings.occupancy == "uniform":
-        return tables
-    if settings.occupancy == "histogram":
-        known = len(occupancies) == len(tables)
-        pairs = zip(tables, occupancies if known else (), strict=False)
-        learned = [t._replace(log_prior=np.log(o)) for t, o in pairs if len(o) == len(t.states)]
-        return tuple(learned) if len(learned) == len(tables) else tables
+def given_occupancies(
+    tables: tuple[StateTable, ...], settings: PriorSettings
+) -> tuple[Float64, ...]:
+    """Probabilities of every table's states before any are learned; empty: uniform."""
+    if isinstance(settings.occupancy, str):
+        return ()
     prior = BetaState(*settings.occupancy)
-    return tuple(
-        t._replace(log_prior=prior.log_prior_on(t.states[:, [k != "class" for k in t.kinds]]))
-        if any(k != "class" for k in t.kinds)
-        else t
-        for t in tables
-    )
+    out = []
+    for table in tables:
+        continuous = [kind != "class" for kind in table.kinds]
+        log_prior = prior.log_prior_on(table.states[:, continuous]) if any(continuous) else 0.0
+        probabilities = np.exp(log_prior) * np.ones(len(table.states))
+        out.append(probabilities / probabilities.sum())
+    return tuple(out)
 
 
 def learned_occupancies(

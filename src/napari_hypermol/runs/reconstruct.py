@@ -27,6 +27,7 @@ from napari_hypermol.io.particle_file import ParticleFile, read_particles
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.protocols import Executor
 from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
+from napari_hypermol.runs.diagnostics import diagnose
 from napari_hypermol.runs.executors import executor_at
 from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
 from napari_hypermol.runs.progress import Progress, Reporter
@@ -44,7 +45,7 @@ from napari_hypermol.runs.series import write_run_volumes
 from napari_hypermol.runs.store import Run, RunWriter, check_output
 from napari_hypermol.schedules.stage import Stage
 
-__all__ = ["Job", "particle_columns", "reconstruct"]
+__all__ = ["Job", "particle_columns", "reconstruct", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,9 @@ def reconstruct(
     if job.resume:
         job = _resumed(job)
     given = _checked(job)
-    particles, settings = given.file.particles, _settings(given)
+    size, pixel_size = given.facts["box_size"], given.facts["pixel_size"]
+    particles = given.file.particles
+    settings = settings_of(given.recipe, given.stages, given.folder, size, pixel_size)
     reporter = Reporter(on_progress, stop)
     images_work = 0.05 * work_of(given.stages)
     rounds = 2 if given.recipe.half_sets else 1  # two halves are as much work as one whole
@@ -146,6 +149,7 @@ def reconstruct(
             metrics["half_sets"] = half_set_fsc(
                 particles, stack, given.composite, settings, recipe.seed, reporter
             )
+        metrics["diagnostics"] = diagnose(particles, stack, snapshot)
         run = Run.open(job.out)
         volumes = job.out / "volumes"
         write_run_volumes(run.maps, particles.pixel_size, volumes, overwrite=True)
@@ -269,14 +273,15 @@ def _particles(job: Job, recipe: Recipe, folder: Path) -> ParticleFile:
     return file
 
 
-def _settings(given: _Given) -> RecoverySettings:
-    recipe = given.recipe
+def settings_of(
+    recipe: Recipe, stages: list[Stage], folder: Path, box_size: int, pixel_size: float
+) -> RecoverySettings:
+    """What of a recipe the recovery needs; `folder` is where the recipe's paths start."""
     std = recipe.priors.contrast.std
-    size, pixel_size = given.facts["box_size"], given.facts["pixel_size"]
     return RecoverySettings(
-        stages=given.stages,
+        stages=stages,
         refine_contrast=recipe.latents.contrast == "refine",
-        priors=priors_of(recipe, given.folder, size, pixel_size),
+        priors=priors_of(recipe, folder, box_size, pixel_size),
         contrast_std=None if std == "auto" else float(std),
         is_adaptive=recipe.schedule == "auto",
     )

@@ -21,9 +21,9 @@ from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.priors import (
     PriorSettings,
     density_priors,
+    given_occupancies,
     learned_occupancies,
     precision_priors,
-    tables_at,
 )
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.sweep import (
@@ -306,6 +306,8 @@ def _run_stage(
     """All sweeps of one stage."""
     molecule = problem.molecule
     tables = state_tables(molecule)
+    if given := given_occupancies(tables, settings.priors):
+        estimate = estimate._replace(occupancies=given)
     previous: Float64 | None = None
     for sweep in range(stage.sweeps):
         began = time.monotonic()
@@ -316,8 +318,8 @@ def _run_stage(
             estimate = _with_new_functions(estimate, _NEW_FUNCTION)
         if posterior is None or sweep > 0:
             kindling = _KINDLING if is_kindled else 0.0
-            at = tables_at(tables, estimate.occupancies, settings.priors)
-            posterior = _unit_contrast(expectation(problem, estimate, at, rng, kindling))
+            tables = state_tables(molecule, estimate.occupancies)
+            posterior = _unit_contrast(expectation(problem, estimate, tables, rng, kindling))
             if settings.priors.occupancy == "histogram" and not is_kindled:
                 learned = learned_occupancies(tables, posterior.tables)
                 estimate = estimate._replace(occupancies=learned)
@@ -379,8 +381,8 @@ def _run_stage(
     share = edge_share(problem, estimate, posterior)
     trace[-1]["edge_share"] = share
     if is_last:
-        at = tables_at(tables, estimate.occupancies, settings.priors)
-        posterior = expectation(problem, estimate, at, rng)
+        tables = state_tables(molecule, estimate.occupancies)
+        posterior = expectation(problem, estimate, tables, rng)
     return Snapshot(stage, position, molecule, estimate, posterior, share, trace)
 
 

@@ -103,14 +103,27 @@ class StageProblem:
         return replace(self, images=images, mean_weights=self.mean_weights * ratio)
 
 
-def state_tables(molecule: LinearMolecule, n_states: int = 32) -> tuple[StateTable, ...]:
-    """Grids of states for every component that has any, all states alike probable."""
+def state_tables(
+    molecule: LinearMolecule, occupancies: Sequence[Float64] = (), n_states: int = 32
+) -> tuple[StateTable, ...]:
+    """Grids of states for every component that has any.
+
+    Parameters
+    ----------
+    molecule : LinearMolecule
+    occupancies : sequence of (t,) float64 ndarray
+        Probabilities of every table's states; uniform where they are of other tables or none.
+    n_states : int
+        Of one coordinate.
+    """
     tables = []
     for m, columns in enumerate(molecule.columns):
         kinds = molecule.kinds(m)
         if kinds:
             states, functions = molecule.table(m, n_states)
             log_prior = np.full(len(states), -np.log(len(states)))
+            if len(tables) < len(occupancies) and len(occupancies[len(tables)]) == len(states):
+                log_prior = np.log(occupancies[len(tables)])
             tables.append(StateTable(states, functions, log_prior, columns, kinds))
     return tuple(tables)
 
