@@ -49,12 +49,14 @@ def test_cells_are_spread_over_the_bins_they_cover():
 def test_distance_by_hand():
     """Four equal cells, the first two of which stand for the lower quarter."""
     shares = np.array([0.1, 0.2, 0.3, 0.4])
-    placed = np.array([0.0625, 0.1875, 0.4375, 0.8125])  # cells end at 0.125, 0.3125, 0.625, 1
+    placed = np.array([0, 0.125, 0.25, 0.625, 1])
     distance, bins = occupancy_distance(shares, placed, np.array([0.5, 0.5]))
-    # of the third cell [0.3125, 0.625] three fifths lie below one half
-    assert bins == pytest.approx([0.3 + 0.3 * 0.6, 0.4 + 0.3 * 0.4])
-    assert distance == pytest.approx(0.02)
-    backward, _ = occupancy_distance(shares[::-1], placed[::-1], np.array([0.5, 0.5]))
+    # of the third cell [0.25, 0.625] two thirds lie below one half
+    assert bins == pytest.approx([0.3 + 0.3 * 2 / 3, 0.4 + 0.3 / 3])
+    assert distance == pytest.approx(0.0, abs=1e-12)
+    distance, _ = occupancy_distance(shares, placed, np.array([0.1, 0.9]))
+    assert distance == pytest.approx(0.4)
+    backward, _ = occupancy_distance(shares[::-1], placed[::-1], np.array([0.1, 0.9]))
     assert backward == pytest.approx(distance)
 
 
@@ -137,8 +139,8 @@ def test_a_warped_and_turned_state_has_the_true_population(rng):
     run, truth = run_of(rng, BIMODAL, 20_000, lambda s: 1 - s**2, lambda s: np.sqrt(1 - s))
     result = scored(run, truth)
     assert result["sampling_noise"] < 0.01
-    # and 32 cells, spread evenly over bins that they cross
-    assert result["total_variation"] < 0.04
+    # the found cells next to state 0 are up to two bins wide there, and their shares spread evenly
+    assert result["total_variation"] < 0.06
     edges = np.linspace(0, 1, 11)
     true = np.diff(0.5 * beta.cdf(edges, 8, 2.5) + 0.5 * beta.cdf(edges, 2.5, 8))
     roots = np.sqrt(edges)
@@ -149,6 +151,20 @@ def test_a_warped_and_turned_state_has_the_true_population(rng):
     assert result["bins"] == 10
     assert result["true"] == pytest.approx(true, abs=1e-4)
     assert result["motion_amplitude"] == pytest.approx(1, abs=0.05)
+
+
+def test_a_state_made_uniform_has_the_true_population(rng):
+    """As a run without a prior of the population tends to find it: its histogram says nothing."""
+    fine = np.linspace(0, 1, 2001)
+    below = 0.5 * beta.cdf(fine, 8, 2.5) + 0.5 * beta.cdf(fine, 2.5, 8)
+    run, truth = run_of(
+        rng, BIMODAL, 20_000,
+        lambda s: np.interp(s, fine, below), lambda s: float(np.interp(s, below, fine)),
+    )  # fmt: skip
+    result = scored(run, truth)
+    assert result["found_unaligned"] == pytest.approx(np.full(10, 0.1), abs=0.01)
+    assert result["total_variation"] < 0.03  # 0.008 from sampling, some 0.01 from placing
+    assert result["total_variation_unaligned"] > 0.17
 
 
 def test_a_population_that_is_wrong_stays_wrong(rng):

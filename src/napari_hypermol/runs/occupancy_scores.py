@@ -148,10 +148,9 @@ def occupancy_distance(
 
     Parameters
     ----------
-    found_shares : (f,) float64 ndarray
-        On equal cells of the found coordinate.
-    placed : (f,) float64 ndarray
-        True states of the cells' middles, monotone.
+    found_shares : (cells,) float64 ndarray
+    placed : (cells + 1,) float64 ndarray
+        True states of the cells' edges, monotone, in [0, 1].
     true_shares : (bins,) float64 ndarray
         In equal bins of the true coordinate.
 
@@ -163,12 +162,7 @@ def occupancy_distance(
     """
     if placed[0] > placed[-1]:
         found_shares, placed = found_shares[::-1], placed[::-1]
-    steps = np.diff(placed)
-    first = placed[0] - 0.5 * (steps[0] if len(steps) else 0.0)
-    last = placed[-1] + 0.5 * (steps[-1] if len(steps) else 0.0)
-    middles = 0.5 * (placed[1:] + placed[:-1])
-    edges = np.clip(np.concatenate([[first], middles, [last]]), 0, 1)
-    shares = rebinned(found_shares, edges, len(true_shares))
+    shares = rebinned(found_shares, placed, len(true_shares))
     return total_variation(shares, true_shares), shares
 
 
@@ -189,9 +183,12 @@ def occupancy_score(
     if not component.population or shares is None or found_classes(run, its.axis) is not None:
         return None
     true_shares = component.shares(np.linspace(0, 1, _BINS + 1))
-    cross, gram = _inner_products(run, component, its, len(shares))
-    placement = place_states(cross, gram, shares, np.exp(component.log_prior()), component.states)
-    aligned, placed_shares = occupancy_distance(shares, placement.states, true_shares)
+    points = np.linspace(0, 1, 2 * len(shares) + 1)  # edges and middles of the cells
+    cross, gram = _inner_products(run, component, its, points)
+    placement = place_states(
+        cross, gram, _at_points(shares), np.exp(component.log_prior()), component.states
+    )
+    aligned, placed_shares = occupancy_distance(shares, placement.states[::2], true_shares)
     is_reversed = spearman(run.states[:, its.axis], true) < 0
     plain = rebinned(
         shares[::-1] if is_reversed else shares, np.linspace(0, 1, len(shares) + 1), _BINS
@@ -208,10 +205,19 @@ def occupancy_score(
     }
 
 
+def _at_points(shares: Float64) -> Float64:
+    """Shares of cells at their edges and middles, by Simpson's rule; (2 cells + 1,)."""
+    points = np.zeros(2 * len(shares) + 1)
+    points[1::2] = shares * 4 / 6
+    points[:-1:2] += shares / 6
+    points[2::2] += shares / 6
+    return points
+
+
 def _inner_products(
-    run: Run, component: TrueComponent, its: Correspondence, n_found: int
+    run: Run, component: TrueComponent, its: Correspondence, points: Float64
 ) -> tuple[Float64, Float64]:
-    """Of found maps with true ones, and of true ones; up to the run's own band limit."""
+    """Of found maps at `points` with true ones, and of true ones; up to the run's band limit."""
     size = run.box_size
     outside = radius_index(size) > run.snapshot.stage.max_radius
     true = np.empty((len(component.states), size**3), dtype=np.float32)
@@ -220,8 +226,8 @@ def _inner_products(
         spectrum[outside] = 0
         row[:] = volume_from_half_space(spectrum, size).ravel()
     state = [0.5] * run.maps.dims
-    cross = np.empty((n_found, len(true)))
-    for index in range(n_found):
-        state[its.axis] = (index + 0.5) / n_found
-        cross[index] = true @ run.maps.volume(state).ravel()
+    cross = np.empty((len(points), len(true)))
+    for row, point in zip(cross, points, strict=True):
+        state[its.axis] = float(point)
+        row[:] = true @ run.maps.volume(state).ravel()
     return cross, (true @ true.T).astype(np.float64)
