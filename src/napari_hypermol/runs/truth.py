@@ -52,7 +52,7 @@ class TrueComponent:
         """Logarithm of the population at each of `states`; even where it is not known."""
         t = len(self.states)
         if self.kind == "class" and self.population:
-            return np.log(np.asarray(self.population, dtype=np.float64))
+            return np.log(np.maximum(np.asarray(self.population, dtype=np.float64), 1e-12))
         if not self.population or all(a == b == 1 for _, a, b in self.population):
             return np.full(t, -np.log(t))
         middles = 0.5 * (self.states[1:] + self.states[:-1])
