@@ -16,6 +16,7 @@ from napari_hypermol.runs.occupancy_scores import (
     rebinned,
     sampling_noise,
     total_variation,
+    with_ends,
 )
 
 BIMODAL = ((0.5, 8.0, 2.5), (0.5, 2.5, 8.0))
@@ -58,6 +59,12 @@ def test_distance_by_hand():
     assert distance == pytest.approx(0.4)
     backward, _ = occupancy_distance(shares[::-1], placed[::-1], np.array([0.1, 0.9]))
     assert backward == pytest.approx(distance)
+
+
+def test_the_ends_of_a_run_are_the_ends_of_the_truth():
+    placed = np.array([0.1, 0.2, 0.6, 0.9])
+    np.testing.assert_array_equal(with_ends(placed), [0, 0.2, 0.6, 1])
+    np.testing.assert_array_equal(with_ends(placed[::-1]), [1, 0.6, 0.2, 0])
 
 
 def products(found, true):
@@ -119,11 +126,11 @@ def found_table(states, cells):
     return table
 
 
-def run_of(rng, population, n, found_of, true_of, cells=32):
-    """n particles of a population, their states known exactly in the run's own gauge."""
-    chosen = rng.integers(0, len(population), n)
-    states = np.array([rng.beta(*population[k][1:]) for k in chosen])[:, None]
-    truth = truth_of(states, [true_component("interval", population)])
+def run_of(rng, occupancy, n, found_of, true_of, cells=32):
+    """n particles of an occupancy, their states known exactly in the run's own gauge."""
+    chosen = rng.integers(0, len(occupancy), n)
+    states = np.array([rng.beta(*occupancy[k][1:]) for k in chosen])[:, None]
+    truth = truth_of(states, [true_component("interval", occupancy)])
     found = found_of(states)
     tables = [found_table(found[:, 0], cells)]
     return gauged_run(truth, found, [true_of], tables), truth
@@ -154,7 +161,7 @@ def test_a_warped_and_turned_state_has_the_true_population(rng):
 
 
 def test_a_state_made_uniform_has_the_true_population(rng):
-    """As a run without a prior of the population tends to find it: its histogram says nothing."""
+    """As a run without a prior of the occupancy tends to find it: its histogram says nothing."""
     fine = np.linspace(0, 1, 2001)
     below = 0.5 * beta.cdf(fine, 8, 2.5) + 0.5 * beta.cdf(fine, 2.5, 8)
     run, truth = run_of(
@@ -168,7 +175,7 @@ def test_a_state_made_uniform_has_the_true_population(rng):
 
 
 def test_a_population_that_is_wrong_stays_wrong(rng):
-    """Posteriors that know nothing: a uniform population where the true one has two crowds."""
+    """Posteriors that know nothing: a uniform occupancy where the true one has two crowds."""
     run, truth = run_of(rng, BIMODAL, 500, lambda s: s, lambda s: s)
     run.snapshot.posterior.tables[0][:] = 1 / 32
     result = scored(run, truth)
@@ -192,7 +199,7 @@ def test_few_particles_cost_what_sampling_costs(rng):
 def test_no_score_where_a_population_is_not_known(rng):
     run, truth = run_of(rng, UNIFORM, 50, lambda s: s, lambda s: s)
     (its,) = correspondences(run, truth)
-    unknown = replace(truth.moving[0], population=())
+    unknown = replace(truth.moving[0], occupancy=())
     assert occupancy_score(run, unknown, its, truth.states[:, 0]) is None
     run.snapshot.posterior.tables = ()
     assert scored(run, truth) is None

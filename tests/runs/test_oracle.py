@@ -88,7 +88,7 @@ def test_images_that_say_nothing_leave_the_population(tmp_path):
     """Mean of a lopsided mixture, Beta(2, 1): two thirds."""
     run, truth = run_of("cat", tmp_path, n=20)
     (cat,) = truth.components
-    lopsided = replace(truth, components=[replace(cat, population=((1.0, 2.0, 1.0),))])
+    lopsided = replace(truth, components=[replace(cat, occupancy=((1.0, 2.0, 1.0),))])
     states, _ = oracle_states(with_noise(run, 1e8), lopsided)
     # on a grid of 21 states, whose end cells' shares sit at 0 and 1
     np.testing.assert_allclose(states, 2 / 3, atol=0.01)

@@ -211,12 +211,13 @@ def test_a_recovered_hinge_is_compared(tmp_path):
 
 
 def test_occupancy_of_the_pretzel(result):
-    """Uniform arms: few particles, but the total variation is small and so is its noise."""
+    """Uniform arms of few particles."""
     for entry in result["states"]:
         occupancy = entry["occupancy"]
         # ten even bins: 5 sqrt(2 * 0.09 / (pi 300)) = 0.069
         assert occupancy["sampling_noise"] == pytest.approx(0.0691, abs=1e-3)
-        assert 0 <= occupancy["total_variation"] < 0.2
+        # 0.11 and 0.09 when this was written, for a sample that is itself off by 0.07 and 0.08
+        assert 0 < occupancy["total_variation"] < 0.17
         assert sum(occupancy["found"]) == pytest.approx(1, abs=1e-3)
         assert 0.7 < occupancy["motion_amplitude"] < 1.2
 

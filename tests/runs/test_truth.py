@@ -37,14 +37,12 @@ def test_truth_listing_is_read_with_its_states(pretzel_run, truth):
 # ---- kinds, populations, hinges --------------------------------------------------------------
 
 
-def a_component(kind, states, population):
-    return TrueComponent(
-        "one", np.array(states), np.zeros((len(states), 2, 2, 2)), kind, population
-    )
+def a_component(kind, states, occupancy):
+    return TrueComponent("one", np.array(states), np.zeros((len(states), 2, 2, 2)), kind, occupancy)
 
 
 def test_a_listing_without_kinds_is_of_ranges(pretzel_run, tmp_path):
-    """As earlier versions wrote it; nothing is then known of the population."""
+    """As earlier versions wrote it; nothing is then known of the occupancy."""
     shutil.copytree(pretzel_run.data / "truth", tmp_path / "truth")
     shutil.copy(pretzel_run.data / "truth.star", tmp_path)
     path = tmp_path / "truth" / "truth.yaml"
@@ -53,7 +51,7 @@ def test_a_listing_without_kinds_is_of_ranges(pretzel_run, tmp_path):
     path.write_text(yaml.safe_dump({"components": old}))
     truth = read_truth(tmp_path / "truth.star")
     assert [c.kind for c in truth.moving] == ["interval", "interval"]
-    assert truth.moving[0].population == ()
+    assert truth.moving[0].occupancy == ()
     assert truth.hinge is None
     path.write_text(yaml.safe_dump({"components": [c | {"kind": "knot"} for c in old]}))
     with pytest.raises(ParticleFileError, match=r"truth.yaml: body .* kind 'knot'; expected inter"):
@@ -61,18 +59,18 @@ def test_a_listing_without_kinds_is_of_ranges(pretzel_run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("molecule", "kind", "population"),
+    ("molecule", "kind", "occupancy"),
     [
         ("wheel", "circle", ((1.0, 1.0, 1.0),)),
         ("classes", "class", (0.4, 0.3, 0.2, 0.1)),
         ("clam", "interval", ((1.0, 1.0, 1.0),)),
     ],
 )
-def test_what_simulations_write_is_read(molecule, kind, population, tmp_path):
+def test_what_simulations_write_is_read(molecule, kind, occupancy, tmp_path):
     simulate(TINY._replace(molecule=molecule, n=2, box_size=16), tmp_path / "data")
     truth = read_truth(tmp_path / "data" / "truth.star")
     (moving,) = truth.moving
-    assert (moving.kind, moving.population) == (kind, population)
+    assert (moving.kind, moving.occupancy) == (kind, occupancy)
     assert (truth.hinge is None) == (molecule != "clam")
     if truth.hinge is not None:
         assert truth.hinge.component == "lid"
@@ -98,8 +96,8 @@ def test_prior_of_each_kind_by_hand():
     assert np.exp(prior) == pytest.approx([below[0] + 1 - below[1], below[1] - below[0]])
     prior = a_component("class", [0.25, 0.75], (0.7, 0.3)).log_prior()
     assert np.exp(prior) == pytest.approx([0.7, 0.3])
-    for population in ((), ((1.0, 1.0, 1.0),)):
-        prior = a_component("interval", [0, 0.5, 1], population).log_prior()
+    for occupancy in ((), ((1.0, 1.0, 1.0),)):
+        prior = a_component("interval", [0, 0.5, 1], occupancy).log_prior()
         assert np.exp(prior) == pytest.approx([1 / 3] * 3)
 
 

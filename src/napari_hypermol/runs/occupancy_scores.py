@@ -1,7 +1,7 @@
-"""How well a run's occupancy, the population along a state, agrees with the true one.
+"""How well a run's occupancy, its particles' distribution over a state, agrees with the true one.
 
 A state's parametrisation is a gauge: a run may stretch a crowded part of a motion, and then its
-histogram is another one of the same population. So found states are first placed on the true
+histogram is another one of the same occupancy. So found states are first placed on the true
 coordinate by their maps, which know nothing of how many particles there are.
 """
 
@@ -15,7 +15,7 @@ from napari_hypermol.coordinates.fourier import (
     volume_from_half_space,
     volume_to_half_space,
 )
-from napari_hypermol.runs.correspondence import Correspondence, found_classes, population
+from napari_hypermol.runs.correspondence import Correspondence, found_classes, found_occupancy
 from napari_hypermol.runs.state_scores import spearman
 from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.truth import TrueComponent
@@ -28,6 +28,7 @@ __all__ = [
     "rebinned",
     "sampling_noise",
     "total_variation",
+    "with_ends",
 ]
 
 Float64 = NDArray[np.float64]
@@ -85,9 +86,9 @@ def place_states(
 ) -> Placement:
     """Place found states on the true coordinate by their maps, in order.
 
-    The least squares distance of difference maps, weighted by the found population, over all
+    The least squares distance of difference maps, weighted by the found occupancy, over all
     placements that keep the order, by dynamic programming. Differences are from the mean over the
-    population, which no parametrisation changes.
+    occupancy, which no parametrisation changes.
 
     Parameters
     ----------
@@ -141,10 +142,21 @@ def _in_order(cost: Float64) -> NDArray[np.int64]:
     return path
 
 
+def with_ends(placed: Float64) -> Float64:
+    """Placed edges, the first and last of which stand for the ends of the true range.
+
+    By definition nothing lies beyond a run's states 0 and 1, but its maps there are averages over
+    neighbouring states and regularised: they look like true maps some way inside.
+    """
+    edges = placed.copy()
+    edges[[0, -1]] = [0.0, 1.0] if placed[0] <= placed[-1] else [1.0, 0.0]
+    return edges
+
+
 def occupancy_distance(
     found_shares: Float64, placed: Float64, true_shares: Float64
 ) -> tuple[float, Float64]:
-    """Total variation between a found population, placed on the true coordinate, and the true one.
+    """Total variation between a found occupancy, placed on the true coordinate, and the true one.
 
     Parameters
     ----------
@@ -158,7 +170,7 @@ def occupancy_distance(
     -------
     distance : float
     shares : (bins,) float64 ndarray
-        The found population in the true coordinate's bins.
+        The found occupancy in the true coordinate's bins.
     """
     if placed[0] > placed[-1]:
         found_shares, placed = found_shares[::-1], placed[::-1]
@@ -169,7 +181,7 @@ def occupancy_distance(
 def occupancy_score(
     run: Run, component: TrueComponent, its: Correspondence, true: Float64
 ) -> dict[str, Any] | None:
-    """Compare the population along one range with the true one, in ten bins of the true state.
+    """Compare the occupancy along one range with the true one, in ten bins of the true state.
 
     Returns
     -------
@@ -177,10 +189,10 @@ def occupancy_score(
         ``total_variation`` after found states are placed by their maps;
         ``total_variation_unaligned`` with only the direction of the state aligned;
         ``sampling_noise``, what as many particles drawn from the truth would have; the ``bins``,
-        and the shares in them. None if the true population or the run's is not known.
+        and the shares in them. None if the true occupancy or the run's is not known.
     """
-    shares = population(run, its.axis)
-    if not component.population or shares is None or found_classes(run, its.axis) is not None:
+    shares = found_occupancy(run, its.axis)
+    if not component.occupancy or shares is None or found_classes(run, its.axis) is not None:
         return None
     true_shares = component.shares(np.linspace(0, 1, _BINS + 1))
     points = np.linspace(0, 1, 2 * len(shares) + 1)  # edges and middles of the cells
@@ -188,7 +200,8 @@ def occupancy_score(
     placement = place_states(
         cross, gram, _at_points(shares), np.exp(component.log_prior()), component.states
     )
-    aligned, placed_shares = occupancy_distance(shares, placement.states[::2], true_shares)
+    edges = with_ends(placement.states[::2])
+    aligned, placed_shares = occupancy_distance(shares, edges, true_shares)
     is_reversed = spearman(run.states[:, its.axis], true) < 0
     plain = rebinned(
         shares[::-1] if is_reversed else shares, np.linspace(0, 1, len(shares) + 1), _BINS
@@ -227,7 +240,7 @@ def _inner_products(
         row[:] = volume_from_half_space(spectrum, size).ravel()
     state = [0.5] * run.maps.dims
     cross = np.empty((len(points), len(true)))
-    for row, point in zip(cross, points, strict=True):
+    for products, point in zip(cross, points, strict=True):
         state[its.axis] = float(point)
-        row[:] = true @ run.maps.volume(state).ravel()
+        products[:] = true @ run.maps.volume(state).ravel()
     return cross, (true @ true.T).astype(np.float64)
