@@ -25,7 +25,7 @@ __all__ = ["circle_states", "linear_coordinates", "ring_angles"]
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
-_FACTORS = 5  # two harmonics and one to spare
+_FACTORS = 8  # four harmonics: two pairs can cross where three do not
 _ROUNDS = 8
 _KINDLING = 3.0  # as for states: information at which weak functions are read
 _LANDMARKS = 3000  # particles between which distances are diffused along
