@@ -45,6 +45,10 @@ class Support(Protocol):
         """Even edge of a cube around `centre` that holds the support [voxels]."""
         ...
 
+    def volume(self, size: int, spacing: float) -> float:
+        """Volume [voxels], on a cube of `size` samples every `spacing` voxels around `centre`."""
+        ...
+
     def values(self, positions: Float, spacing: float) -> NDArray[np.float32]:
         """The support at `positions` (..., 3) [voxels], sampled every `spacing` voxels."""
         ...
