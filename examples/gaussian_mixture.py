@@ -15,8 +15,8 @@ class GaussianMixture:
 
     def __init__(self, box_size, n_gaussians):
         self.box_size, self.n_coefficients = box_size, 8 * n_gaussians
-        row = [0] * 6 + [np.log(4.0 * box_size), np.log(box_size / 12)]  # lengths in voxels
-        spread = [box_size / 5] * 3 + [box_size / 10] * 3 + [2.0, 0.3]
+        row = [0] * 6 + [np.log(4 * box_size), np.log(box_size / 12)]  # lengths in voxels
+        spread = [box_size / 6] * 3 + [box_size / 6] * 3 + [0.5, 0.2]
         self.mean, self.std = np.tile(row, n_gaussians), np.tile(spread, n_gaussians)
 
     def centres(self, theta, states):
@@ -38,7 +38,7 @@ class GaussianMixture:
         terms, k = self._terms(theta, rotations, states, samples)  # (m, g, k), (k, 2)
         products = terms.conj() * values[:, None]
         width = np.exp(theta.reshape(-1, 8)[:, 7:])
-    x
+        by_log_width = -((2 * np.pi * width) ** 2 * (k**2).sum(axis=1)) * products.real.sum(axis=0)
         by_place = -2 * np.pi * products.imag @ k
         by_centre = np.einsum("mij,mgi->mgj", rotations[:, :2], by_place)
         by_move = np.einsum("mgj,m->gj", by_centre, states[:, 0] - 0.5)

@@ -38,6 +38,7 @@ class _Voxels(NamedTuple):
     basis: VoxelBasis
     positions: Float64  # (v, 3) [voxels of the box]
     placements: Placements
+    layout: FourierGrids  # values zero
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +94,11 @@ class DensityBlackBox:
     ) -> Float64:
         """Adjoint slices on the voxels, then the density's own gradient."""
         voxels, total = self._voxels(samples), np.zeros(self.n_coefficients)
-        layout = _grids_of(voxels.basis, np.zeros((1, voxels.basis.n_coefficients), np.float32))
+        layout, placements = voxels.layout, voxels.placements
         shape = (*voxels.basis.grid_shape, 1)
         for state, rows in _by_state(states):
             turns, own = rotations[rows].astype(np.float32), values[rows][:, :, None]
-            stored = adjoint(own.astype(np.complex64), turns, layout, voxels.placements, samples)
+            stored = adjoint(own.astype(np.complex64), turns, layout, placements, samples)
             stored_ft = stored.view(np.complex64).reshape(shape)
             on_voxels = voxels.basis.fourier_grid_adjoint(stored_ft)[0].astype(np.float64)
             total += self._pulled_back(theta, on_voxels, voxels.positions, state)
@@ -158,7 +159,8 @@ class DensityBlackBox:
         placements = Placements(
             none, np.eye(3, dtype=np.float32)[None], centre[None].astype(np.float32), none
         )
-        return _Voxels(basis, positions.reshape(-1, 3)[basis.inside], placements)
+        layout = _grids_of(basis, np.zeros((1, basis.n_coefficients), dtype=np.float32))
+        return _Voxels(basis, positions.reshape(-1, 3)[basis.inside], placements, layout)
 
 
 def _by_state(states: Float) -> Iterator[tuple[Float64, NDArray[np.int64]]]:
