@@ -20,8 +20,8 @@ Complex = NDArray[np.complexfloating]
 class BlackBox(Protocol):
     """A hypermolecule V[theta](r, tau) as the algorithms see it: slices, their adjoint, a prior.
 
-    Sections 3.6 and 4.2, Eq. (29). Lengths are voxels of the box from its centre, vectors (x, y, z).
-    A molecule that only knows its density comes in by `runs.density_black_box`.
+    Sections 3.6 and 4.2, Eq. (29). Lengths are voxels of the box from its centre, vectors
+    (x, y, z). A molecule that only knows its density comes in by `runs.density_black_box`.
     """
 
     @property
@@ -67,7 +67,7 @@ class BlackBox(Protocol):
         ...
 
     def log_prior(self, theta: Float64) -> tuple[float, Float64]:
-        """log P(theta) up to a constant, and its gradient (p,)."""
+        """Log P(theta) up to a constant, and its gradient (p,)."""
         ...
 
 

@@ -59,7 +59,9 @@ def check_black_box(molecule: BlackBox, theta: Any, rng: np.random.Generator) ->
     _array("log_prior's value", prior[0], ())
     _array("log_prior's gradient", prior[1], theta.shape)
     size = np.abs(theta).mean()
-    step = _STEP * (np.abs(theta) + 0.1 * size + 0.1 * (size == 0)) * rng.choice([-1, 1], len(theta))
+    step = (
+        _STEP * (np.abs(theta) + 0.1 * size + 0.1 * (size == 0)) * rng.choice([-1, 1], len(theta))
+    )
     _check_slices_adjoint(molecule, theta, step, arguments)
     _check_prior(molecule, theta, step)
 

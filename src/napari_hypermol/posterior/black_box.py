@@ -1,4 +1,4 @@
-"""The posterior of a black-box molecule's coefficients, Eq. (29), states and contrasts integrated out.
+"""Posterior of a black-box molecule's coefficients, Eq. (29), states and contrasts integrated out.
 
 Of the molecule nothing is used but `protocols.BlackBox`. For particle i and state t of a grid
 
@@ -68,8 +68,8 @@ def state_grid(dims: int, n_states: int = 24) -> Float64:
     per_axis = n_states // max(dims, 1)
     if per_axis < 1 or per_axis**dims > MAX_ENTRIES:
         raise BlackBoxError(
-            f"black box: a grid of {per_axis} states along each of {dims} dimensions, expected 1 to "
-            f"{MAX_ENTRIES} states in all; change n_states or have fewer state coordinates"
+            f"black box: a grid of {per_axis} states along each of {dims} dimensions, expected "
+            f"1 to {MAX_ENTRIES} states in all; change n_states or have fewer state coordinates"
         )
     axis = (np.arange(per_axis) + 0.5) / per_axis
     points = np.meshgrid(*[axis] * dims, indexing="ij")
@@ -135,9 +135,7 @@ class BlackBoxPosterior:
             slices = self._slices(theta, rotations, states)
             values = first[rows, t, None] * self._data(rows)
             values -= second[rows, t, None] * self.images.weights[rows] * slices
-            gradient += self.molecule.slices_adjoint(
-                theta, values, rotations, states, self.samples
-            )
+            gradient += self.molecule.slices_adjoint(theta, values, rotations, states, self.samples)
         return float(prior) + float(posterior.log_evidence.sum()), gradient
 
     def state_posterior(self, theta: Float64) -> StatePosterior:
@@ -153,9 +151,7 @@ class BlackBoxPosterior:
         evidence = _tables(linear, square, float(self.contrast_std), p, mean, mean_square)
         return StatePosterior(p, mean, mean_square, evidence)
 
-    def explained_power(
-        self, theta: Float64, posterior: StatePosterior, noise: Float64
-    ) -> Float64:
+    def explained_power(self, theta: Float64, posterior: StatePosterior, noise: Float64) -> Float64:
         """How much of each image's power the molecule explains, in expectation.
 
         Parameters
@@ -208,9 +204,9 @@ class BlackBoxPosterior:
             states = self.states[rng.integers(len(self.states), size=len(rows))]
             noise = rng.standard_normal((2, *weights.shape))
             values = weights * (noise[0] + 1j * noise[1])
-            total += self.molecule.slices_adjoint(
-                theta, values, rotations, states, self.samples
-            ) ** 2
+            total += (
+                self.molecule.slices_adjoint(theta, values, rotations, states, self.samples) ** 2
+            )
         return np.asarray(total / n_probes * (n / len(rows)))
 
     def _parts(self, is_wanted: NDArray[np.bool_]) -> Iterator[tuple[int, NDArray[np.int64]]]:

@@ -25,7 +25,13 @@ from napari_hypermol.protocols import Executor
 from napari_hypermol.runs.executors import InlineExecutor
 from napari_hypermol.runs.sweep import StageProblem
 
-__all__ = ["FourierStack", "read_fourier_stack", "stage_problem", "starting_noise", "whitened_images"]
+__all__ = [
+    "FourierStack",
+    "read_fourier_stack",
+    "stage_problem",
+    "starting_noise",
+    "whitened_images",
+]
 
 Float64 = NDArray[np.float64]
 _HERE = InlineExecutor()

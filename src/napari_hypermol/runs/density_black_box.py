@@ -29,6 +29,7 @@ _MARGIN = 2.0  # voxels between the default support's soft edge and the faces of
 # A density is not band limited. Voxels that reach twice the band limit let only what lies beyond
 # three times the band limit fold back into it.
 _FINENESS = 2
+_KEPT_BYTES = 256 * 2**20  # of Fourier grids: 24 states of a 128-voxel box at a third of Nyquist
 _STEP = 1e-4  # of central differences over theta, relative: errs by 1e-8 where smooth
 
 
@@ -69,7 +70,7 @@ class DensityBlackBox:
     n_coefficients: int
     density_adjoint: Callable[[Float64, Float64, Float64, Float64], Any] | None = None
     support: Support | None = None
-    # Voxels by band limit, and the Fourier grids of the theta and state that came last.
+    # Voxels by band limit, and the Fourier grids of the theta that came last, by state.
     _kept: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def slices(
@@ -130,14 +131,18 @@ class DensityBlackBox:
         return values.astype(np.float64)
 
     def _grids(self, theta: Float64, state: Float64, voxels: _Voxels) -> FourierGrids:
-        """Fourier grid of the density at one state; the last one is kept."""
-        key = (theta.tobytes(), state.tobytes(), voxels.basis.size)
-        if self._kept.get("key") != key:
+        """Fourier grid of the density at one state; those of the last theta are kept."""
+        owner = (theta.tobytes(), voxels.basis.size)
+        grids: dict[bytes, FourierGrids] = self._kept.setdefault("grids", {})
+        size = len(voxels.layout.values) * 4
+        if self._kept.get("owner") != owner or (len(grids) + 1) * size > _KEPT_BYTES:
+            grids.clear()
+            self._kept["owner"] = owner
+        key = state.tobytes()
+        if key not in grids:
             density = self._density(theta, voxels.positions, state)
-            self._kept["grids"] = _grids_of(voxels.basis, density[None].astype(np.float32))
-            self._kept["key"] = key
-        found: FourierGrids = self._kept["grids"]
-        return found
+            grids[key] = _grids_of(voxels.basis, density[None].astype(np.float32))
+        return grids[key]
 
     def _voxels(self, samples: FourierSamples) -> _Voxels:
         key = f"voxels {samples.max_radius}"

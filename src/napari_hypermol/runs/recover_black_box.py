@@ -30,7 +30,9 @@ from napari_hypermol.runs.sweep import residual_noise
 __all__ = ["BlackBoxResult", "BlackBoxSettings", "black_box_posterior", "recover_black_box"]
 
 Float64 = NDArray[np.float64]
-_MEMORY = 20  # steps that L-BFGS remembers: as many as a molecule of few coefficients has curvatures
+_MEMORY = (
+    20  # steps that L-BFGS remembers: as many as a molecule of few coefficients has curvatures
+)
 _CURVATURE_PROBES = 4
 
 
@@ -99,7 +101,7 @@ def black_box_posterior(
     contrast_std: float = 0.1,
     n_states: int = 24,
 ) -> BlackBoxPosterior:
-    """log P(theta | images) at one band limit: what a sampler needs, and all it needs.
+    """Log P(theta | images) at one band limit: what a sampler needs, and all it needs.
 
     Parameters
     ----------
@@ -224,7 +226,7 @@ def _climb(
             )
         return -value, -gradient / scale
 
-    options = {"maxiter": steps, "maxcor": _MEMORY}
+    options: Any = {"maxiter": steps, "maxcor": _MEMORY}
     found: Any = minimize(falling, theta * scale, jac=True, method="L-BFGS-B", options=options)
     return _Climb(np.asarray(found.x / scale), -float(found.fun), int(found.nit))
 
