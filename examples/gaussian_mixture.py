@@ -11,13 +11,11 @@ from napari_hypermol.synthetic.simulate import Simulation, simulated_particles
 class GaussianMixture:
     """Theta: of each of g Gaussians its centre and its move (3 + 3), log mass, log width."""
 
-    dims = 1
-
     def __init__(self, box_size, n_gaussians):
-        self.box_size, self.n_coefficients = box_size, 8 * n_gaussians
+        self.box_size, self.dims, self.n_coefficients = box_size, 1, 8 * n_gaussians
         row = [0] * 6 + [np.log(4 * box_size), np.log(box_size / 12)]  # lengths in voxels
-        spread = [box_size / 6] * 6 + [0.5, 0.2]
-        self.mean, self.std = np.tile(row, n_gaussians), np.tile(spread, n_gaussians)
+        self.mean = np.tile(row, n_gaussians)
+        self.std = np.tile([box_size / 6] * 6 + [0.5, 0.2], n_gaussians)
 
     def centres(self, theta, states):
         rows = theta.reshape(-1, 8)
@@ -41,28 +39,21 @@ class GaussianMixture:
         by_width = -((2 * np.pi * width) ** 2) * (masses @ (k**2).sum(axis=1))
         by_centre = np.einsum("mij,mgi->mgj", rotations[:, :2], -2 * np.pi * products.imag @ k)
         by_move = np.einsum("mgj,m->gj", by_centre, states[:, 0] - 0.5)
-        columns = by_centre.sum(axis=0), by_move, masses.sum(axis=1)[:, None], by_width[:, None]
-        return np.concatenate(columns, axis=1).ravel()
+        return np.c_[by_centre.sum(axis=0), by_move, masses.sum(axis=1), by_width].ravel()
 
     def log_prior(self, theta):
         z = (theta - self.mean) / self.std
         return -0.5 * z @ z, -z / self.std
 
 
-def main():
+if __name__ == "__main__":
     rng = np.random.default_rng(0)
     molecule = GaussianMixture(box_size=32, n_gaussians=4)
     theta, *starts = molecule.mean + 0.7 * molecule.std * rng.normal(size=(4, 32))
     plan = Simulation("mixture", n=200, box_size=32, pixel_size=6.0, snr=0.2, shift_std=1.0)
     particles, truth = simulated_particles(plan, KnownBlackBox(molecule, theta))
-    settings = BlackBoxSettings(resolutions=(40, 20), n_states=12)
+    settings = BlackBoxSettings(resolutions=(40, 20), n_states=12)  # [Å]
     found = recover_black_box(particles, molecule, starts, settings, rng)
-    ends = np.array([[0.0], [1.0]])
-    print("centres at both ends [voxels], found:", molecule.centres(found.theta, ends).round(1))
-    print("true:", molecule.centres(theta, ends).round(1))
+    for name, which in ("found", found.theta), ("true", theta):
+        print(name, "centres at the ends:", molecule.centres(which, np.array([[0.0], [1.0]])))
     print("states, rank correlation:", spearmanr(found.state_mean, truth.states)[0])
-    return found, truth, molecule.centres(found.theta, ends), molecule.centres(theta, ends)
-
-
-if __name__ == "__main__":
-    main()

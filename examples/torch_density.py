@@ -16,8 +16,8 @@ STD = torch.tensor([3.0] * 6 + [1.0] * 3 + [0.5, 0.2], dtype=torch.float64)
 def places(theta, state):
     """A ball at the hinge and the beads of an arm that turns about an axis; (beads + 1, 3)."""
     hinge, arm, axis = theta[:9].reshape(3, 3)  # [voxels], [voxels], [rad over the whole range]
-    turn = torch.linalg.matrix_exp(torch.linalg.cross(torch.eye(3), axis * (0.5 - state)))
-    return hinge + torch.arange(BEADS + 1)[:, None] / BEADS * 2 * (turn @ arm)
+    swing = torch.linalg.cross(torch.eye(3).to(axis), axis[None] * (state - 0.5))
+    return hinge + 2 * torch.linspace(0, 1, BEADS + 1)[:, None] * (torch.matrix_exp(swing) @ arm)
 
 
 def density(theta, r, state):
@@ -48,7 +48,7 @@ molecule = DensityBlackBox(
 )
 
 
-def main():
+if __name__ == "__main__":
     rng = np.random.default_rng(1)
     theta, *starts = MEAN.numpy() + STD.numpy() * rng.normal(size=(3, len(MEAN)))
     plan = Simulation("arm", n=150, box_size=BOX, pixel_size=8.0, snr=0.2, shift_std=1.0)
@@ -58,8 +58,3 @@ def main():
     for name, which in ("found", found.theta), ("true", theta):
         print(name, "hinge and arm [voxels], axis [rad]:", which[:9].round(1))
     print("states, rank correlation:", spearmanr(found.state_mean, truth.states)[0])
-    return found, truth, theta
-
-
-if __name__ == "__main__":
-    main()

@@ -98,8 +98,8 @@ def _check_slices_adjoint(
     told = float(step @ np.asarray(molecule.slices_adjoint(theta, change, *arguments)))
     if abs(told - seen) > _TOLERANCE * seen:
         raise BlackBoxError(
-            f"black box: slices_adjoint is not the gradient of slices: along a random direction it "
-            f"says {told:.4g}, a difference quotient {seen:.4g}"
+            f"black box: slices_adjoint is not the gradient of slices: along a random direction "
+            f"it says {told:.4g}, a quotient {seen:.4g}"
         )
 
 
@@ -111,8 +111,8 @@ def _check_prior(molecule: BlackBox, theta: Float64, step: Float64) -> None:
     scale = np.abs(step * gradient).sum() + 1e-9 * (abs(ahead) + 1)
     if abs(told - seen) > _TOLERANCE * max(scale, abs(seen)):
         raise BlackBoxError(
-            f"black box: log_prior's gradient is not that of its value: along a random direction it "
-            f"says {told:.4g}, a difference quotient {seen:.4g}"
+            f"black box: log_prior's gradient is not that of its value: along a random direction "
+            f"it says {told:.4g}, a quotient {seen:.4g}"
         )
 
 
