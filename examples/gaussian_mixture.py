@@ -55,5 +55,5 @@ if __name__ == "__main__":
     settings = BlackBoxSettings(resolutions=(40, 20), n_states=12)  # [Å]
     found = recover_black_box(particles, molecule, starts, settings, rng)
     for name, which in ("found", found.theta), ("true", theta):
-        print(name, "centres at the ends:", molecule.centres(which, np.array([[0.0], [1.0]])))
+        print(name, "centres at both ends:", molecule.centres(which, np.eye(2)[:, :1]).round(1))
     print("states, rank correlation:", spearmanr(found.state_mean, truth.states)[0])
