@@ -49,7 +49,7 @@ molecule = DensityBlackBox(
 
 
 if __name__ == "__main__":
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(7)
     theta, *starts = MEAN.numpy() + STD.numpy() * rng.normal(size=(3, len(MEAN)))
     plan = Simulation("arm", n=150, box_size=BOX, pixel_size=8.0, snr=0.2, shift_std=1.0)
     particles, truth = simulated_particles(plan, KnownBlackBox(molecule, theta))

@@ -10,7 +10,7 @@ from napari_hypermol.molecules.support import Ball
 from napari_hypermol.runs.density_black_box import DensityBlackBox
 
 THETA = np.array([2.0, -1.0, 0.5, 3.0, 1.0, -2.0])
-DOT = Dot()
+DOT = Dot(24)
 
 
 def density(theta, r, state):
@@ -27,7 +27,7 @@ def density_adjoint(theta, values, r, state):
 
 
 def boxed(**changes):
-    members = {"density": density, "log_prior": DOT.log_prior, "box_size": 16, "dims": 1,
+    members = {"density": density, "log_prior": DOT.log_prior, "box_size": 24, "dims": 1,
                "n_coefficients": 6} | changes  # fmt: skip
     return DensityBlackBox(**members)
 
@@ -48,9 +48,9 @@ class TestByDifferences(TestWithAdjoint):
         return boxed()
 
 
-@pytest.mark.parametrize("support", [None, Ball((1.6, -0.7, 0.2), 7.0)])
+@pytest.mark.parametrize("support", [None, Ball((1.6, -0.7, 0.2), 8.0)])
 def test_slices_of_a_gaussian(rng, support):
-    samples = fourier_samples(16, 4)
+    samples = fourier_samples(24, 6)
     rotations = Rotation.random(4, rng=rng).as_matrix()
     states = np.array([[0.2], [0.8], [0.2], [0.5]])
     found = boxed(support=support).slices(THETA, rotations, states, samples)
@@ -60,7 +60,7 @@ def test_slices_of_a_gaussian(rng, support):
 
 
 def test_gradient_of_a_gaussian(rng):
-    samples = fourier_samples(16, 4)
+    samples = fourier_samples(24, 6)
     rotations = Rotation.random(4, rng=rng).as_matrix()
     states = rng.uniform(size=(4, 1))
     values = DOT.slices(THETA + 0.3, rotations, states, samples)
@@ -77,7 +77,7 @@ def test_one_density_for_each_state_and_theta(rng):
         asked.append((tuple(theta), tuple(state)))
         return density(theta, r, state)
 
-    molecule, samples = boxed(density=counted), fourier_samples(16, 4)
+    molecule, samples = boxed(density=counted), fourier_samples(24, 6)
     rotations = Rotation.random(6, rng=rng).as_matrix()
     states = np.repeat([[0.25], [0.75]], 3, axis=0)
     for theta in (THETA, THETA, THETA + 1):
@@ -88,7 +88,7 @@ def test_one_density_for_each_state_and_theta(rng):
 def test_nothing_to_tell_states_apart(rng):
     """No state coordinates: the density gets an empty state."""
     still = boxed(dims=0, density=lambda theta, r, state: density(theta, r, np.array([0.5])))
-    samples = fourier_samples(16, 4)
+    samples = fourier_samples(24, 6)
     found = still.slices(THETA, np.eye(3)[None], np.zeros((1, 0)), samples)
     expected = DOT.slices(THETA, np.eye(3)[None], np.full((1, 1), 0.5), samples)
     np.testing.assert_allclose(found, expected, atol=0.015 * abs(expected).max())
@@ -99,5 +99,5 @@ def test_nothing_to_tell_states_apart(rng):
 )
 def test_wrong_densities_are_refused(wrong):
     molecule = boxed(density=wrong)
-    with pytest.raises(BlackBoxError, match="density returned .* expected real numbers of shape"):
-        molecule.slices(THETA, np.eye(3)[None], np.zeros((1, 1)), fourier_samples(16, 4))
+    with pytest.raises(BlackBoxError, match=r"density returned .* expected real numbers of shape"):
+        molecule.slices(THETA, np.eye(3)[None], np.zeros((1, 1)), fourier_samples(24, 6))

@@ -25,7 +25,7 @@ Float = NDArray[np.floating]
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 Density = Callable[[Float64, Float64, Float64], Any]
-_MARGIN = 2.0  # voxels between the default support's soft edge and the faces of the box
+_EDGE = 2.0  # [voxels] over which the default support falls to zero at the faces of the box
 # A density is not band limited. Voxels that reach twice the band limit let only what lies beyond
 # three times the band limit fold back into it.
 _FINENESS = 2
@@ -153,7 +153,7 @@ class DensityBlackBox:
 
     def _make_voxels(self, max_radius: float) -> _Voxels:
         """Voxels of the support, at least those of the box, coarser where the band limit allows."""
-        ball = Ball((0.0, 0.0, 0.0), self.box_size / 2 - 2 * _MARGIN, _MARGIN)
+        ball = Ball((0.0, 0.0, 0.0), self.box_size / 2 - _EDGE, _EDGE)
         support = self.support or ball
         edge, centre = support.edge(), support.centre()
         size = min(fast_even_size(2 * _FINENESS * max_radius * edge / self.box_size + 2), edge)

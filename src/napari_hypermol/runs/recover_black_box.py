@@ -34,6 +34,9 @@ _MEMORY = (
     20  # steps that L-BFGS remembers: as many as a molecule of few coefficients has curvatures
 )
 _CURVATURE_PROBES = 4
+# A climb goes no further than this from its start [standard deviations of the prior]: the line
+# search may try steps at which a molecule overflows.
+_REACH = 20.0
 
 
 class BlackBoxSettings(NamedTuple):
@@ -214,7 +217,11 @@ def _climb(
     reporter: Reporter,
 ) -> _Climb:
     """L-BFGS in units in which every coefficient is about equally well known."""
-    scale = _scale(posterior, theta, rng)
+    curvature = _prior_curvature(posterior.molecule, theta, rng)
+    information = posterior.information(theta, rng) + curvature
+    scale = np.where(information > 0, np.sqrt(information), 1.0)
+    with np.errstate(divide="ignore"):  # a flat prior sets no bounds
+        reach = _REACH / np.sqrt(curvature)
 
     def falling(x: Float64) -> tuple[float, Float64]:
         reporter.check()
@@ -227,20 +234,22 @@ def _climb(
         return -value, -gradient / scale
 
     options: Any = {"maxiter": steps, "maxcor": _MEMORY}
-    found: Any = minimize(falling, theta * scale, jac=True, method="L-BFGS-B", options=options)
+    bounds = list(zip((theta - reach) * scale, (theta + reach) * scale, strict=True))
+    found: Any = minimize(
+        falling, theta * scale, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+    )
     return _Climb(np.asarray(found.x / scale), -float(found.fun), int(found.nit))
 
 
-def _scale(posterior: BlackBoxPosterior, theta: Float64, rng: np.random.Generator) -> Float64:
-    """Square root of the information about every coefficient, the data's and the prior's."""
+def _prior_curvature(molecule: BlackBox, theta: Float64, rng: np.random.Generator) -> Float64:
+    """Estimate of the diagonal of the second derivative of the log prior, its size; (p,)."""
     curvature = np.zeros(len(theta))
-    log_prior = posterior.molecule.log_prior
     for _ in range(_CURVATURE_PROBES):
         step = 1e-3 * (np.abs(theta) + 1e-3) * rng.choice([-1.0, 1.0], len(theta))
-        change = np.asarray(log_prior(theta + step)[1]) - np.asarray(log_prior(theta - step)[1])
-        curvature -= change / (2 * step) / _CURVATURE_PROBES
-    information = posterior.information(theta, rng) + np.abs(curvature)
-    return np.where(information > 0, np.sqrt(information), 1.0)
+        _, ahead = molecule.log_prior(theta + step)
+        _, behind = molecule.log_prior(theta - step)
+        curvature += (np.asarray(behind) - np.asarray(ahead)) / (2 * step) / _CURVATURE_PROBES
+    return np.abs(curvature)
 
 
 def _contrast_spread(tables: StatePosterior) -> float:
