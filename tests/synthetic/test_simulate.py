@@ -11,7 +11,8 @@ from napari_hypermol.imaging import projector
 from napari_hypermol.imaging.ctf import contrast_transfer
 from napari_hypermol.imaging.shift import shift_phases
 from napari_hypermol.io import read_particles, read_star, read_volume
-from napari_hypermol.synthetic.simulate import Simulation, simulate
+from napari_hypermol.synthetic.pretzel import pretzel
+from napari_hypermol.synthetic.simulate import Simulation, simulate, simulated_particles
 
 N, BOX = 12, 32
 PLAN = Simulation("pretzel", n=N, box_size=BOX, pixel_size=4.0, snr=0.5, seed=7)
@@ -183,3 +184,21 @@ def test_impossible_plans_are_refused(change, words, tmp_path):
     with pytest.raises(HypermolError, match=words):
         simulate(PLAN._replace(**change), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_particles_in_memory_are_those_of_the_files(made):
+    file = read_particles(made / "noisy" / "particles.star").particles
+    truth = read_star(made / "noisy" / "truth.star")["particles"]
+    particles, latents = simulated_particles(PLAN, pretzel(BOX))
+    np.testing.assert_array_equal(np.asarray(particles.images), np.asarray(file.images))
+    assert particles.pixel_size == file.pixel_size
+    # what the STAR file says has been printed with six decimals
+    np.testing.assert_allclose(particles.rotations, file.rotations, atol=1e-6)
+    np.testing.assert_allclose(particles.shifts, file.shifts, atol=1e-5)
+    np.testing.assert_allclose(particles.defocus.u, file.defocus.u, rtol=1e-6)
+    np.testing.assert_allclose(particles.optics.voltage, file.optics.voltage)
+    np.testing.assert_allclose(
+        particles.optics.spherical_aberration, file.optics.spherical_aberration
+    )
+    np.testing.assert_allclose(latents.states[:, 1], truth["trueState2"], atol=1e-6)
+    np.testing.assert_allclose(latents.contrasts, truth["trueContrast"], atol=1e-6)
