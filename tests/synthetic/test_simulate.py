@@ -72,7 +72,7 @@ def test_truth_has_states_and_contrasts(made):
     states = truth[["trueState1", "trueState2"]].to_numpy(dtype=float)
     assert ((states >= 0) & (states <= 1)).all()
     assert abs(np.corrcoef(states.T)[0, 1]) < 0.9  # independent draws
-    assert (truth["trueContrast"].astype(float) > 0).all()
+    assert (truth["trueContrast"].astype(float).astype(float) > 0).all()
     assert list(truth.columns[: len(particles.columns)]) == list(particles.columns)
     assert "trueState2" not in read_star(made / "cat" / "truth.star")["particles"]
 
@@ -95,7 +95,7 @@ def test_images_are_projections_of_the_truth(made, clean):
     particles = read_particles(folder / "particles.star").particles
     truth = read_star(folder / "truth.star")["particles"]
     states = truth[["trueState1", "trueState2"]].to_numpy(dtype=float)
-    contrasts = truth["trueContrast"].astype(float).to_numpy()
+    contrasts = truth["trueContrast"].astype(float).astype(float).to_numpy()
     samples = fourier_samples(BOX, 9)  # the beads are barely sampled: up to 60 % of Nyquist
     groups = np.zeros(N, dtype=int)
     ctf = contrast_transfer(particles.optics, groups, particles.defocus, samples, 4.0)
@@ -200,5 +200,5 @@ def test_particles_in_memory_are_those_of_the_files(made):
     np.testing.assert_allclose(
         particles.optics.spherical_aberration, file.optics.spherical_aberration
     )
-    np.testing.assert_allclose(latents.states[:, 1], truth["trueState2"], atol=1e-6)
-    np.testing.assert_allclose(latents.contrasts, truth["trueContrast"], atol=1e-6)
+    np.testing.assert_allclose(latents.states[:, 1], truth["trueState2"].astype(float), atol=1e-6)
+    np.testing.assert_allclose(latents.contrasts, truth["trueContrast"].astype(float), atol=1e-6)
