@@ -185,12 +185,12 @@ class RigidTrajectory:
     @property
     def kinds(self) -> tuple[StateKind, ...]:
         """Intervals."""
-        return ("interval",) * self.dims
+        return tuple("interval" for _ in range(self.dims))
 
     @property
     def is_learned(self) -> bool:
         """Whether any parameter is to be found."""
-        return self.twists(np.full((1, self.dims), 0.5)).shape[2] > 0
+        return bool(self.twists(np.full((1, self.dims), 0.5)).shape[2] > 0)
 
     def placements(self, states: Float64) -> _Placed:
         """Rotations P and shifts s at `states` (t, d): r = P x + s."""
@@ -247,8 +247,15 @@ class RigidTrajectory:
         turn, translation = self.turn, self.translation
         if turn is not None:
             turn = replace(
-                turn, **{k: np.array(values[k], float) for k in ("axis", "pivot", "angles")}
+                turn,
+                axis=_numbers(values["axis"]),
+                pivot=_numbers(values["pivot"]),
+                angles=_numbers(values["angles"]),
             )
         if translation is not None:
-            translation = replace(translation, vectors=np.array(values["vectors"], dtype=float))
+            translation = replace(translation, vectors=_numbers(values["vectors"]))
         return RigidTrajectory(turn, translation)
+
+
+def _numbers(values: Any) -> Float64:
+    return np.array(values, dtype=np.float64)

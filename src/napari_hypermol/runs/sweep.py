@@ -191,10 +191,10 @@ def edge_share(problem: StageProblem, estimate: Estimate, posterior: ParticlePos
 
 def _blockwise(molecule: LinearMolecule, gains: list[Float64]) -> Callable[[Float32], Float32]:
     """Radial filters, one per coefficient set, as one operator on theta."""
-    gains = [_diagonal_if_possible(gain) for gain in gains]
+    filters = [_diagonal_if_possible(gain) for gain in gains]
 
     def apply(theta: Float32) -> Float32:
-        parts = zip(molecule.bases, molecule.split(theta), gains, strict=True)
+        parts = zip(molecule.bases, molecule.split(theta), filters, strict=True)
         return np.concatenate([basis.filter(part, gain).ravel() for basis, part, gain in parts])
 
     return apply

@@ -187,7 +187,7 @@ def trajectory_step(
             continue
         gradient, curvature = slopes
         floor = 1e-6 * np.diag(np.diag(curvature)) + 1e-12 * np.eye(len(curvature))
-        step = np.linalg.solve(curvature + floor, gradient)
+        step: Float64 = np.asarray(np.linalg.solve(curvature + floor, gradient), dtype=np.float64)
         m = int(np.flatnonzero(molecule.owners == s)[0])
         longest = np.abs(_twists(molecule, m, trajectory) @ step).max(axis=0)
         excess = max(
