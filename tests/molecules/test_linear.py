@@ -173,9 +173,9 @@ def assert_slices(found, samples, rotations, move):
         assert error < 0.04
 
 
-def moved_to(trajectory, position, place=np.eye(3), shift=(0, 0, 0)):
+def moved_to(trajectory, position, place=None, shift=(0, 0, 0)):
     """Where a point x of the own frame is, by the definition of each piece."""
-    tau = np.asarray(position)[None]
+    place, tau = np.eye(3) if place is None else place, np.asarray(position)[None]
 
     def move(x):
         turned, slid = (a[0] for a in trajectory.placements(tau))

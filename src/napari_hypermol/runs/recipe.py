@@ -518,6 +518,9 @@ def _trajectory(
             learns_axis=given.axis is None or given.refine,
             learns_pivot=given.pivot is None or given.refine,
             learns_angles=given.range is None or given.refine,
+            gives_axis=given.axis is not None,
+            gives_pivot=given.pivot is not None,
+            gives_angles=given.range is not None,
         )
         if given.pivot is not None:
             _check_hinge(name, turn, support, given.axis is not None, pixel_size)
@@ -526,8 +529,9 @@ def _trajectory(
         vectors = np.zeros((len(exponents), 3))
         if recipe.translation.vector is not None:
             vectors[0] = np.array(recipe.translation.vector) / pixel_size / 2
-        learns = recipe.translation.vector is None or recipe.translation.refine
-        translation = Translation(vectors, exponents, learns)
+        gives = recipe.translation.vector is not None
+        learns = not gives or recipe.translation.refine
+        translation = Translation(vectors, exponents, learns, gives)
     return RigidTrajectory(turn, translation)
 
 
