@@ -383,7 +383,9 @@ def test_translations():
     plane = {"translation": {"dims": 2, "degree": 2}}
     both = {"turn": {}, "translation": {"vector": [24, 0, 0], "refine": True}}
     one, two, three = components_of(
-        a=BALL | {"trajectory": given}, b=BALL | {"trajectory": plane}, c=BALL | {"trajectory": both}
+        a=BALL | {"trajectory": given},
+        b=BALL | {"trajectory": plane},
+        c=BALL | {"trajectory": both},
     )
     # from one end to the other: half of it either way [voxels]
     np.testing.assert_allclose(one.trajectory.translation.vectors, [[2, 0, -1]])
