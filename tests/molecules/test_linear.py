@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from examples import one_ball, random_rotations, scene
+from examples import bumps, one_ball, random_rotations, scene
 from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.bases.fourier import FourierBasis
@@ -126,15 +126,9 @@ def test_still_at_degree_zero(kind):
 # ---- slices against Gaussians in closed form -----------------------------------------------------
 
 
-def bumps(basis, centre, centres=CENTRES):
-    """Coefficients of Gaussians about `centres` in the component's own frame."""
-    axis = (np.arange(basis.size) - basis.size // 2) * basis.edge / basis.size
-    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
-    places = np.stack([x, y, z], axis=-1) + centre
-    total = np.zeros(x.shape)
-    for bump, height in zip(centres, HEIGHTS, strict=True):
-        total += height * np.exp(-((places - bump) ** 2).sum(axis=-1) / (2 * WIDTH**2))
-    return basis.expand(total[None])[0]
+def density(basis, centre):
+    """Coefficients of the Gaussians above."""
+    return bumps(basis, centre, CENTRES, HEIGHTS, WIDTH)
 
 
 def closed_form(samples, rotation, move):
@@ -149,7 +143,7 @@ def closed_form(samples, rotation, move):
     return total
 
 
-def slices_of(composite, rng, theta_of=bumps):
+def slices_of(composite, rng, theta_of=density):
     """The molecule, samples, rotations and slices with bumps in the first function of each set."""
     molecule, placements, samples = scene(composite, RADIUS)
     parts = []
@@ -203,7 +197,7 @@ def test_shapes_at_positions_come_in_the_order_of_the_columns(rng):
     component = arm(CosineBasis(1), trajectory=TURN)
     molecule, placements, samples = scene(Composite((component,), BOX), RADIUS)
     (basis,), (centre,) = molecule.bases, molecule.centres
-    part = np.stack([bumps(basis, centre), -2 * bumps(basis, centre)])
+    part = np.stack([density(basis, centre), -2 * density(basis, centre)])
     theta = part.astype(np.float32).ravel()
     rotations = random_rotations(rng, 2)
     slices = projector.forward(rotations, molecule.grids(theta), placements, samples)
@@ -249,7 +243,7 @@ def test_copies_under_a_point_group_are_the_whole_turned(group, rng):
         assert_slices(slices[:, :, i], samples, rotations, lambda x, g=g: g @ x)
     whole = slices.sum(axis=2)
     placements = Placements(*molecule.placement_arrays)
-    theta = bumps(molecule.bases[0], molecule.centres[0]).astype(np.float32)
+    theta = density(molecule.bases[0], molecule.centres[0]).astype(np.float32)
     for g in elements:
         turned = projector.forward(
             (rotations @ g).astype(np.float32), molecule.grids(theta), placements, samples
