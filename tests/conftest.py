@@ -107,6 +107,12 @@ def pytest_unconfigure() -> None:
     _screen.stop()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tables are kept for this session only, away from the user's cache."""
+    os.environ["HYPERMOL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """A random generator, the same in every test."""

@@ -305,7 +305,16 @@ def test_help_and_version(hypermol):
     assert (answer.code, answer.out.strip()) == (0, __version__)
     answer = hypermol("--help")
     assert answer.code == 0
-    for command in ("demo", "simulate", "reconstruct", "volumes", "score", "export", "info"):
+    for command in (
+        "demo",
+        "simulate",
+        "reconstruct",
+        "volumes",
+        "score",
+        "compare",
+        "export",
+        "info",
+    ):
         assert command in answer.out
     assert "--resume" in hypermol("reconstruct", "--help").out
 
@@ -347,6 +356,22 @@ def test_score_is_json(hypermol, refuses, tiny_run):
     assert len(result["states"]) == 2
     particles = tiny_run.data / "particles.star"
     refuses("score", tiny_run.run.path, particles, what=["particles.star", "trueState"])
+
+
+def test_compare(hypermol, refuses, tiny_run, data, tmp_path):
+    run = tiny_run.run.path
+    answer = hypermol("compare", run, run)
+    assert answer.code == 0
+    assert "cannot be told apart" in answer.out
+    assert "60 particles, each predicted from the half it is not in" in answer.out
+    assert "half 2 of 2" in answer.err  # the bar
+    result = json.loads(hypermol("compare", run, run, "--json").out)
+    assert result["runs"] == [str(run), str(run)]
+    assert result["difference"] == 0
+    other = tmp_path / "other"
+    assert hypermol("reconstruct", data / "particles.star", "--out", other).code == 0
+    refuses("compare", run, other, what=["are not of the same particles", "60 and 8"])
+    refuses("compare", run, data, what=["data", "is not a run folder"])
 
 
 def test_export(hypermol, refuses, tiny_run, tmp_path):

@@ -50,6 +50,7 @@ ONLY_IN: dict[str, set[str]] = {
     "cupy": {"backend.py"},
     "mrcfile": {"io/mrc.py"},
     "starfile": {"io/star.py"},
+    "platformdirs": {"bases/table_cache.py"},
     "dask": {"io/stack.py", "runs", "plugin"},
     "dask.distributed": {"runs/executors.py"},
     "distributed": {"runs/executors.py"},

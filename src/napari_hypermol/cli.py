@@ -195,7 +195,7 @@ def _view(path: Path) -> None:
 
 @app.command()
 def simulate(
-    molecule: Annotated[str, typer.Argument(help="cat, hinge or pretzel")],
+    molecule: Annotated[str, typer.Argument(help="cat, hinge, pretzel, wheel, clam or classes")],
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
     n: Annotated[int, typer.Option("--n", help="Particles.")] = 4000,
     box: Annotated[int, typer.Option(help="Pixels along an edge.")] = 64,
@@ -203,6 +203,9 @@ def simulate(
     snr: Annotated[float, typer.Option(help="Variance of signal over that of noise.")] = 0.1,
     shift_std: Annotated[float, typer.Option(help="Pixels.")] = 2.0,
     contrast_std: Annotated[float, typer.Option(help="Spread of contrasts about 1.")] = 0.1,
+    occupancy: Annotated[
+        str, typer.Option(help="Of continuous states: uniform, or bimodal (mostly near the ends).")
+    ] = "uniform",
     seed: int = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -210,7 +213,7 @@ def simulate(
     from napari_hypermol.synthetic.simulate import Simulation
     from napari_hypermol.synthetic.simulate import simulate as run
 
-    plan = Simulation(molecule, n, box, pixel_size, snr, shift_std, contrast_std, seed)
+    plan = Simulation(molecule, n, box, pixel_size, snr, shift_std, contrast_std, seed, occupancy)
     typer.echo(f"wrote {run(plan, out, overwrite)}")
 
 
@@ -276,6 +279,27 @@ def score(
     from napari_hypermol.runs.truth import read_truth
 
     typer.echo(json.dumps(compare(Run.open(run), read_truth(truth, truth_maps)), indent=1))
+
+
+@app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="Run folder.")],
+    run_b: Annotated[Path, typer.Argument(help="Run folder of the same particles.")],
+    as_json: Annotated[bool, typer.Option("--json", help="All numbers, as JSON.")] = False,
+) -> None:
+    """Rank two runs' recipes by how well they predict particles they have not seen."""
+    from napari_hypermol.runs.compare import compare as run
+    from napari_hypermol.runs.compare import comparison_lines
+    from napari_hypermol.runs.store import Run
+
+    on_progress, close = _progress_bar()
+    try:
+        result = run(Run.open(run_a), Run.open(run_b), on_progress)
+    finally:
+        close()
+    lines = [json.dumps(result, indent=1)] if as_json else comparison_lines(result)
+    for line in lines:
+        typer.echo(line)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from napari_hypermol.coordinates.gridding import (
     KERNEL_POLYNOMIALS,
     OVERSAMPLING,
     WIDTH,
+    compensation_taps,
     kernel_transform,
     kernel_value,
 )
@@ -45,3 +46,15 @@ def test_taps_interpolate_an_exponential():
         error = taps @ waves / kernel_transform(frequency) - np.exp(2j * np.pi * frequency * u)
         # three taps at two-fold oversampling; Beatty's tables give 1e-2 at the edge of the field
         assert np.sqrt((abs(error) ** 2).mean()) < 0.012
+
+
+@pytest.mark.parametrize("reach", [0.25, 0.2, 0.1, 0.01])
+def test_compensation_undoes_the_window(reach):
+    """A filter with these taps along the grid multiplies positions by 1 / kernel_transform."""
+    taps = compensation_taps(reach)
+    assert len(taps) <= 5
+    positions = np.linspace(-reach, reach, 333)
+    both_sides = np.concatenate([taps[:0:-1], taps])
+    offsets = np.arange(1 - len(taps), len(taps))
+    factor = (np.exp(2j * np.pi * np.multiply.outer(positions, offsets)) @ both_sides).real
+    np.testing.assert_allclose(factor * kernel_transform(positions), 1, atol=1e-4)

@@ -1,3 +1,4 @@
+import re
 import shutil
 
 import numpy as np
@@ -23,6 +24,7 @@ def test_run(tiny_run):
     assert "run of 60 particles, box 24 px at 8 Å" in text
     assert "finished, last stage 'stage 2' at 24.0 Å, degree 1" in text
     assert "tau2: state of arm_b, known to ±" in text
+    assert re.search("the state of arm_b is (not )?used: it raises", text)
 
 
 def test_run_that_was_stopped_early(tiny_run, tmp_path):

@@ -8,6 +8,7 @@ from napari_hypermol.io import read_particles
 from napari_hypermol.particles import Defocus
 from napari_hypermol.runs import recover as module
 from napari_hypermol.runs.chunks import read_fourier_stack
+from napari_hypermol.runs.priors import PriorSettings
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.recipe import composite_of, read_recipe, stages_of
 from napari_hypermol.runs.recover import RecoverySettings, recover, work_of
@@ -125,13 +126,13 @@ def test_refined_contrast_has_a_spread(whole):
 
 
 def test_ridge_shrinks(particles, composite, whole):
-    strong = recovery(particles, composite, ridge=1e3)
+    strong = recovery(particles, composite, priors=PriorSettings(ridge=1e3))
     norm = np.linalg.norm
     assert norm(strong.estimate.theta) < 0.5 * norm(whole.estimate.theta)
 
 
 def test_smoothness_holds_states_together(particles, composite, whole):
-    stiff = recovery(particles, composite, smooth=1e4)
+    stiff = recovery(particles, composite, priors=PriorSettings(smooth=1e4))
 
     def share(snapshot):
         parts = snapshot.molecule.split(snapshot.estimate.theta)

@@ -50,3 +50,19 @@ def test_rows_of_a_montage_share_their_grey_scale():
     images = [axes.images[0] for axes in figure.axes]
     assert [i.get_clim() for i in images] == [(0, 4), (0, 4), (0, 1)]
     assert [axes.get_title() for axes in figure.axes] == ["a", "b", ""]
+
+
+def test_says_whether_states_are_used(tiny_run, monkeypatch):
+    use = {"component": "<arm>", "information": 1.5, "motion": 0.1, "gain": 2.0, "cost": 0.5}
+    found = {"states": [use | {"is_used": True}], "mirrors": []}
+    metrics = tiny_run.run.metrics | {"diagnostics": found}
+    monkeypatch.setattr(Run, "metrics", property(lambda self: metrics))
+    page = report_page(tiny_run.run)
+    assert "<h2>Is the state used?" in page
+    assert "the state of &lt;arm&gt; is used" in page
+    found["states"][0] = use | {"is_used": False}
+    assert "is not used" in report_page(tiny_run.run)
+    found["states"] = []  # a rigid molecule
+    assert "Is the state used?" not in report_page(tiny_run.run)
+    del metrics["diagnostics"]  # a run that has not ended
+    assert "Is the state used?" not in report_page(tiny_run.run)

@@ -75,3 +75,31 @@ def test_volume_in_numbers():
     assert volume[4, 4, 4] == 1.0
     assert volume[4, 4, 7] == pytest.approx(np.exp(-0.5 * (3 / 1.5) ** 2))
     assert volume.dtype == np.float32
+
+
+def test_gaussians_that_are_not_always_there():
+    """The second of two beads is half there at state 0.5 and missing at state 1."""
+
+    def fading(states):
+        return np.stack([np.ones(len(states)), 1 - states], axis=1)
+
+    places = np.array([[0.0, 0.0, 0.0], [3.0, 0.0, 0.0]])
+    pair = GaussianComponent(
+        "pair", lambda t: np.repeat(places[None], len(t), axis=0),
+        np.array([1.0, 4.0]), np.array([1.0, 1.0]), True, presence=fading,
+    )  # fmt: skip
+    bead = np.exp(-4.5)  # of one, where the other is
+    for state, factor in ((0.0, 4.0), (0.5, 2.0), (1.0, 0.0)):
+        volume = pair.volume(state, 16)
+        assert volume[8, 8, 11] == pytest.approx(factor + bead, rel=1e-6)
+        assert volume[8, 8, 8] == pytest.approx(1 + factor * bead, rel=1e-6)
+    states = np.array([[0.0], [0.5], [1.0]])
+    turns = np.repeat(np.eye(3)[None], 3, axis=0)
+    images = half_plane_to_image(
+        GaussianMolecule((pair,)).projections_ft(turns, states, 16), (16, 16)
+    )
+    sums = np.array([pair.volume(s[0], 16).sum(axis=0) for s in states])
+    # unit Gaussians: 7e-3 of the spectrum's amplitude is left at Nyquist, 1e-8 of sums' error
+    np.testing.assert_allclose(images, sums, atol=0.02 * sums.max())
+    totals = images.sum(axis=(1, 2))
+    np.testing.assert_allclose(totals / totals[2], [5, 3, 1], rtol=1e-4)

@@ -11,6 +11,7 @@ from napari_hypermol.imaging import projector
 from napari_hypermol.imaging.ctf import contrast_transfer
 from napari_hypermol.imaging.shift import shift_phases
 from napari_hypermol.io import read_particles, read_star, read_volume
+from napari_hypermol.synthetic.clam import clam
 from napari_hypermol.synthetic.simulate import Simulation, simulate
 
 N, BOX = 12, 32
@@ -138,6 +139,64 @@ def test_recipe_says_what_moves(made):
     assert list(yaml.safe_load((made / "cat" / "recipe.yaml").read_text())["components"]) == ["cat"]
 
 
+def made_of(molecule, folder, **changes):
+    """A small simulation, its truth.yaml and its states."""
+    out = folder / molecule
+    simulate(PLAN._replace(molecule=molecule, box_size=16, **changes), out)
+    facts = yaml.safe_load((out / "truth" / "truth.yaml").read_text())
+    return out, facts, read_star(out / "truth.star")["particles"]["trueState1"].to_numpy(float)
+
+
+def test_a_full_turn_ends_where_it_began(tmp_path):
+    out, facts, states = made_of("wheel", tmp_path)
+    (component,) = facts["components"]
+    assert component["kind"] == "circle"
+    assert component["states"] == pytest.approx(np.linspace(0, 1, 21))
+    first, half, last = (
+        read_volume(out / "truth" / component["volumes"][i]).values for i in (0, 10, 20)
+    )
+    np.testing.assert_allclose(first, last, atol=1e-5 * first.max())
+    assert abs(first - half).max() > 0.1 * first.max()
+    assert ((states >= 0) & (states <= 1)).all()
+
+
+def test_classes_have_one_map_each(tmp_path):
+    out, facts, states = made_of("classes", tmp_path, n=400)
+    (component,) = facts["components"]
+    assert component["kind"] == "class"
+    assert component["states"] == [0.125, 0.375, 0.625, 0.875]
+    assert component["populations"] == [0.4, 0.3, 0.2, 0.1]
+    assert len(list((out / "truth").glob("*.mrc"))) == 4
+    shares = [(states == value).mean() for value in component["states"]]
+    # four standard errors of the largest share: 4 sqrt(0.4 * 0.6 / 400)
+    assert shares == pytest.approx(component["populations"], abs=0.1)
+
+
+def test_the_hinge_is_told_in_angstrom(tmp_path):
+    _, facts, _ = made_of("clam", tmp_path)
+    assert [c["name"] for c in facts["components"]] == ["base", "lid"]
+    assert "kind" not in facts["components"][0]
+    told, true = facts["hinge"], clam(16).hinge
+    assert told["component"] == "lid"
+    assert told["axis"] == pytest.approx(true.axis, abs=1e-6)
+    assert told["pivot"] == pytest.approx([4.0 * v for v in true.pivot], abs=1e-4)
+    assert told["angles"] == [-25.0, 25.0]
+
+
+def test_bimodal_states_are_mostly_near_the_ends(tmp_path):
+    plan = {"n": 400, "snr": 1.0}
+    out, facts, states = made_of("cat", tmp_path, occupancy="bimodal", **plan)
+    assert facts["occupancy"] == "bimodal"
+    assert facts["components"][0]["betas"] == [[0.5, 8.0, 2.5], [0.5, 2.5, 8.0]]
+    # by the incomplete Beta function 0.107 of the particles lie in the middle fifth, 0.2 if uniform
+    middle = np.mean(abs(states - 0.5) < 0.1)
+    assert middle == pytest.approx(0.107, abs=4 * np.sqrt(0.107 * 0.893 / 400))
+    simulate(PLAN._replace(molecule="cat", box_size=16, **plan), tmp_path / "flat")
+    flat = read_star(tmp_path / "flat" / "truth.star")["particles"]
+    bent = read_star(out / "truth.star")["particles"]
+    assert (flat["rlnAngleRot"] == bent["rlnAngleRot"]).all()  # the same particles otherwise
+
+
 def test_same_seed_same_files_and_another_seed_others(made, tmp_path):
     for name, plan in (("again", PLAN), ("other", PLAN._replace(seed=8))):
         simulate(plan, tmp_path / name)
@@ -177,6 +236,8 @@ def test_existing_folders_are_kept_unless_told(tmp_path):
         ({"snr": float("inf")}, "--snr inf"),
         ({"shift_std": -1.0}, "--shift-std -1.0"),
         ({"contrast_std": -0.1}, "--contrast-std -0.1"),
+        ({"occupancy": "skewed"}, "--occupancy skewed: expected uniform or bimodal"),
+        ({"molecule": "classes", "occupancy": "bimodal"}, "classes has classes, with populations"),
     ],
 )
 def test_impossible_plans_are_refused(change, words, tmp_path):

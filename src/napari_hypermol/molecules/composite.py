@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_hypermol.bases.gpswf import GpswfBasis
 from napari_hypermol.bases.voxel import VoxelBasis
 from napari_hypermol.coordinates.fourier import fast_even_size
 from napari_hypermol.coordinates.grids import voxel_positions
@@ -12,6 +13,7 @@ from napari_hypermol.errors import MaskError
 from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.molecules.sharing import coefficient_owners
+from napari_hypermol.molecules.support import Ball
 from napari_hypermol.protocols import SpatialBasis
 
 __all__ = ["Composite"]
@@ -83,10 +85,19 @@ def _check_inside(component: Component, box_size: int) -> None:
 
 
 def _spatial_basis(component: Component, box_size: int, max_radius: float) -> SpatialBasis:
-    """The component's support on voxels just fine enough for the band limit."""
-    edge = component.support.edge()
+    """The component's support, in functions just fine enough for the band limit."""
+    support = component.support
+    edge = support.edge()
     # Nyquist of the coarse voxels at the band limit, and two voxels so that the mask's edge fits.
     size = min(fast_even_size(2 * max_radius * edge / box_size + 2), edge)
+    if component.spatial == "gpswf":
+        if not isinstance(support, Ball):
+            raise MaskError(
+                f"component {component.name}: basis gpswf needs a ball; masks go with basis voxel"
+            )
+        radius = support.radius + support.soft_edge / 2
+        limit = min(max_radius, size * box_size / (2 * edge))
+        return GpswfBasis(radius, limit, box_size, edge, size)
     spacing = edge / size
     positions = voxel_positions(size) * spacing + component.support.centre()
     mask = component.support.values(positions, spacing)

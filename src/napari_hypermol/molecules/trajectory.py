@@ -209,9 +209,14 @@ class RigidTrajectory:
         return tuple("interval" for _ in range(self.dims))
 
     @property
+    def n_learned(self) -> int:
+        """Number of learned parameters, p."""
+        return int(self.twists(np.full((1, self.dims), 0.5)).shape[2])
+
+    @property
     def is_learned(self) -> bool:
         """Whether any parameter is to be found."""
-        return bool(self.twists(np.full((1, self.dims), 0.5)).shape[2] > 0)
+        return self.n_learned > 0
 
     def placements(self, states: Float64) -> _Placed:
         """Rotations P and shifts s at `states` (t, d): r = P x + s."""

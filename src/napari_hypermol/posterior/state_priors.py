@@ -8,12 +8,13 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter1d
 from scipy.special import betaln, logsumexp, xlog1py, xlogy
 
 from napari_hypermol.errors import RecipeError, ShapeError
+from napari_hypermol.protocols import StateKind
 
-__all__ = ["BetaState", "HistogramState", "UniformState"]
+__all__ = ["BetaState", "HistogramState", "UniformState", "updated_probabilities"]
 
 Float = NDArray[np.floating]
 Float64 = NDArray[np.float64]
@@ -32,6 +33,48 @@ def _normalised(log_density: Float64) -> Float64:
     if not np.isfinite(total):
         raise ShapeError("state prior: the grid touches a state of infinite density, or has none")
     return np.asarray(log_density - total)
+
+
+def updated_probabilities(
+    responsibilities: Float,
+    shape: tuple[int, ...],
+    kinds: tuple[StateKind, ...],
+    pseudo_count: float = 1.0,
+    smooth: float = 0.5,
+) -> Float64:
+    """The next histogram of expectation maximisation; see `HistogramState.updated`.
+
+    Parameters
+    ----------
+    responsibilities : (n, t) float ndarray
+        Rows of sum 1.
+    shape : tuple of int
+        Entries along every state coordinate; their product is t.
+    kinds : tuple of StateKind
+        Intervals are blurred up to their ends, circles all round, classes not at all.
+    pseudo_count, smooth : float
+
+    Returns
+    -------
+    (t,) float64 ndarray
+        Of sum 1.
+    """
+    n, t = np.shape(responsibilities)
+    if t != np.prod(shape) or n == 0:
+        raise ShapeError(
+            f"state prior: posterior tables of shape {(n, t)}, "
+            f"expected (n, {int(np.prod(shape))}), n > 0"
+        )
+    if not pseudo_count > 0:
+        raise RecipeError(f"state prior: a pseudo-count of {pseudo_count}; it must be above 0")
+    counts = np.sum(responsibilities, axis=0, dtype=np.float64) + pseudo_count
+    table: Float64 = np.asarray((counts / counts.sum()).reshape(shape))
+    for axis, kind in enumerate(kinds):
+        if smooth > 0 and kind == "circle":
+            table = gaussian_filter1d(table, smooth, axis=axis, mode="wrap")
+        elif smooth > 0 and kind == "interval":  # nothing leaves [0, 1]
+            table = gaussian_filter1d(table, smooth, axis=axis, mode="reflect")
+    return np.asarray((table / table.sum()).ravel())
 
 
 @dataclass(frozen=True)
@@ -184,19 +227,11 @@ class HistogramState:
         (4000 particles, 32 states) the total variation from the truth is 0.037 with the blur, after
         10 updates or 300; without it 0.036 after 10 and 0.083 after 300.
         """
-        n, t = np.shape(responsibilities)
-        if t != self.log_probabilities.size or n == 0:
-            raise ShapeError(
-                f"state prior: posterior tables of shape {(n, t)}, "
-                f"expected (n, {self.log_probabilities.size}), n > 0"
-            )
-        if not pseudo_count > 0:
-            raise RecipeError(f"state prior: a pseudo-count of {pseudo_count}; it must be above 0")
-        counts = np.sum(responsibilities, axis=0, dtype=np.float64) + pseudo_count
-        table = (counts / counts.sum()).reshape(self.log_probabilities.shape)
-        if smooth > 0:
-            table = gaussian_filter(table, smooth, mode="reflect")  # nothing leaves [0, 1]
-        return type(self)(np.log(table / table.sum()))
+        shape = self.log_probabilities.shape
+        interval: StateKind = "interval"
+        kinds = (interval,) * self.dims
+        table = updated_probabilities(responsibilities, shape, kinds, pseudo_count, smooth)
+        return type(self)(np.log(table).reshape(shape))
 
     def _log_density_at(self, corners: NDArray[np.int64]) -> Float64:
         """Log density at grid points (n, c, d); (n, c)."""

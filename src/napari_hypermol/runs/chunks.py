@@ -161,6 +161,7 @@ def stage_problem(
     data = np.empty((m, 2, k), dtype=np.float32)
     weights = np.empty((m, k), dtype=np.float32)
     fill = np.empty((m, n_shells), dtype=np.float32)
+    power = np.empty((m, n_shells), dtype=np.float32)
     mean_weights = np.empty((m, n_shells))
     count = np.maximum(np.bincount(samples.shells, samples.weights, n_shells), 1e-12)
     groups = particles.optics_group[rows].astype(np.int64)
@@ -168,8 +169,11 @@ def stage_problem(
     for start in range(0, m, chunk):
         part = slice(start, min(start + chunk, m))
         index = rows[part]
+        values = np.asarray(stack.values[index][:, columns])
+        # of these samples only: the last shell may lie half inside the band limit
+        power[part] = shell_sums(np.abs(values) ** 2 * samples.weights, samples, n_shells)
         out: Any = whiten(
-            np.asarray(stack.values[index][:, columns]),
+            values,
             particles.shifts[index],
             select_defocus(particles.defocus, index),
             particles.optics,
@@ -186,7 +190,7 @@ def stage_problem(
     images = WhitenedImages(
         data=data,
         weights=weights,
-        power=stack.power[rows],
+        power=power,
         fill=fill,
         is_premultiplied=np.asarray(premultiplied),
         groups=groups,

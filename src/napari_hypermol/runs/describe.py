@@ -8,6 +8,7 @@ from napari_hypermol.errors import HypermolError
 from napari_hypermol.io.mrc import is_stack, read_volume
 from napari_hypermol.io.mrc_header import read_header
 from napari_hypermol.io.particle_file import read_particles
+from napari_hypermol.runs.diagnostics import diagnosis_sentences
 from napari_hypermol.runs.recipe import read_recipe
 from napari_hypermol.runs.store import Run, is_run_folder
 
@@ -106,4 +107,5 @@ def _run_lines(run: Run) -> list[str]:
         )
         lines.append(f"{name}: state of {component}, {known}")
     lines.append(f"{maps.molecule.n_coefficients:,} coefficients")
+    lines += diagnosis_sentences(run.metrics.get("diagnostics", {"states": [], "mirrors": []}))
     return lines

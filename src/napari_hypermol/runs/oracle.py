@@ -1,7 +1,10 @@
 """The ORACLE: states read with the true molecule, true poses and the run's noise.
 
-No method can order the particles better on average, so a result is a fraction of it.
+No method can order the particles better on average, so a result is a fraction of it. It also knows
+how often each state occurs.
 """
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +16,10 @@ from napari_hypermol.posterior.likelihood import overlaps
 from napari_hypermol.posterior.states import MAX_ENTRIES, StateTable, table_posterior
 from napari_hypermol.runs.chunks import read_fourier_stack, stage_problem
 from napari_hypermol.runs.store import Run
-from napari_hypermol.runs.truth import Truth
+from napari_hypermol.runs.truth import TrueComponent, Truth
 from napari_hypermol.samplers.gibbs import gibbs_posterior
 
-__all__ = ["oracle_states"]
+__all__ = ["oracle_states", "state_read"]
 
 Float64 = NDArray[np.float64]
 
@@ -69,7 +72,8 @@ def oracle_states(run: Run, truth: Truth) -> tuple[Float64, float]:
     Returns
     -------
     states : (n, d) float64 ndarray
-        Posterior means.
+        Of a range the posterior mean, of a full turn the circular mean, in [0, 1), of classes the
+        most probable one, as (k + 0.5) / K.
     scale : float
         Factor from the true maps to the images, fitted by least squares: true maps may come on
         any scale.
@@ -83,6 +87,7 @@ def oracle_states(run: Run, truth: Truth) -> tuple[Float64, float]:
     rows = np.arange(file.n)
     noise = snapshot.estimate.noise
     problem = stage_problem(particles, stack, snapshot.molecule, radius, noise, rows)
+    truth = _each_state_once(truth)
     grids, placements, columns = _truth_grids(truth, box_size)
     b, g = overlaps(problem.images, grids, placements, problem.samples)
     assert truth.components is not None
@@ -90,7 +95,7 @@ def oracle_states(run: Run, truth: Truth) -> tuple[Float64, float]:
         StateTable(
             component.states[:, None],
             np.eye(len(component.states)),
-            np.full(len(component.states), -np.log(len(component.states))),
+            component.log_prior(),
             place,
         )
         for component, place in zip(truth.components, columns, strict=True)
@@ -104,7 +109,32 @@ def oracle_states(run: Run, truth: Truth) -> tuple[Float64, float]:
         posterior = table_posterior(b, g, tables, contrast_std)
     else:
         posterior = gibbs_posterior(np.random.default_rng(0), b, g, tables, contrast_std)
-    return posterior.state_mean, scale
+    read = [
+        state_read(component, table.astype(np.float64))
+        for component, table in zip(truth.moving, posterior.tables, strict=True)
+    ]
+    return np.stack(read, axis=1), scale
+
+
+def state_read(component: TrueComponent, table: Float64) -> Float64:
+    """One state for every particle from its posterior table (n, t), by the kind of the state."""
+    if component.kind == "class":
+        return np.asarray(component.states[table.argmax(axis=1)])
+    if component.kind == "circle":
+        phasors = table @ np.exp(2j * np.pi * component.states)
+        return np.asarray(np.angle(phasors) / (2 * np.pi) % 1)
+    return np.asarray(table @ component.states)
+
+
+def _each_state_once(truth: Truth) -> Truth:
+    """Without the last map of a full turn, which repeats the first."""
+    components = [
+        replace(c, states=c.states[:-1], volumes=c.volumes[:-1])
+        if c.kind == "circle" and np.isclose(c.states[-1] - c.states[0], 1)
+        else c
+        for c in truth.components or []
+    ]
+    return replace(truth, components=components)
 
 
 def _fitted_scale(
@@ -118,7 +148,10 @@ def _fitted_scale(
         if len(component.states) == 1:
             c[:, place] = 1.0
             continue
-        nearest = np.abs(truth.states[:, axis, None] - component.states).argmin(axis=1)
+        away = np.abs(truth.states[:, axis, None] - component.states)
+        if component.kind == "circle":
+            away = np.minimum(away, 1 - away)
+        nearest = away.argmin(axis=1)
         c[np.arange(len(c)), place.start + nearest] = 1.0
         axis += 1
     linear = float(np.einsum("nq,nq->", c, b))

@@ -30,23 +30,31 @@ from napari_hypermol.molecules.sharing import point_group
 from napari_hypermol.molecules.support import Ball, Mask
 from napari_hypermol.molecules.trajectory import RigidTrajectory, Translation, Turn
 from napari_hypermol.protocols import StateBasis, Support
+from napari_hypermol.runs.priors import PriorSettings
 from napari_hypermol.schedules.marching import auto_schedule
 from napari_hypermol.schedules.stage import Stage
 
 __all__ = [
     "BallRecipe",
+    "BetaRecipe",
+    "CoefficientPriorsRecipe",
     "ComponentRecipe",
+    "ContrastPriorRecipe",
     "LatentsRecipe",
+    "NearRecipe",
     "PlacementRecipe",
     "PriorsRecipe",
     "Recipe",
+    "ShiftPriorRecipe",
     "StageRecipe",
+    "StatePriorsRecipe",
     "StateRecipe",
     "SupportRecipe",
     "TrajectoryRecipe",
     "TranslationRecipe",
     "TurnRecipe",
     "composite_of",
+    "priors_of",
     "read_recipe",
     "stages_of",
     "write_recipe",
@@ -237,23 +245,60 @@ class ComponentRecipe(_Strict):
         return self
 
 
-class RidgeRecipe(_Strict):
-    """Prior of the coefficients: spectra from the data, times a factor on their precision."""
+class CoefficientPriorsRecipe(_Strict):
+    """Priors of the density; `ridge` multiplies the estimated precision, the others are strengths.
+
+    `solvent_mask`: the molecule, outside of which the density is flat; found if not given.
+    """
 
     ridge: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
+    solvent: float = Field(default=0.0, ge=0)
+    solvent_mask: str | None = None
+    nonnegative: float = Field(default=0.0, ge=0)
+    sparse: float = Field(default=0.0, ge=0)
 
 
-class SmoothRecipe(_Strict):
-    """Prior across states: penalty on how fast the density changes with the state, Eq. (24)."""
+class BetaRecipe(_Strict):
+    """A Beta density of every state coordinate."""
+
+    beta: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+
+
+class StatePriorsRecipe(_Strict):
+    """Priors across states, Eq. (24), and of how the states are occupied."""
 
     smooth: float = Field(default=1.0, ge=0)
+    degree: float = Field(default=0.0, ge=0)
+    transport: float = Field(default=0.0, ge=0)
+    occupancy: Literal["uniform", "histogram"] | BetaRecipe = "uniform"
+
+
+class NearRecipe(_Strict):
+    """Rotations normal about the file's, standard deviation [degrees]."""
+
+    near: float = Field(gt=0)
+
+
+class ShiftPriorRecipe(_Strict):
+    """Shifts normal about the file's, standard deviation [Å]."""
+
+    std: float = Field(gt=0)
+
+
+class ContrastPriorRecipe(_Strict):
+    """Contrasts normal about 1, never negative; `auto` estimates their standard deviation."""
+
+    std: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = "auto"
 
 
 class PriorsRecipe(_Strict):
-    """Priors of coefficients and states."""
+    """Priors of the coefficients, of the states and of the other latents."""
 
-    coefficients: RidgeRecipe = RidgeRecipe()
-    states: SmoothRecipe = SmoothRecipe()
+    coefficients: CoefficientPriorsRecipe = CoefficientPriorsRecipe()
+    states: StatePriorsRecipe = StatePriorsRecipe()
+    rotation: Literal["uniform"] | NearRecipe | None = None
+    shift: ShiftPriorRecipe | None = None
+    contrast: ContrastPriorRecipe = ContrastPriorRecipe()
 
 
 class LatentsRecipe(_Strict):
@@ -291,6 +336,10 @@ class Recipe(_Strict):
                 raise ValueError(
                     f"latents.{name}: {getattr(self.latents, name)} is not available yet; "
                     "take poses from the file with 'known'"
+                )
+            if getattr(self.priors, name) is not None:
+                raise ValueError(
+                    f"priors.{name}: has no effect while latents.{name} is known; leave it out"
                 )
         return self
 
@@ -595,6 +644,27 @@ def _degree(component: Component) -> int:
     """Highest degree of a component's states; one that moves as a whole has at least 1."""
     shape = int(component.state_basis.degrees.max())
     return shape if component.trajectory is None else max(shape, 1)
+
+
+def priors_of(recipe: Recipe, folder: Path, box_size: int, pixel_size: float) -> PriorSettings:
+    """The strengths of a recipe's priors; `folder` is where its paths start."""
+    coefficients, states = recipe.priors.coefficients, recipe.priors.states
+    mask = None
+    if coefficients.solvent_mask is not None:
+        given = SupportRecipe(mask=coefficients.solvent_mask)
+        mask = _support(given, folder, box_size, pixel_size)
+    occupancy = states.occupancy
+    return PriorSettings(
+        ridge=1.0 if coefficients.ridge == "auto" else float(coefficients.ridge),
+        smooth=states.smooth,
+        degree=states.degree,
+        solvent=coefficients.solvent,
+        solvent_mask=mask,
+        nonnegative=coefficients.nonnegative,
+        sparse=coefficients.sparse,
+        transport=states.transport,
+        occupancy=occupancy.beta if isinstance(occupancy, BetaRecipe) else occupancy,
+    )
 
 
 def stages_of(recipe: Recipe, composite: Composite, pixel_size: float) -> list[Stage]:

@@ -27,17 +27,25 @@ from napari_hypermol.io.particle_file import ParticleFile, read_particles
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.protocols import Executor
 from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
+from napari_hypermol.runs.diagnostics import diagnose
 from napari_hypermol.runs.executors import executor_at
 from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
 from napari_hypermol.runs.progress import Progress, Reporter
-from napari_hypermol.runs.recipe import Recipe, composite_of, read_recipe, recipe_from, stages_of
+from napari_hypermol.runs.recipe import (
+    Recipe,
+    composite_of,
+    priors_of,
+    read_recipe,
+    recipe_from,
+    stages_of,
+)
 from napari_hypermol.runs.recover import RecoverySettings, Snapshot, recover, work_of
 from napari_hypermol.runs.report import write_report
 from napari_hypermol.runs.series import write_run_volumes
 from napari_hypermol.runs.store import Run, RunWriter, check_output
 from napari_hypermol.schedules.stage import Stage
 
-__all__ = ["Job", "particle_columns", "reconstruct"]
+__all__ = ["Job", "particle_columns", "reconstruct", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,9 @@ def reconstruct(
     if job.resume:
         job = _resumed(job)
     given = _checked(job)
-    particles, settings = given.file.particles, _settings(given.recipe, given.stages)
+    size, pixel_size = given.facts["box_size"], given.facts["pixel_size"]
+    particles = given.file.particles
+    settings = settings_of(given.recipe, given.stages, given.folder, size, pixel_size)
     reporter = Reporter(on_progress, stop)
     images_work = 0.05 * work_of(given.stages)
     rounds = 2 if given.recipe.half_sets else 1  # two halves are as much work as one whole
@@ -139,6 +149,7 @@ def reconstruct(
             metrics["half_sets"] = half_set_fsc(
                 particles, stack, given.composite, settings, recipe.seed, reporter
             )
+        metrics["diagnostics"] = diagnose(particles, stack, snapshot)
         run = Run.open(job.out)
         volumes = job.out / "volumes"
         write_run_volumes(run.maps, particles.pixel_size, volumes, overwrite=True)
@@ -262,13 +273,16 @@ def _particles(job: Job, recipe: Recipe, folder: Path) -> ParticleFile:
     return file
 
 
-def _settings(recipe: Recipe, stages: list[Stage]) -> RecoverySettings:
-    ridge = recipe.priors.coefficients.ridge
+def settings_of(
+    recipe: Recipe, stages: list[Stage], folder: Path, box_size: int, pixel_size: float
+) -> RecoverySettings:
+    """What of a recipe the recovery needs; `folder` is where the recipe's paths start."""
+    std = recipe.priors.contrast.std
     return RecoverySettings(
         stages=stages,
         refine_contrast=recipe.latents.contrast == "refine",
-        smooth=recipe.priors.states.smooth,
-        ridge=1.0 if ridge == "auto" else float(ridge),
+        priors=priors_of(recipe, folder, box_size, pixel_size),
+        contrast_std=None if std == "auto" else float(std),
         is_adaptive=recipe.schedule == "auto",
     )
 

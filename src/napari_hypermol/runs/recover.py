@@ -11,14 +11,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.bases.state_algebra import embedding, roughness
+from napari_hypermol.bases.state_algebra import embedding
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.particles import Particles
-from napari_hypermol.posterior.priors import signal_precision
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.chunks import FourierStack, stage_problem, starting_noise
 from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.priors import (
+    PriorSettings,
+    density_priors,
+    given_occupancies,
+    learned_occupancies,
+    precision_priors,
+)
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.sweep import (
     Estimate,
@@ -56,18 +62,17 @@ class RecoverySettings(NamedTuple):
     ----------
     stages : sequence of Stage
     refine_contrast : bool
-    smooth : float
-        Strength of the prior across states, Eq. (24).
-    ridge : float
-        Factor on the prior precision of all coefficients.
+    priors : PriorSettings
+    contrast_std : float or None
+        Of the contrasts' prior; None: estimated.
     is_adaptive : bool
         Leave out stages whose band limit is beyond what the data determine.
     """
 
     stages: Sequence[Stage]
     refine_contrast: bool = True
-    smooth: float = 1.0
-    ridge: float = 1.0
+    priors: PriorSettings = PriorSettings()
+    contrast_std: float | None = None
     is_adaptive: bool = False
 
 
@@ -226,7 +231,8 @@ def _carried(
             diagonal = np.maximum(np.einsum("sqq->qs", h), 0)
             level = _MEAN_PRIOR / diagonal[:, 1:].max(axis=1, keepdims=True)
             spectra.append(np.broadcast_to(level, diagonal.shape).copy())
-        std = _CONTRAST_STD if settings.refine_contrast else 0.0
+        std = _CONTRAST_STD if settings.contrast_std is None else settings.contrast_std
+        std = std if settings.refine_contrast else 0.0
         return Estimate(molecule.zeros(), spectra, noise, std)
     old, estimate = snapshot.molecule, snapshot.estimate
     spectra = [
@@ -285,22 +291,6 @@ def _with_new_functions(estimate: Estimate, fraction: float) -> Estimate:
     return estimate._replace(spectra=spectra)
 
 
-def _priors(
-    estimate: Estimate, molecule: LinearMolecule, settings: RecoverySettings
-) -> list[Float64]:
-    """Precision of every coefficient set: signal spectra, and smoothness across states, Eq. (24).
-
-    Functions gain ``smooth E[(dP/dtau)^2] / (100 S_0)``: densities are expected to change by less
-    than their own size over a tenth of the state's range.
-    """
-    priors = []
-    for s, spectrum in enumerate(estimate.spectra):
-        user = int(np.flatnonzero(molecule.owners == s)[0])
-        penalty = settings.smooth * roughness(molecule.state_bases[user]) / 100
-        priors.append(signal_precision(spectrum, settings.ridge, penalty))
-    return priors
-
-
 def _run_stage(
     stage: Stage,
     position: int,
@@ -316,6 +306,8 @@ def _run_stage(
     """All sweeps of one stage."""
     molecule = problem.molecule
     tables = state_tables(molecule)
+    if given := given_occupancies(tables, settings.priors):
+        estimate = estimate._replace(occupancies=given)
     previous: Float64 | None = None
     for sweep in range(stage.sweeps):
         began = time.monotonic()
@@ -326,12 +318,24 @@ def _run_stage(
             estimate = _with_new_functions(estimate, _NEW_FUNCTION)
         if posterior is None or sweep > 0:
             kindling = _KINDLING if is_kindled else 0.0
+            tables = state_tables(molecule, estimate.occupancies)
             posterior = _unit_contrast(expectation(problem, estimate, tables, rng, kindling))
+            if settings.priors.occupancy == "histogram" and not is_kindled:
+                learned = learned_occupancies(tables, posterior.tables)
+                estimate = estimate._replace(occupancies=learned)
         is_new = stage.kindled_sweeps > 0 and sweep in (0, stage.kindled_sweeps)
         rounds = stage.solve_iterations * (2 if is_new else 1)
-        priors = _priors(estimate, molecule, settings)
+        # kindled state functions are not densities yet
+        seen = molecule.zeros() if is_kindled else estimate.theta
+        further = density_priors(seen, molecule, settings.priors)
         solved, info = maximisation(
-            problem, estimate, posterior, rounds, check=reporter.check, priors=priors
+            problem,
+            estimate,
+            posterior,
+            rounds,
+            check=reporter.check,
+            priors=precision_priors(estimate.spectra, molecule, settings.priors),
+            further=further,
         )
         spectra = [
             np.concatenate([new[:1], old[1:]]) if is_kindled else new
@@ -341,7 +345,8 @@ def _run_stage(
         if any(t is not None and t.is_learned for t in molecule.trajectories):
             molecule = trajectory_step(problem, estimate.theta, posterior)
             problem = replace(problem, molecule=molecule)
-        if settings.refine_contrast and posterior.contrast_std.any():
+        is_estimated = settings.refine_contrast and settings.contrast_std is None
+        if is_estimated and posterior.contrast_std.any():
             estimate = estimate._replace(contrast_std=_contrast_spread(posterior))
         if sweep % 2 == 1 or sweep == stage.sweeps - 1:
             noise = updated_noise(problem, estimate, posterior)
@@ -376,6 +381,7 @@ def _run_stage(
     share = edge_share(problem, estimate, posterior)
     trace[-1]["edge_share"] = share
     if is_last:
+        tables = state_tables(molecule, estimate.occupancies)
         posterior = expectation(problem, estimate, tables, rng)
     return Snapshot(stage, position, molecule, estimate, posterior, share, trace)
 

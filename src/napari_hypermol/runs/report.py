@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from napari_hypermol.runs.diagnostics import diagnosis_sentences
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.store import Run
 
@@ -142,6 +143,7 @@ def report_page(run: Run) -> str:
             ),
             _png(occupancy),
         ]
+    parts += _diagnosis(metrics)
     if "half_sets" in metrics:
         halves = metrics["half_sets"]
         pairs = [
@@ -163,6 +165,23 @@ def report_page(run: Run) -> str:
         f"</tr>{body}</table>",
     ]
     return "\n".join(parts)
+
+
+def _diagnosis(metrics: dict[str, Any]) -> list[str]:
+    """What the run says about the freedom it was given; nothing for a rigid molecule."""
+    found = metrics.get("diagnostics")
+    if not found or not found["states"]:
+        return []
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in diagnosis_sentences(found))
+    return [
+        "<h2>Is the state used?</h2>",
+        f"<ul>{lines}</ul>",
+        (
+            "<p class='note'>A state whose coefficients cost more than they gain here "
+            "would predict others worse than a rigid component. <code>hypermol compare</code> "
+            "measures that on particles held out.</p>"
+        ),
+    ]
 
 
 def _number(value: Any) -> str:

@@ -1,134 +1,121 @@
 """How good a run is, against a simulation's truth and against what the data allow.
 
 Everything is aligned over the gauge first: the direction of a state coordinate, its
-parametrisation, and which of several like components is which.
+parametrisation, where a full turn starts, the order of classes, and which of several like
+components is which.
 """
 
-import itertools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from napari_hypermol.errors import HypermolError
-from napari_hypermol.runs.fsc import fourier_shell_correlation, resolution_at
+from napari_hypermol.runs.correspondence import Correspondence, correspondences, true_kinds
+from napari_hypermol.runs.hinge_scores import hinge_errors
+from napari_hypermol.runs.map_scores import map_scores
+from napari_hypermol.runs.occupancy_scores import occupancy_score
 from napari_hypermol.runs.oracle import oracle_states
+from napari_hypermol.runs.state_scores import (
+    CircularMatch,
+    ClassMatch,
+    circular_match,
+    class_match,
+    spearman,
+    spearman_error,
+)
 from napari_hypermol.runs.store import Run
-from napari_hypermol.runs.truth import TrueComponent, Truth
+from napari_hypermol.runs.truth import TrueComponent, TrueHinge, Truth
 
 __all__ = ["score"]
 
 Float64 = NDArray[np.float64]
-_MAP_STATES = 10
 
 
-def _matching(found: Float64, true: Float64) -> list[int]:
-    """Which found coordinate stands for each true one: the best permutation by |Spearman|."""
-    d = true.shape[1]
-    table = np.abs(
-        [[_spearman(found[:, f], true[:, t]) for f in range(found.shape[1])] for t in range(d)]
-    )
-    best = max(
-        itertools.permutations(range(found.shape[1]), d),
-        key=lambda p: sum(table[t, f] for t, f in enumerate(p)),
-    )
-    return list(best)
+def _range_entry(found: Float64, true: Float64, oracle: Float64 | None) -> dict[str, Any]:
+    value = abs(spearman(found, true))
+    entry: dict[str, Any] = {
+        "spearman": value, "standard_error": spearman_error(value, len(true)),
+    }  # fmt: skip
+    if oracle is not None:
+        best = abs(spearman(oracle, true))
+        entry |= {"oracle": best, "fraction_of_oracle": value / best if best > 0 else None}
+    return entry
 
 
-def _spearman(a: Float64, b: Float64) -> float:
-    if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return 0.0
-    return float(spearmanr(a, b).statistic)
+def _turn_entry(match: CircularMatch, true: Float64, oracle: Float64 | None) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "circular_correlation": match.correlation, "median_error_turns": match.median_error,
+    }  # fmt: skip
+    if oracle is not None:
+        best = circular_match(oracle, true)
+        share = match.correlation / best.correlation if best.correlation > 0 else None
+        entry |= {
+            "oracle": best.correlation,
+            "oracle_median_error_turns": best.median_error,
+            "fraction_of_oracle": share,
+        }
+    return entry
 
 
-def _spearman_error(value: float, n: int) -> float:
-    """Standard error of a Spearman coefficient (Fisher's z, factor 1.03 for ranks)."""
-    return float(1.03 * (1 - value**2) / np.sqrt(max(n - 3, 1)))
+def _class_entry(
+    match: ClassMatch, component: TrueComponent, true: Float64, oracle: Float64 | None
+) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "classification_error": match.error, "adjusted_rand_index": match.rand_index,
+    }  # fmt: skip
+    if oracle is not None:
+        n = len(component.states)
+        best = class_match(_nearest(oracle, component), _nearest(true, component), n, n)
+        entry |= {
+            "oracle": best.error,
+            "oracle_adjusted_rand_index": best.rand_index,
+            "fraction_of_oracle": (1 - match.error) / (1 - best.error) if best.error < 1 else None,
+        }
+    return entry
 
 
-def _aligned(found: Float64, true: Float64, at: Float64) -> Float64:
-    """The found coordinate that corresponds to true states `at`: same quantile, same direction."""
-    is_reversed = _spearman(found, true) < 0
-    ordered = np.sort(true)  # ties, as of discrete states, stand for the middle of their ranks
-    left, right = (np.searchsorted(ordered, at, side=side) for side in ("left", "right"))
-    levels = 0.5 * (left + right) / len(true)
-    return np.asarray(1 - levels if is_reversed else levels)
+def _nearest(states: Float64, component: TrueComponent) -> NDArray[np.int64]:
+    return np.asarray(np.abs(states[:, None] - component.states).argmin(axis=1))
 
 
-def _map_scores(run: Run, truth: Truth, order: list[int]) -> list[dict[str, Any]]:
-    """Correlation of (state map - mean map) along every state, the others at their mean map."""
-    scores = []
-    maps, edge = run.maps, run.box_size * run.pixel_size
-    for axis, component in enumerate(truth.moving):
-        at = _map_states(component)
-        true = _interpolated(component, at)
-        levels = _population_quantile(run, order[axis], _aligned(
-            run.states[:, order[axis]], truth.states[:, axis], at
-        ))  # fmt: skip
-        found = []
-        for level in levels:
-            state = [0.5] * maps.dims
-            state[order[axis]] = float(level)
-            found.append(maps.volume(state))
-        result = np.array(found)
-        difference, wanted = result - result.mean(axis=0), true - true.mean(axis=0)
-        pairs = zip(difference, wanted, strict=True)
-        per_state = [float(np.corrcoef(a.ravel(), b.ravel())[0, 1]) for a, b in pairs]
-        rest = _rest(truth, component)
-        fsc = [fourier_shell_correlation(f, t + rest) for f, t in zip(result, true, strict=True)]
-        scores.append(
-            {
-                "component": component.name,
-                "true_states": [round(float(v), 4) for v in at],
-                "found_states": [round(float(v), 4) for v in levels],
-                "difference_correlation": float(
-                    np.corrcoef(difference.ravel(), wanted.ravel())[0, 1]
-                ),
-                "difference_correlation_per_state": [round(v, 4) for v in per_state],
-                "resolution_at_half": [round(resolution_at(c, 0.5, edge), 3) for c in fsc],
-            }
-        )
-    return scores
+def _state_entries(
+    run: Run, truth: Truth, found: list[Correspondence], oracle: Float64 | None
+) -> list[dict[str, Any]]:
+    entries = []
+    for index, (component, its) in enumerate(zip(true_kinds(truth), found, strict=True)):
+        true = truth.states[:, index]
+        best = None if oracle is None else oracle[:, index]
+        entry: dict[str, Any] = {
+            "true": index + 1,
+            "found": f"hypermolState{its.axis + 1}",
+            "kind": "interval" if component is None else component.kind,
+        }
+        if isinstance(its.match, CircularMatch):
+            entry |= _turn_entry(its.match, true, best)
+        elif isinstance(its.match, ClassMatch) and component is not None:
+            entry |= _class_entry(its.match, component, true, best)
+        else:
+            entry |= _range_entry(run.states[:, its.axis], true, best)
+            occupancy = None if component is None else occupancy_score(run, component, its, true)
+            if occupancy is not None:
+                entry["occupancy"] = occupancy
+        entries.append(entry)
+    return entries
 
 
-def _map_states(component: TrueComponent) -> Float64:
-    """Ten states in the middle of ten equal parts, or the true ones where they are fewer."""
-    if len(component.states) < _MAP_STATES:
-        return component.states
-    return (np.arange(_MAP_STATES) + 0.5) / _MAP_STATES
-
-
-def _interpolated(component: TrueComponent, at: Float64) -> NDArray[np.float32]:
-    """True maps at any state, linear between the written ones."""
-    position = np.interp(at, component.states, np.arange(len(component.states)))
-    low = np.minimum(position.astype(int), len(component.states) - 2)
-    share = (position - low)[:, None, None, None].astype(np.float32)
-    mixed = (1 - share) * component.volumes[low] + share * component.volumes[low + 1]
-    return np.asarray(mixed, dtype=np.float32)
-
-
-def _rest(truth: Truth, moving: TrueComponent) -> NDArray[np.float32]:
-    """The other true components half way, to compare whole maps."""
-    total: NDArray[np.float32] = np.zeros_like(moving.volumes[0])
-    for component in truth.components or []:
-        if component is not moving:
-            half = np.array([0.5 * (component.states[0] + component.states[-1])])
-            is_rigid = len(component.states) == 1
-            total += component.volumes[0] if is_rigid else _interpolated(component, half)[0]
-    return total
-
-
-def _population_quantile(run: Run, axis: int, levels: Float64) -> Float64:
-    """States at which the run's own population (sum of posteriors) reaches `levels`."""
-    tables = run.snapshot.posterior.tables
-    sizes = [c.dims for c in run.maps.molecule.components if c.dims]
-    if any(size != 1 for size in sizes) or axis >= len(tables):
-        return np.quantile(run.states[:, axis], np.clip(levels, 0, 1))
-    histogram = tables[axis].sum(axis=0, dtype=np.float64)
-    edges = np.linspace(0, 1, len(histogram) + 1)
-    cumulated = np.concatenate([[0], np.cumsum(histogram)]) / histogram.sum()
-    return np.interp(levels, cumulated, edges)
+def _hinge_entry(run: Run, hinge: TrueHinge | None) -> dict[str, float] | None:
+    """Errors of the recovered hinge; None if there is none to compare."""
+    trajectories = run.metrics.get("trajectories") or {}
+    if hinge is None or not trajectories:
+        return None
+    if hinge.component not in trajectories and len(trajectories) > 1:
+        return None  # of several, none of that name: which one is meant is not known
+    its = trajectories.get(hinge.component) or next(iter(trajectories.values()))
+    if "axis" not in its or "pivot" not in its:
+        return None
+    angle, distance = hinge_errors(its["axis"], its["pivot"], hinge.axis, hinge.pivot)
+    return {"axis_error_degrees": angle, "pivot_error_pixels": distance / run.pixel_size}
 
 
 def score(run: Run, truth: Truth) -> dict[str, Any]:
@@ -143,8 +130,12 @@ def score(run: Run, truth: Truth) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``states`` (per true coordinate: spearman and its standard error, oracle, fraction of the
-        oracle), ``contrast_correlation``, ``maps`` (per moving component), ``seconds``.
+        ``states``, per true coordinate by its kind: of an interval ``spearman`` and its standard
+        error, and ``occupancy``; of a circle ``circular_correlation`` and ``median_error_turns``;
+        of a class ``classification_error`` and ``adjusted_rand_index``; each with its ``oracle``
+        and ``fraction_of_oracle`` (of classes, the share of particles in the right one over the
+        oracle's). ``hinge`` where one was to be found, ``contrast_correlation``, ``maps`` (per
+        moving component), ``seconds``.
 
     Raises
     ------
@@ -165,29 +156,20 @@ def score(run: Run, truth: Truth) -> dict[str, Any]:
             f"the truth has {true.shape[1]} states, the run found {found.shape[1]}; "
             "give the recipe a component for each"
         )
-    order = _matching(found, true)
+    matched = correspondences(run, truth)
     oracle, scale = (None, None)
     if truth.components is not None:
         oracle, scale = oracle_states(run, truth)
-    states = []
-    for axis, index in enumerate(order):
-        value = abs(_spearman(found[:, index], true[:, axis]))
-        entry: dict[str, Any] = {
-            "true": axis + 1,
-            "found": f"hypermolState{index + 1}",
-            "spearman": value,
-            "standard_error": _spearman_error(value, n),
-        }
-        if oracle is not None:
-            best = abs(_spearman(oracle[:, axis], true[:, axis]))
-            entry |= {"oracle": best, "fraction_of_oracle": value / best if best > 0 else None}
-        states.append(entry)
+    states = _state_entries(run, truth, matched, oracle)
     result: dict[str, Any] = {"n_particles": n, "states": states}
+    hinge = _hinge_entry(run, truth.hinge)
+    if hinge is not None:
+        result["hinge"] = hinge
     if truth.contrasts is not None:
         result["contrast_correlation"] = _correlation(run.contrasts, truth.contrasts)
     if truth.components is not None:
         result["true_map_scale"] = scale
-        result["maps"] = _map_scores(run, truth, order)
+        result["maps"] = map_scores(run, truth, matched)
     else:
         result["oracle"] = None
         result["why_no_oracle"] = truth.why

@@ -127,14 +127,26 @@ class RunWriter:
             support = component.support
             if support is None or support.mask is None:
                 continue
-            source = Path(support.mask)
-            source = source if source.is_absolute() else folder / source
-            target = self.path / "masks" / f"{name}{''.join(source.suffixes[-2:])}"
-            target.parent.mkdir(exist_ok=True)
-            shutil.copyfile(source, target)
-            own = support.model_copy(update={"mask": f"masks/{target.name}"})
+            own = support.model_copy(update={"mask": self._own_mask(folder, support.mask, name)})
             components[name] = component.model_copy(update={"support": own})
-        return recipe.model_copy(update={"components": components})
+        recipe = recipe.model_copy(update={"components": components})
+        solvent = recipe.priors.coefficients.solvent_mask
+        if solvent is None:
+            return recipe
+        name = self._own_mask(folder, solvent, "solvent")
+        priors = recipe.priors.coefficients.model_copy(update={"solvent_mask": name})
+        return recipe.model_copy(
+            update={"priors": recipe.priors.model_copy(update={"coefficients": priors})}
+        )
+
+    def _own_mask(self, folder: Path, mask: str, name: str) -> str:
+        """Copy a mask into the run; the path the recipe then names."""
+        source = Path(mask)
+        source = source if source.is_absolute() else folder / source
+        target = self.path / "masks" / f"{name}{''.join(source.suffixes[-2:])}"
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(source, target)
+        return f"masks/{target.name}"
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         """Replace a JSON file of the folder."""
@@ -153,6 +165,8 @@ class RunWriter:
         group.create_array("noise", data=estimate.noise)
         for index, spectrum in enumerate(estimate.spectra):
             group.create_array(f"spectrum_{index}", data=spectrum)
+        for index, occupancy in enumerate(estimate.occupancies):
+            group.create_array(f"occupancy_{index}", data=occupancy)
         for name in _POSTERIOR_ARRAYS:
             values = getattr(posterior, name)
             if values.size:
@@ -306,6 +320,9 @@ class Run:
         tables: list[Any] = []
         while f"table_{len(tables)}" in group:
             tables.append(np.asarray(group[f"table_{len(tables)}"][:]))
+        occupancies: list[Any] = []
+        while f"occupancy_{len(occupancies)}" in group:
+            occupancies.append(np.asarray(group[f"occupancy_{len(occupancies)}"][:]))
         nothing = np.zeros((n, 0), dtype=np.float32)
         posterior = ParticlePosterior(
             **arrays, first=nothing, second=nothing[:, None], tables=tuple(tables)
@@ -315,7 +332,7 @@ class Run:
             stage=stage,
             position=int(attrs["position"]),
             molecule=molecule,
-            estimate=Estimate(theta, spectra, noise, contrast_std),
+            estimate=Estimate(theta, spectra, noise, contrast_std, tuple(occupancies)),
             posterior=posterior,
             edge_share=float(attrs["edge_share"]),
             trace=attrs["trace"],

@@ -34,6 +34,7 @@ from napari_hypermol.posterior.states import (
     StateTable,
     table_posterior,
 )
+from napari_hypermol.protocols import CoefficientPrior
 from napari_hypermol.samplers.conjugate_gradient import SolveInfo, solve
 from napari_hypermol.samplers.gibbs import gibbs_posterior
 
@@ -66,12 +67,15 @@ class Estimate(NamedTuple):
     noise : (groups, shells) float64 ndarray
         sigma^2 of every optics group.
     contrast_std : float
+    occupancies : tuple of (t,) float64 ndarray
+        Learned probabilities of every table's states; empty where they are not learned.
     """
 
     theta: Float32
     spectra: list[Float64]
     noise: Float64
     contrast_std: float
+    occupancies: tuple[Float64, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +103,27 @@ class StageProblem:
         return replace(self, images=images, mean_weights=self.mean_weights * ratio)
 
 
-def state_tables(molecule: LinearMolecule, n_states: int = 32) -> tuple[StateTable, ...]:
-    """Grids of states for every component that has any, all states alike probable."""
+def state_tables(
+    molecule: LinearMolecule, occupancies: Sequence[Float64] = (), n_states: int = 32
+) -> tuple[StateTable, ...]:
+    """Grids of states for every component that has any.
+
+    Parameters
+    ----------
+    molecule : LinearMolecule
+    occupancies : sequence of (t,) float64 ndarray
+        Probabilities of every table's states; uniform where they are of other tables or none.
+    n_states : int
+        Of one coordinate.
+    """
     tables = []
     for m, columns in enumerate(molecule.columns):
         kinds = molecule.kinds(m)
         if kinds:
             states, functions = molecule.table(m, n_states)
             log_prior = np.full(len(states), -np.log(len(states)))
+            if len(tables) < len(occupancies) and len(occupancies[len(tables)]) == len(states):
+                log_prior = np.log(occupancies[len(tables)])
             tables.append(StateTable(states, functions, log_prior, columns, kinds))
     return tuple(tables)
 
@@ -137,8 +154,8 @@ def expectation(
     molecule = problem.molecule
     b, g = overlaps(problem.images, grids, problem.placements, problem.samples, molecule.pairs)
     if kindling > 0:
-        strength = _kindled(problem.molecule, g, kindling)
-        b, g = b * strength, g * np.multiply.outer(strength, strength)
+        lifted = _kindled(molecule, g, kindling)
+        b, g = b @ lifted, lifted.T @ g @ lifted
     entries = int(np.prod([len(t.states) for t in tables], dtype=np.int64))
     if len(tables) <= 2 and entries <= MAX_ENTRIES:
         has_positions = any(t is not None for t in molecule.trajectories)
@@ -148,17 +165,26 @@ def expectation(
 
 
 def _kindled(molecule: LinearMolecule, g: Float32, target: float) -> Float32:
-    """Factor on every column that lifts its mean G_qq to `target`; never below 1."""
-    diagonal = np.einsum("nqq->q", g) / len(g)
-    factor = np.ones(len(diagonal), dtype=np.float32)
+    """Mixing of the columns (q, q) that lifts weak state functions to a mean G of trace `target`.
+
+    Several functions of a component are made independent of one another and equally strong on the
+    way, as in a block power iteration: each by itself would end up as the strongest motion.
+    """
+    mean = g.mean(axis=0, dtype=np.float64)
+    mixing = np.eye(len(mean), dtype=np.float32)
     for basis, columns in zip(molecule.state_bases, molecule.columns, strict=True):
         width = basis.n_functions
-        is_moving = np.arange(columns.stop - columns.start) % width > 0
+        starts = range(columns.start, columns.stop, width)
+        places = [slice(start + 1, start + width) for start in starts]
         # at one position only: the mean over positions of a trajectory
-        weak = diagonal[columns][is_moving].sum() * width / len(is_moving)
-        if 0 < weak < target:
-            factor[columns][is_moving] = np.sqrt(target / weak)
-    return factor
+        block = np.mean([mean[place, place] for place in places], axis=0)
+        if 0 < np.trace(block) < target:
+            values, vectors = np.linalg.eigh(block)
+            values = np.maximum(values, 1e-3 * values[-1])
+            root = (vectors / np.sqrt(values)) @ vectors.T * np.sqrt(target / (width - 1))
+            for place in places:
+                mixing[place, place] = root
+    return mixing
 
 
 def precisions(problem: StageProblem, second: Float32) -> list[Float64]:
@@ -191,10 +217,10 @@ def edge_share(problem: StageProblem, estimate: Estimate, posterior: ParticlePos
 
 def _blockwise(molecule: LinearMolecule, gains: list[Float64]) -> Callable[[Float32], Float32]:
     """Radial filters, one per coefficient set, as one operator on theta."""
-    filters = [_diagonal_if_possible(gain) for gain in gains]
+    compact = [_diagonal_if_possible(gain) for gain in gains]
 
     def apply(theta: Float32) -> Float32:
-        parts = zip(molecule.bases, molecule.split(theta), filters, strict=True)
+        parts = zip(molecule.bases, molecule.split(theta), compact, strict=True)
         return np.concatenate([basis.filter(part, gain).ravel() for basis, part, gain in parts])
 
     return apply
@@ -215,6 +241,7 @@ def maximisation(
     tolerance: float = 3e-3,
     check: Callable[[], None] = lambda: None,
     priors: Sequence[Float64] | None = None,
+    further: Sequence[Sequence[CoefficientPrior]] = (),
 ) -> tuple[Estimate, SolveInfo]:
     """MAP coefficients given the moments, then signal spectra that fit them.
 
@@ -230,6 +257,9 @@ def maximisation(
         Called before every application of the normal operator; may raise to stop.
     priors : sequence of (n_shells, q, q) float64 ndarray or None
         Prior precision of every coefficient set; None: of its signal spectra.
+    further : sequence of sequence of CoefficientPrior
+        More priors of every coefficient set; those that are not quadratic by the parabola that
+        touches them at ``estimate.theta``.
     """
     molecule, images, samples = problem.molecule, problem.images, problem.samples
     layout, placements = molecule.empty_grids, problem.placements
@@ -241,11 +271,14 @@ def maximisation(
         image_adjoint(images, posterior.first, layout, placements, samples)
     )
 
+    curvature, slope = _touching(molecule, estimate.theta, further)
+    right = right + slope
+
     def operator(theta: Float32) -> Float32:
         check()
         grids = molecule.grids(theta)
         values = normal_operator(images, posterior.second, grids, placements, samples)
-        return molecule.grids_adjoint(values) + prior(theta)
+        return molecule.grids_adjoint(values) + prior(theta) + curvature(theta)
 
     theta, info = solve(
         operator, right, estimate.theta, _blockwise(molecule, covariances), iterations, tolerance
@@ -257,6 +290,34 @@ def maximisation(
         )
     ]
     return estimate._replace(theta=theta, spectra=spectra), info
+
+
+def _touching(
+    molecule: LinearMolecule, theta: Float32, priors: Sequence[Sequence[CoefficientPrior]]
+) -> tuple[Callable[[Float32], Float32], Float32]:
+    """Curvature C of the priors at `theta`, and C theta + gradient, for the right-hand side."""
+    parts = molecule.split(theta)
+    curvatures = [
+        [prior.curvature(part) for prior in own]
+        for part, own in zip(parts, priors or [()] * len(parts), strict=True)
+    ]
+
+    def apply(x: Float32) -> Float32:
+        out = np.zeros_like(x)
+        for target, part, own in zip(
+            molecule.split(out), molecule.split(x), curvatures, strict=True
+        ):
+            for curvature in own:
+                target += curvature(part)
+        return out
+
+    slope = apply(theta)
+    for target, part, own in zip(
+        molecule.split(slope), parts, priors or [()] * len(parts), strict=True
+    ):
+        for prior in own:
+            target += prior.gradient(part)
+    return apply, slope
 
 
 def updated_noise(

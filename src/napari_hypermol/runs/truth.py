@@ -2,28 +2,73 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from scipy.stats import beta
 
 from napari_hypermol.errors import ParticleFileError
 from napari_hypermol.io.mrc import read_volume
 from napari_hypermol.io.star import numeric, read_star
 
-__all__ = ["TrueComponent", "Truth", "read_truth"]
+__all__ = ["TrueComponent", "TrueHinge", "Truth", "read_truth"]
 
 Float64 = NDArray[np.float64]
+_KINDS = ("interval", "circle", "class")
 
 
 @dataclass(frozen=True, eq=False)
 class TrueComponent:
-    """A true component: its maps at a grid of its states; one map if rigid."""
+    """A true component: its maps at a grid of its states; one map if rigid.
+
+    Parameters
+    ----------
+    name : str
+    states : (t,) float64 ndarray
+        Ascending. Of a full turn, the first and the last may be the same, 0 and 1.
+    volumes : (t, z, y, x) float32 ndarray
+    kind : str
+        ``interval`` (a range with two ends), ``circle`` (a full turn) or ``class`` (K classes, one
+        map each).
+    population : tuple
+        Of a class: shares of the classes. Of the others: a mixture of Beta densities, each
+        (share, a, b). Empty where it is not known.
+    """
 
     name: str
     states: Float64
     volumes: NDArray[np.float32]
+    kind: str = "interval"
+    population: tuple[Any, ...] = ()
+
+    def shares(self, edges: Float64) -> Float64:
+        """True shares of the particles between `edges` (b + 1,) of a continuous state; (b,)."""
+        below = sum(share * beta.cdf(edges, a, b) for share, a, b in self.population)
+        return np.diff(below)
+
+    def log_prior(self) -> Float64:
+        """Logarithm of the population at each of `states`; even where it is not known."""
+        t = len(self.states)
+        if self.kind == "class" and self.population:
+            return np.log(np.asarray(self.population, dtype=np.float64))
+        if not self.population or all(a == b == 1 for _, a, b in self.population):
+            return np.full(t, -np.log(t))
+        middles = 0.5 * (self.states[1:] + self.states[:-1])
+        shares = self.shares(np.concatenate([[0.0], middles, [1.0]]))
+        if self.kind == "circle":  # what lies behind the last middle is also next to state 0
+            shares[0] += self.shares(np.array([0.5 * (1 + self.states[-1]), 1.0]))[0]
+            shares[-1] -= self.shares(np.array([0.5 * (1 + self.states[-1]), 1.0]))[0]
+        return np.log(np.maximum(shares, 1e-12))
+
+
+class TrueHinge(NamedTuple):
+    """About what a component turns rigidly: `axis` (x, y, z), `pivot` from the box centre [Å]."""
+
+    component: str
+    axis: tuple[float, ...]
+    pivot: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +81,14 @@ class Truth:
     contrasts : (n,) float64 ndarray or None
     components : list of TrueComponent, or None
         None where the true maps were not found; `why` says so.
+    hinge : TrueHinge or None
     """
 
     states: Float64
     contrasts: Float64 | None
     components: list[TrueComponent] | None
     why: str = ""
+    hinge: TrueHinge | None = None
 
     @property
     def moving(self) -> list[TrueComponent]:
@@ -74,7 +121,11 @@ def read_truth(path: Path, maps: Path | None = None) -> Truth:
     columns = _state_columns(table)
     states = np.stack([numeric(table, c, path) for c in columns], axis=1)
     contrasts = numeric(table, "trueContrast", path) if "trueContrast" in table else None
-    components, why = _true_components(table, states, path, maps)
+    folder = maps or path.parent / "truth"
+    if (folder / "truth.yaml").is_file():
+        listed, hinge = _listed(folder)
+        return Truth(states, contrasts, listed, hinge=hinge)
+    components, why = _one_map_a_state(table, states, path, maps)
     return Truth(states, contrasts, components, why)
 
 
@@ -84,20 +135,38 @@ def _state_columns(table: Any) -> list[str]:
     return sorted((c for c in table if str(c).startswith("trueState")), key=lambda c: int(c[9:]))
 
 
-def _true_components(
-    table: Any, states: Float64, path: Path, maps: Path | None
-) -> tuple[list[TrueComponent] | None, str]:
-    folder = maps or path.parent / "truth"
-    if (folder / "truth.yaml").is_file():
-        listing = yaml.safe_load((folder / "truth.yaml").read_text(encoding="utf-8"))["components"]
-        return [
+def _listed(folder: Path) -> tuple[list[TrueComponent], TrueHinge | None]:
+    """What ``truth.yaml`` lists."""
+    facts = yaml.safe_load((folder / "truth.yaml").read_text(encoding="utf-8"))
+    components = []
+    for item in facts["components"]:
+        kind = item.get("kind", "interval")
+        if kind not in _KINDS:
+            raise ParticleFileError(
+                f"{folder / 'truth.yaml'}: {item['name']} has a state of kind {kind!r}; "
+                f"expected {', '.join(_KINDS)}"
+            )
+        population = item.get("populations", item.get("betas", ()))
+        components.append(
             TrueComponent(
                 item["name"],
                 np.array(item.get("states", [0.0]), dtype=np.float64),
                 np.stack([read_volume(folder / name).values for name in item["volumes"]]),
+                kind,
+                tuple(population if kind == "class" else map(tuple, population)),
             )
-            for item in listing
-        ], ""
+        )
+    told = facts.get("hinge")
+    if told is None:
+        return components, None
+    return components, TrueHinge(told["component"], tuple(told["axis"]), tuple(told["pivot"]))
+
+
+def _one_map_a_state(
+    table: Any, states: Float64, path: Path, maps: Path | None
+) -> tuple[list[TrueComponent] | None, str]:
+    """True maps named in a column ``trueMap``, as other programs' simulations have them."""
+    folder = maps or path.parent / "truth"
     if "trueMap" not in table:
         return None, f"no true maps: neither {folder / 'truth.yaml'} nor a column trueMap"
     names = table["trueMap"].to_numpy()

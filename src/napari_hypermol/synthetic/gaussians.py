@@ -1,20 +1,42 @@
 """Molecules made of moving Gaussians, whose projections are known in closed form (Section 3.1).
 
-The pixel-free truth behind the cat and the pretzel. Positions are in voxels of the box from its
+The pixel-free truth behind every simulated molecule. Positions are in voxels of the box from its
 centre, so a molecule scales with the box.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.coordinates.grids import voxel_positions
 
-__all__ = ["GaussianComponent", "GaussianMolecule"]
+__all__ = ["GaussianComponent", "GaussianMolecule", "Hinge", "StateKind"]
 
 Float64 = NDArray[np.float64]
+StateKind = Literal["interval", "circle", "class"]
+
+
+class Hinge(NamedTuple):
+    """About what a component turns rigidly.
+
+    Attributes
+    ----------
+    component : str
+    axis : (x, y, z)
+        Unit vector.
+    pivot : (x, y, z)
+        A point of the axis, from the box centre [voxels].
+    angles : (first, last)
+        Turn at states 0 and 1 [degrees]; linear between.
+    """
+
+    component: str
+    axis: tuple[float, float, float]
+    pivot: tuple[float, float, float]
+    angles: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -30,6 +52,13 @@ class GaussianComponent:
     amplitudes, widths : (g,) float64 ndarray
         Peak density and standard deviation [voxels].
     has_state : bool
+    kind : {"interval", "circle", "class"}
+        What the state is: a range with two ends; a full turn, 0 and 1 being the same; or one of K
+        classes, class k standing at (k + 0.5) / K.
+    populations : tuple of float
+        Shares of the classes; empty for other kinds.
+    presence : callable or None
+        States (n,) -> factors (n, g) on the amplitudes; None: every Gaussian is always there.
     """
 
     name: str
@@ -37,13 +66,22 @@ class GaussianComponent:
     amplitudes: Float64
     widths: Float64
     has_state: bool
+    kind: StateKind = "interval"
+    populations: tuple[float, ...] = ()
+    presence: Callable[[Float64], Float64] | None = None
+
+    def amplitudes_at(self, states: Float64) -> Float64:
+        """Peak density of every Gaussian at states (n,); (n, g)."""
+        factors = 1.0 if self.presence is None else self.presence(states)
+        return np.broadcast_to(factors * self.amplitudes, (len(states), len(self.amplitudes)))
 
     def volume(self, state: float, box_size: int) -> NDArray[np.float32]:
         """Density on the voxels of the box at one state; (z, y, x)."""
         positions = voxel_positions(box_size)
         volume = np.zeros(positions.shape[:-1])
         places = self.centres(np.array([state]))[0]
-        for place, amplitude, width in zip(places, self.amplitudes, self.widths, strict=True):
+        amplitudes = self.amplitudes_at(np.array([state]))[0]
+        for place, amplitude, width in zip(places, amplitudes, self.widths, strict=True):
             squares = ((positions - place) ** 2).sum(axis=-1)
             volume += amplitude * np.exp(-squares / (2 * width**2))
         return volume.astype(np.float32)
@@ -51,9 +89,10 @@ class GaussianComponent:
 
 @dataclass(frozen=True)
 class GaussianMolecule:
-    """A sum of Gaussian components, each with its own state."""
+    """A sum of Gaussian components, each with its own state; `hinge` if one turns rigidly."""
 
     components: tuple[GaussianComponent, ...]
+    hinge: Hinge | None = None
 
     @property
     def dims(self) -> int:
@@ -87,8 +126,9 @@ class GaussianMolecule:
             column += component.has_state
             placed = np.einsum("nij,ngj->ngi", rotations[:, :2], component.centres(state))
             widths = component.widths
-            mass = component.amplitudes * (np.sqrt(2 * np.pi) * widths) ** 3 / box_size
-            along_y = _line(ky, placed[..., 1], widths) * mass[:, None]
+            unit_mass = (np.sqrt(2 * np.pi) * widths) ** 3 / box_size
+            mass = (component.amplitudes_at(state) * unit_mass).astype(np.float32)
+            along_y = _line(ky, placed[..., 1], widths) * mass[..., None]
             total += np.swapaxes(along_y, 1, 2) @ _line(kx, placed[..., 0], widths)
         return total
 

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from napari_hypermol.molecules.component import rotation_about
 from napari_hypermol.synthetic.gaussians import GaussianComponent, GaussianMolecule
+from napari_hypermol.synthetic.globule import globule
 
 __all__ = ["hinge"]
 
@@ -16,19 +17,6 @@ _RADII = (8.5, 7.0)
 _PIVOT = np.array([1.5, 0.0, 0.0])
 _AXIS = (0.2, 1.0, 0.1)
 _TURN = np.radians(20.0)  # the second domain turns from -20 to +20 degrees
-
-
-def _globule(rng: np.random.Generator, radius: float) -> NDArray[np.float64]:
-    """A compact random walk: each step keeps the chain inside its ball."""
-    atoms = np.zeros((_ATOMS, 3))
-    for i in range(1, _ATOMS):
-        while True:
-            step = rng.normal(size=3)
-            place = atoms[i - 1] + 1.3 * step / np.linalg.norm(step)
-            if place @ place < radius**2:
-                atoms[i] = place
-                break
-    return atoms
 
 
 def hinge(box_size: int) -> GaussianMolecule:
@@ -46,8 +34,8 @@ def hinge(box_size: int) -> GaussianMolecule:
     """
     scale = box_size / 64
     rng = np.random.default_rng(2020)  # part of the molecule's definition
-    fixed = _globule(rng, _RADII[0]) + _CENTRES[0]
-    moving = _globule(rng, _RADII[1]) + _CENTRES[1]
+    fixed = globule(rng, _RADII[0], _ATOMS) + _CENTRES[0]
+    moving = globule(rng, _RADII[1], _ATOMS) + _CENTRES[1]
 
     def centres(states: NDArray[np.float64]) -> NDArray[np.float64]:
         turns = np.stack([rotation_about(_AXIS, _TURN * (2 * t - 1)) for t in states])

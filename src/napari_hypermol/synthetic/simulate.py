@@ -23,13 +23,25 @@ from napari_hypermol.io.mrc import write_stack, write_volume
 from napari_hypermol.io.star import write_star
 from napari_hypermol.particles import Defocus, Optics
 from napari_hypermol.synthetic.cat import cat
-from napari_hypermol.synthetic.gaussians import GaussianMolecule
+from napari_hypermol.synthetic.clam import clam
+from napari_hypermol.synthetic.classes import classes
+from napari_hypermol.synthetic.gaussians import GaussianComponent, GaussianMolecule
 from napari_hypermol.synthetic.hinge import hinge
-from napari_hypermol.synthetic.pretzel import ARM_BALL, pretzel
+from napari_hypermol.synthetic.occupancies import OCCUPANCIES, draw_states
+from napari_hypermol.synthetic.pretzel import pretzel
+from napari_hypermol.synthetic.recipes import components_of
+from napari_hypermol.synthetic.wheel import wheel
 
 __all__ = ["MOLECULES", "Simulation", "simulate"]
 
-MOLECULES = {"cat": cat, "hinge": hinge, "pretzel": pretzel}
+MOLECULES = {
+    "cat": cat,
+    "hinge": hinge,
+    "pretzel": pretzel,
+    "wheel": wheel,
+    "clam": clam,
+    "classes": classes,
+}
 TRUTH_STATES = 21  # states at which the true maps are written; 5 % of the range apart
 _CHUNK = 256  # images made at once
 
@@ -45,6 +57,7 @@ class Simulation(NamedTuple):
     shift_std: float = 2.0
     contrast_std: float = 0.1
     seed: int = 0
+    occupancy: str = "uniform"
 
 
 class _Draws(NamedTuple):
@@ -62,7 +75,8 @@ def simulate(plan: Simulation, out: Path, overwrite: bool = False) -> Path:
     ----------
     plan : Simulation
         ``shift_std`` in pixels, ``snr`` the variance of the clean images (after the CTF, over
-        all pixels) over that of the noise, ``contrast_std`` the relative spread of contrasts.
+        all pixels) over that of the noise, ``contrast_std`` the relative spread of contrasts,
+        ``occupancy`` how the continuous states are distributed.
     out : Path
         Folder to make.
     overwrite : bool
@@ -81,8 +95,13 @@ def simulate(plan: Simulation, out: Path, overwrite: bool = False) -> Path:
     _check(plan)
     if out.exists() and not overwrite:
         raise OutputExistsError(f"{out}: exists already; choose another folder or --overwrite")
-    out.mkdir(parents=True, exist_ok=True)
     molecule = MOLECULES[plan.molecule](plan.box_size)
+    if plan.occupancy != "uniform" and all(c.populations for c in molecule.components):
+        raise HypermolError(
+            f"--occupancy {plan.occupancy}: {plan.molecule} has classes, with populations of "
+            "their own; leave it out"
+        )
+    out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(plan.seed)
     draws = _draw(plan, molecule, rng)
     images, noise_std = _images(plan, molecule, draws, rng)
@@ -104,23 +123,31 @@ def _check(plan: Simulation) -> None:
     ):  # fmt: skip
         if not (np.isfinite(value) and value >= least):
             raise HypermolError(f"{name} {value}: expected at least {least}")
+    if plan.occupancy not in OCCUPANCIES:
+        raise HypermolError(f"--occupancy {plan.occupancy}: expected {' or '.join(OCCUPANCIES)}")
 
 
 def _draw(plan: Simulation, molecule: GaussianMolecule, rng: np.random.Generator) -> _Draws:
     n = plan.n
+    moving = [component for component in molecule.components if component.has_state]
     u = rng.uniform(1.0e4, 2.5e4, n)
     zeros = np.zeros(n)
     defocus = Defocus(
         u=u, v=u - rng.uniform(0, 400, n), angle=rng.uniform(0, np.pi, n),
         phase_shift=zeros, b_factor=zeros, scale=np.ones(n),
     )  # fmt: skip
-    return _Draws(
+    draws = _Draws(
         rotations=np.asarray(Rotation.random(n, rng=rng).as_matrix()),
         shifts=rng.normal(scale=plan.shift_std * plan.pixel_size, size=(n, 2)),
         contrasts=np.maximum(rng.normal(1.0, plan.contrast_std, n), 0.1),
         states=rng.uniform(size=(n, molecule.dims)),
         defocus=defocus,
     )
+    columns = [
+        draw_states(component, plan.occupancy, uniform)
+        for component, uniform in zip(moving, draws.states.T, strict=True)
+    ]
+    return draws._replace(states=np.stack(columns, axis=1))
 
 
 def _optics() -> Optics:
@@ -196,8 +223,8 @@ def _write_truth(plan: Simulation, molecule: GaussianMolecule, noise_std: float,
     folder.mkdir(exist_ok=True)
     listing = []
     for component in molecule.components:
-        states = np.linspace(0, 1, TRUTH_STATES) if component.has_state else np.zeros(1)
         names = []
+        states = _map_states(component)
         for index, state in enumerate(states):
             name = component.name + (f"_{index:02d}.mrc" if component.has_state else ".mrc")
             volume = component.volume(float(state), plan.box_size) / np.float32(noise_std)
@@ -205,29 +232,38 @@ def _write_truth(plan: Simulation, molecule: GaussianMolecule, noise_std: float,
             names.append(name)
         entry: dict[str, object] = {"name": component.name, "volumes": names}
         if component.has_state:
-            entry["states"] = [round(float(s), 6) for s in states]
+            entry |= {"kind": component.kind, "states": [round(float(s), 6) for s in states]}
+            entry |= _population(component, plan.occupancy)
         listing.append(entry)
-    text = yaml.safe_dump({"components": listing}, sort_keys=False)
-    (folder / "truth.yaml").write_text(text)
+    facts: dict[str, object] = {"components": listing, "occupancy": plan.occupancy}
+    if molecule.hinge is not None:
+        facts["hinge"] = {
+            "component": molecule.hinge.component,
+            "axis": [round(v, 6) for v in molecule.hinge.axis],
+            "pivot": [round(v * plan.pixel_size, 4) for v in molecule.hinge.pivot],
+            "angles": list(molecule.hinge.angles),
+        }
+    (folder / "truth.yaml").write_text(yaml.safe_dump(facts, sort_keys=False))
+
+
+def _map_states(component: GaussianComponent) -> NDArray[np.float64]:
+    """Where true maps are written: over the whole range, both ends; in every class; or once."""
+    if not component.has_state:
+        return np.zeros(1)
+    if component.kind == "class":
+        return (np.arange(len(component.populations)) + 0.5) / len(component.populations)
+    return np.linspace(0, 1, TRUTH_STATES)
+
+
+def _population(component: GaussianComponent, occupancy: str) -> dict[str, object]:
+    """The true distribution of a state: shares of classes, or a mixture of Beta densities."""
+    if component.kind == "class":
+        return {"populations": list(component.populations)}
+    return {"betas": [list(entry) for entry in OCCUPANCIES[occupancy]]}
 
 
 def _recipe(plan: Simulation) -> dict[str, object]:
     """The recipe a scientist would write for this molecule."""
-    unit = plan.pixel_size * plan.box_size / 64
     latents = {"rotation": "known", "shift": "known", "contrast": "refine"}
-    if plan.molecule in ("cat", "hinge"):
-        ball = {"ball": {"center": [0, 0, 0], "radius": round(26 * unit, 3)}}
-        state = {"basis": "cosine", "dims": 1, "degree": 5}
-        components: dict[str, object] = {plan.molecule: {"support": ball, "state": state}}
-    else:
-        centre = [round(float(c) * unit, 3) for c in ARM_BALL[0]]
-        body = {"ball": {"center": [0, 0, 0], "radius": round(21 * unit, 3)}}
-        arm = {"ball": {"center": centre, "radius": round(ARM_BALL[1] * unit, 3)}}
-        state = {"basis": "cosine", "dims": 1, "degree": 5}
-        placed = {"axis": [0, 0, 1], "angle": 180}
-        components = {
-            "body": {"support": body},
-            "arm_a": {"support": arm, "state": state},
-            "arm_b": {"share": "arm_a", "placed": placed, "state": {}},
-        }
+    components = components_of(plan.molecule, plan.pixel_size * plan.box_size / 64)
     return {"components": components, "latents": latents, "schedule": "auto"}

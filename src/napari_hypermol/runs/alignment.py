@@ -1,0 +1,226 @@
+"""The rotation that brings one map onto another, and whether only its mirror image fits.
+
+A search over all rotations at low resolution, HEALPix axes times in-plane angles, then a descent
+from the best few. Maps are centred on their mass first. Correlations are Pearson's, inside a ball.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from astropy_healpix import HEALPix
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.optimize import minimize
+from scipy.spatial.transform import Rotation
+
+from napari_hypermol.coordinates.fourier import resample_volume
+from napari_hypermol.coordinates.grids import voxel_positions
+from napari_hypermol.errors import ShapeError
+
+__all__ = ["Alignment", "align_hands", "align_volumes", "rotation_grid"]
+
+Float64 = NDArray[np.float64]
+Order = Literal[1, 3]  # of the splines between voxels
+
+_COARSE = 12  # voxels across for the search: features of a sixth of the box, 15 degrees apart
+_FINE = 24  # and for the descent
+_OVERSAMPLED = 2  # finer voxels under the interpolation than under the sum
+_NSIDE = 4  # 192 axes, 15 degrees apart
+_IN_PLANE = 24
+_STARTS = 8  # local optima looked at more closely
+_MIRROR = np.diag([-1.0, 1.0, 1.0])
+
+
+class Alignment(NamedTuple):
+    """How one map lies on another: reference(r) ~ moving(M R^-1 r), M = diag(-1, 1, 1) or 1.
+
+    Attributes
+    ----------
+    rotation : (3, 3) float64 ndarray
+        R, about the centres of mass.
+    correlation : float
+        Pearson's, at low resolution.
+    is_mirrored : bool
+        Whether `moving` was mirrored first, x to -x.
+    """
+
+    rotation: Float64
+    correlation: float
+    is_mirrored: bool
+
+
+def rotation_grid(nside: int, n_in_plane: int) -> Float64:
+    """Rotations on a grid over SO(3): HEALPix axes for where z goes, times turns about it.
+
+    Parameters
+    ----------
+    nside : int
+        12 nside^2 axes.
+    n_in_plane : int
+
+    Returns
+    -------
+    (r, 3, 3) float64 ndarray
+    """
+    pixels = HEALPix(nside, order="ring")
+    longitude, latitude = pixels.healpix_to_lonlat(np.arange(pixels.npix))
+    azimuth, tilt = np.asarray(longitude.rad), np.pi / 2 - np.asarray(latitude.rad)
+    turn = 2 * np.pi * np.arange(n_in_plane) / n_in_plane
+    angles = np.stack(
+        [
+            np.repeat(azimuth, n_in_plane),
+            np.repeat(tilt, n_in_plane),
+            # less the azimuth, so that turns mean the same all over the sphere
+            np.tile(turn, len(azimuth)) - np.repeat(azimuth, n_in_plane),
+        ],
+        axis=-1,
+    )
+    return np.asarray(Rotation.from_euler("ZYZ", angles).as_matrix())
+
+
+def align_volumes(
+    reference: NDArray[np.floating], moving: NDArray[np.floating], allow_mirror: bool = True
+) -> Alignment:
+    """The rotation of `moving` that fits `reference` best.
+
+    Parameters
+    ----------
+    reference, moving : (n, n, n) float ndarray
+        Centred on their mass before they are rotated.
+    allow_mirror : bool
+        Whether to try the mirror image of `moving` as well.
+
+    Returns
+    -------
+    Alignment
+    """
+    same, mirrored = align_hands(reference, moving)
+    return mirrored if allow_mirror and mirrored.correlation > same.correlation else same
+
+
+def align_hands(
+    reference: NDArray[np.floating], moving: NDArray[np.floating]
+) -> tuple[Alignment, Alignment]:
+    """The best alignment of `moving`, and the best one of its mirror image."""
+    if reference.shape != moving.shape or len(set(reference.shape)) != 1:
+        raise ShapeError(
+            f"maps of shapes {reference.shape} and {moving.shape}; expected equal cubes"
+        )
+    pad = (
+        len(reference) % 2,
+        0,
+    )  # the origin of an odd box is one voxel lower than of the next even
+    reference, moving = (np.pad(v, (pad, pad, pad)) for v in (reference, moving))
+    coarse = _Pair(reference, moving, _COARSE, order=1)
+    fine = _Pair(reference, moving, _FINE, order=3)
+    grid = rotation_grid(_NSIDE, _IN_PLANE)
+    turned = coarse.turned(grid)
+    found = []
+    for is_mirrored in (False, True):
+        scores = turned @ coarse.target(is_mirrored)
+        starts = [Rotation.from_matrix(grid[i]) for i in _separate(grid, scores)]
+        better = [coarse.descend(start, is_mirrored) for start in starts]
+        start = max(better, key=lambda pair: pair[1])[0]
+        best, correlation = fine.descend(start, is_mirrored)
+        found.append(Alignment(best.as_matrix(), correlation, is_mirrored))
+    return found[0], found[1]
+
+
+def _separate(grid: Float64, scores: Float64) -> list[int]:
+    """The best few grid rotations, no two of them neighbours."""
+    chosen: list[int] = []
+    for index in np.argsort(-scores)[: 50 * _STARTS]:
+        # trace = 1 + 2 cos(angle): at least 25 degrees apart
+        traces = np.einsum("cij,ij->c", grid[chosen], grid[index])
+        if not len(chosen) or traces.max() < 1 + 2 * np.cos(np.radians(25)):
+            chosen.append(int(index))
+        if len(chosen) == _STARTS:
+            break
+    return chosen
+
+
+class _Pair:
+    """Two maps at one resolution: the reference to be turned, the other one at fixed points."""
+
+    def __init__(
+        self,
+        reference: NDArray[np.floating],
+        moving: NDArray[np.floating],
+        size: int,
+        order: Order,
+    ) -> None:
+        n = len(reference)
+        size = min(size, n)
+        self._order = order
+        self._scale = _OVERSAMPLED
+        fine = np.asarray(resample_volume(_smooth(reference, size), size * _OVERSAMPLED))
+        self._coefficients = ndimage.spline_filter(fine, order) if order == 3 else fine
+        self._centre = _centre_of_mass(reference) * size / n
+        positions = voxel_positions(size)
+        inside = np.linalg.norm(positions, axis=-1) <= size / 2 - 1
+        self._points = np.asarray(positions[inside])
+        other = np.asarray(resample_volume(_smooth(moving, size), size * _OVERSAMPLED))
+        own = _centre_of_mass(moving) * size / n
+        self._targets = []
+        for mirror in (np.eye(3), _MIRROR):
+            values = _interpolated(other, self._points @ mirror + own, self._scale, 3)
+            values = values - values.mean()
+            self._targets.append(values / max(float(np.linalg.norm(values)), 1e-30))
+
+    def target(self, is_mirrored: bool) -> Float64:
+        """`moving` at the points, mirrored or not, centred, of norm 1."""
+        return np.asarray(self._targets[int(is_mirrored)])
+
+    def turned(self, rotations: Float64) -> Float64:
+        """R^-1 reference at the points for many rotations, of norm 1; (r, points)."""
+        out = np.empty((len(rotations), len(self._points)))
+        for row, rotation in zip(out, rotations, strict=True):
+            row[:] = self._reference(rotation)
+        return out
+
+    def _reference(self, rotation: Float64) -> Float64:
+        """reference(R r), which is to look like moving(r)."""
+        at = self._points @ rotation.T + self._centre
+        values = _interpolated(self._coefficients, at, self._scale, self._order, is_filtered=True)
+        values -= values.mean()
+        return np.asarray(values / max(float(np.linalg.norm(values)), 1e-30))
+
+    def descend(self, start: Rotation, is_mirrored: bool) -> tuple[Rotation, float]:
+        """The nearest local optimum and its correlation."""
+        target = self.target(is_mirrored)
+
+        def badness(vector: Float64) -> float:
+            turn = Rotation.from_rotvec(vector) * start
+            return -float(self._reference(turn.as_matrix()) @ target)
+
+        simplex = np.concatenate([np.zeros((1, 3)), 0.1 * np.eye(3)])  # steps of 6 degrees
+        options: Any = {"initial_simplex": simplex, "xatol": 2e-3, "fatol": 1e-6, "maxfev": 150}
+        found = minimize(badness, np.zeros(3), method="Nelder-Mead", options=options)
+        return Rotation.from_rotvec(found.x) * start, -float(found.fun)
+
+
+def _smooth(volume: NDArray[np.floating], size: int) -> Float64:
+    """The map with details finer than `size` voxels would show taken out."""
+    n = len(volume)
+    blurred = ndimage.gaussian_filter(volume.astype(np.float64), 0.5 * n / size, mode="constant")
+    return np.asarray(resample_volume(blurred, size))
+
+
+def _centre_of_mass(volume: NDArray[np.floating]) -> Float64:
+    """Of what is denser than a fifth of the maximum, (x, y, z) from the origin [voxels]."""
+    dense = np.where(volume > 0.2 * volume.max(), volume, 0.0).astype(np.float64)
+    total = float(dense.sum())
+    if total <= 0:
+        return np.zeros(3)
+    return np.asarray((dense[..., None] * voxel_positions(len(volume))).sum(axis=(0, 1, 2)) / total)
+
+
+def _interpolated(
+    values: Float64, at: Float64, scale: int, order: Order, is_filtered: bool = False
+) -> Float64:
+    """A map at points (x, y, z), given in voxels `scale` times as large as its own."""
+    index = at[:, ::-1].T * scale + len(values) // 2
+    prefilter = not is_filtered
+    return np.asarray(
+        ndimage.map_coordinates(values, index, np.float64, order=order, prefilter=prefilter)
+    )
