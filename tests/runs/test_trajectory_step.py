@@ -49,11 +49,10 @@ def lumps(basis, centre, rng, n_q=1):
 class Planted:
     """A still body and an arm that moves; `truth` made the images, `molecule` is asked."""
 
-    def __init__(self, seed, truth, n=60, noise_std=0.4, shape=None, is_tied=False, copies=0):
+    def __init__(self, seed, truth, n=60, noise_std=0.4, shape=None, copies=0, **more):
         rng = np.random.default_rng(seed)
         shape = shape or ConstantBasis()
-        arm = Component("arm", Ball((4.5, 0, 1), 5.5, 1.0), shape, trajectory=truth,
-                        is_tied=is_tied)  # fmt: skip
+        arm = Component("arm", Ball((4.5, 0, 1), 5.5, 1.0), shape, trajectory=truth, **more)
         turned = Rotation.from_rotvec([0, 0, np.pi]).as_matrix()
         others = [
             replace(arm, name="copy", shares="arm", rotation=turned, shift=np.array([0.5, 0, -1.0]))
@@ -137,6 +136,7 @@ PLANTED = {
     "tied": Planted(5, TURN, shape=CosineBasis(1), is_tied=True),
     "turn and shape": Planted(6, TURN, shape=CosineBasis(1), n=40),
     "copies": Planted(7, TURN, n=40, copies=1),
+    "prolate": Planted(8, TURN, n=40, spatial="gpswf"),
 }
 
 
