@@ -250,6 +250,15 @@ def test_the_hinge_is_found_where_nothing_is_known(seed):
     assert found.angles[0] == pytest.approx(0.15, rel=0.3)
 
 
+@pytest.mark.parametrize("seed", [10, 11, 12])
+def test_copies_move_each_by_itself(seed):
+    """One hinge in the frame of both; read as one motion of the pair, it was off by 50 degrees."""
+    found = begun(seed, SMALL, RigidTrajectory(NOWHERE), copies=1).turn
+    assert angle_between(found.axis, AXIS) < 10
+    assert np.linalg.norm(np.cross(PIVOT - found.pivot, AXIS)) < 1.5
+    assert found.angles[0] == pytest.approx(0.15, rel=0.4)
+
+
 @pytest.mark.parametrize("seed", [10, 11])
 @pytest.mark.parametrize("direction", [1, -1])
 def test_axis_given(seed, direction):

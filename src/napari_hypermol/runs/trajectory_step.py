@@ -258,7 +258,10 @@ def _tangent_overlaps(
     density: Float32,
     tangents: Float64,
 ) -> tuple[Float64, Float64]:
-    """Of every particle: gradient (n, 6) and curvature (n, 6, 6) by a twist of set `s`."""
+    """Gradient (j, 6) and curvature (j, 6, 6) by a twist of set `s`.
+
+    Of every copy in every particle: copies have states of their own.
+    """
     molecule = problem.molecule
     bases: list[SpatialBasis] = []
     parts, rotations, centres, own = [], [], [], []
@@ -282,13 +285,13 @@ def _tangent_overlaps(
         starts.astype(np.int64),
     )
     b, g = overlaps(problem.images, grids, placements, problem.samples)
-    linear, square = np.zeros((len(b), 6)), np.zeros((len(b), 6, 6))
+    linear, square = [], []
     for start, is_own in zip(starts, own, strict=True):
         if is_own:
             columns = slice(start + 1, start + 7)
-            linear += b[:, columns] - g[:, columns][:, :, starts].sum(axis=2)
-            square += g[:, columns, columns]
-    return linear, square
+            linear.append(b[:, columns] - g[:, columns][:, :, starts].sum(axis=2))
+            square.append(g[:, columns, columns])
+    return np.concatenate(linear).astype(np.float64), np.concatenate(square).astype(np.float64)
 
 
 def _allowed_twists(trajectory: RigidTrajectory, centre: Float64) -> Float64:
