@@ -41,10 +41,10 @@ STATES = {
 }
 
 
-def true_component(kind: str, population: tuple[Any, ...] = ()) -> TrueComponent:
+def true_component(kind: str, occupancy: tuple[Any, ...] = ()) -> TrueComponent:
     """A moving component with its maps."""
     volumes = np.stack([MAPS[kind](state) for state in STATES[kind]])
-    return TrueComponent(kind, STATES[kind], volumes, kind, population)
+    return TrueComponent(kind, STATES[kind], volumes, kind, occupancy)
 
 
 def rigid_component() -> TrueComponent:

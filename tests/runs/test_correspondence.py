@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gauged_runs import gauged_run, true_component, truth_of
-from napari_hypermol.runs.correspondence import correspondences, found_classes, population
+from napari_hypermol.runs.correspondence import correspondences, found_classes, found_occupancy
 from napari_hypermol.runs.state_scores import CircularMatch, ClassMatch
 
 
@@ -71,13 +71,13 @@ def test_a_class_for_which_nothing_was_found():
     assert its.match.error == pytest.approx(20 / 60)
 
 
-def test_population_is_the_sum_of_the_tables(kinds):
+def test_occupancy_is_the_sum_of_the_tables(kinds):
     table = np.array([[0.5, 0.5, 0, 0], [0, 0, 0, 1.0]])
     run = gauged_run(kinds, kinds.states, [same] * 3, tables=[table])
-    np.testing.assert_allclose(population(run, 0), [0.25, 0.25, 0, 0.5])
-    assert population(run, 1) is None
+    np.testing.assert_allclose(found_occupancy(run, 0), [0.25, 0.25, 0, 0.5])
+    assert found_occupancy(run, 1) is None
     run.maps.molecule.components[0].dims = 2
-    assert population(run, 0) is None
+    assert found_occupancy(run, 0) is None
 
 
 def test_a_shared_component_has_the_classes_of_the_one_it_shares_with(kinds):

@@ -1,5 +1,6 @@
 """Scores against things known without them: gauge, limits, nonsense."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from napari_hypermol.runs.reconstruct import Job, reconstruct
 from napari_hypermol.runs.score import score
 from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.truth import read_truth
-from small_runs import PRETZEL
+from small_runs import BRIEF, PRETZEL, TINY, recovered, simulated
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,96 @@ def test_without_true_maps_there_is_no_oracle(pretzel_run, tmp_path):
     assert min(spearmans(result)) > 0.95
     elsewhere = read_truth(tmp_path / "truth.star", pretzel_run.data / "truth")
     assert [c.name for c in elsewhere.components] == ["body", "arm_a", "arm_b"]
+
+
+# ---- full turns, classes, hinges -------------------------------------------------------------
+
+
+def recovered_range(molecule, folder, components):
+    """A molecule recovered with ranges for states, whatever it has."""
+    plan = TINY._replace(molecule=molecule, snr=4.0)
+    data = simulated(folder / "data", plan, schedule=BRIEF, components=components)
+    return recovered(data, folder / "run").run, read_truth(data / "truth.star")
+
+
+def one_range(radius, **centre):
+    state = {"basis": "cosine", "dims": 1, "degree": 3}
+    return {"support": {"ball": {"radius": radius, **centre}}, "state": state}
+
+
+def test_a_full_turn_is_scored_as_one(tmp_path):
+    run, truth = recovered_range("wheel", tmp_path, {"wheel": one_range(78.0)})
+    turned = with_states(run, (0.2 - truth.states) % 1)
+    (entry,) = score(turned, truth)["states"]
+    assert entry["kind"] == "circle"
+    assert entry["circular_correlation"] == pytest.approx(1)
+    assert entry["median_error_turns"] == pytest.approx(0, abs=1e-9)
+    assert 0.9 < entry["oracle"] <= 1
+    assert entry["oracle_median_error_turns"] < 0.05
+    assert entry["fraction_of_oracle"] == pytest.approx(1 / entry["oracle"])
+    assert "spearman" not in entry
+    assert "occupancy" not in entry
+
+
+def test_classes_are_scored_as_such(tmp_path):
+    """Found as a range by a run that knows no classes; then with some particles misplaced."""
+    run, truth = recovered_range("classes", tmp_path, {"classes": one_range(78.0)})
+    ordered = np.array([0.6, 0.1, 0.9, 0.4])[(4 * truth.states).astype(int)]
+    result = score(with_states(run, ordered), truth)
+    (entry,) = result["states"]
+    assert (entry["kind"], entry["classification_error"]) == ("class", 0)
+    assert entry["adjusted_rand_index"] == pytest.approx(1)
+    assert entry["oracle"] < 0.1
+    assert entry["oracle_adjusted_rand_index"] > 0.8
+    assert entry["fraction_of_oracle"] == pytest.approx(1 / (1 - entry["oracle"]))
+    assert len(result["maps"][0]["difference_correlation_per_state"]) == 4
+    assert result["maps"][0]["found_states"] == pytest.approx([0.6, 0.1, 0.9, 0.4])
+    commonest = np.flatnonzero(truth.states[:, 0] == 0.125)[:6]
+    ordered[commonest] = 0.9
+    (entry,) = score(with_states(run, ordered), truth)["states"]
+    assert entry["classification_error"] == pytest.approx(6 / TINY.n)
+
+
+def test_a_recovered_hinge_is_compared(tmp_path):
+    """Two degrees off and shifted sideways by a pixel, in what the run says of itself."""
+    components = {
+        "base": {"support": {"ball": {"radius": 37.5, "center": [-3, 3, -25.5]}}},
+        "lid": one_range(33.0, center=[1.5, -1.5, 30]),
+    }
+    run, truth = recovered_range("clam", tmp_path, components)
+    assert "hinge" not in score(run, truth)
+    axis, pivot = np.array(truth.hinge.axis), np.array(truth.hinge.pivot)
+    across = np.cross(axis, [0, 0, 1.0])
+    across /= np.linalg.norm(across)
+    up = np.cross(axis, across)
+    tilted = np.cos(np.radians(2)) * axis + np.sin(np.radians(2)) * across
+    told = {"axis": tilted.tolist(), "pivot": (pivot + TINY.pixel_size * up).tolist()}
+    metrics = run.path / "metrics.json"
+    facts = json.loads(metrics.read_text())
+
+    def hinge_with(trajectories):
+        metrics.write_text(json.dumps(facts | {"trajectories": trajectories}))
+        return score(run, truth).get("hinge")
+
+    result = hinge_with({"lid": told})
+    assert result["axis_error_degrees"] == pytest.approx(2, abs=1e-3)
+    assert result["pivot_error_pixels"] == pytest.approx(1, abs=1e-3)
+    assert hinge_with({"jaw": told}) == result  # whatever the recipe calls it
+    assert hinge_with({"jaw": told, "neck": told}) is None
+    assert hinge_with({"jaw": {"degree": 1}}) is None
+    assert hinge_with({}) is None
+
+
+def test_occupancy_of_the_pretzel(result):
+    """Uniform arms of few particles."""
+    for entry in result["states"]:
+        occupancy = entry["occupancy"]
+        # ten even bins: 5 sqrt(2 * 0.09 / (pi 300)) = 0.069
+        assert occupancy["sampling_noise"] == pytest.approx(0.0691, abs=1e-3)
+        # 0.11 and 0.09 when this was written, for a sample that is itself off by 0.07 and 0.08
+        assert 0 < occupancy["total_variation"] < 0.17
+        assert sum(occupancy["found"]) == pytest.approx(1, abs=1e-3)
+        assert 0.7 < occupancy["motion_amplitude"] < 1.2
 
 
 # ---- one map a state, as other programs' simulations have them -------------------------------

@@ -103,3 +103,17 @@ def test_gaussians_that_are_not_always_there():
     np.testing.assert_allclose(images, sums, atol=0.02 * sums.max())
     totals = images.sum(axis=(1, 2))
     np.testing.assert_allclose(totals / totals[2], [5, 3, 1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [8, 9])
+def test_volume_voxel_by_voxel(size):
+    """The definition, one voxel and one Gaussian after the other."""
+    volume = MOVING.volume(0.6, size)
+    centres = swing(np.array([0.6]))[0]
+    for z, y, x in np.ndindex(volume.shape):
+        place = np.array([x, y, z]) - size // 2
+        expected = sum(
+            a * np.exp(-((place - c) ** 2).sum() / (2 * w**2))
+            for a, w, c in zip(AMPLITUDES, WIDTHS, centres, strict=True)
+        )
+        assert volume[z, y, x] == pytest.approx(expected, rel=1e-6, abs=1e-9)

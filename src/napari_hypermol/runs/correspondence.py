@@ -23,7 +23,7 @@ from napari_hypermol.runs.state_scores import (
 from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.truth import TrueComponent, Truth
 
-__all__ = ["Correspondence", "correspondences", "found_classes", "population", "true_kinds"]
+__all__ = ["Correspondence", "correspondences", "found_classes", "found_occupancy", "true_kinds"]
 
 Float64 = NDArray[np.float64]
 
@@ -121,7 +121,7 @@ def _correspondence(
         return _class_correspondence(run, axis, component, true)
 
     def same_quantile(at: Float64) -> Float64:
-        return _population_quantile(run, axis, _levels(found, true, at))
+        return _occupancy_quantile(run, axis, _levels(found, true, at))
 
     return Correspondence(axis, same_quantile, (0.5, 0.5))
 
@@ -153,8 +153,8 @@ def _levels(found: Float64, true: Float64, at: Float64) -> Float64:
     return np.asarray(1 - levels if spearman(found, true) < 0 else levels)
 
 
-def population(run: Run, axis: int) -> Float64 | None:
-    """The run's own population along a state coordinate: the sum of the posteriors, normalised.
+def found_occupancy(run: Run, axis: int) -> Float64 | None:
+    """The run's own occupancy along a state coordinate: the sum of the posteriors, normalised.
 
     On equal cells of [0, 1]; None where the run's tables are not of one coordinate each.
     """
@@ -166,9 +166,9 @@ def population(run: Run, axis: int) -> Float64 | None:
     return np.asarray(histogram / histogram.sum())
 
 
-def _population_quantile(run: Run, axis: int, levels: Float64) -> Float64:
-    """States at which the run's own population reaches `levels`."""
-    shares = population(run, axis)
+def _occupancy_quantile(run: Run, axis: int, levels: Float64) -> Float64:
+    """States at which the run's own occupancy reaches `levels`."""
+    shares = found_occupancy(run, axis)
     if shares is None:
         return np.quantile(run.states[:, axis], np.clip(levels, 0, 1))
     edges = np.linspace(0, 1, len(shares) + 1)

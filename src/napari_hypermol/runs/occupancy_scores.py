@@ -1,7 +1,7 @@
-"""How well a run's occupancy, the population along a state, agrees with the true one.
+"""How well a run's occupancy, its particles' distribution over a state, agrees with the true one.
 
 A state's parametrisation is a gauge: a run may stretch a crowded part of a motion, and then its
-histogram is another one of the same population. So found states are first placed on the true
+histogram is another one of the same occupancy. So found states are first placed on the true
 coordinate by their maps, which know nothing of how many particles there are.
 """
 
@@ -15,7 +15,7 @@ from napari_hypermol.coordinates.fourier import (
     volume_from_half_space,
     volume_to_half_space,
 )
-from napari_hypermol.runs.correspondence import Correspondence, found_classes, population
+from napari_hypermol.runs.correspondence import Correspondence, found_classes, found_occupancy
 from napari_hypermol.runs.state_scores import spearman
 from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.truth import TrueComponent
@@ -28,6 +28,7 @@ __all__ = [
     "rebinned",
     "sampling_noise",
     "total_variation",
+    "with_ends",
 ]
 
 Float64 = NDArray[np.float64]
@@ -85,9 +86,9 @@ def place_states(
 ) -> Placement:
     """Place found states on the true coordinate by their maps, in order.
 
-    The least squares distance of difference maps, weighted by the found population, over all
+    The least squares distance of difference maps, weighted by the found occupancy, over all
     placements that keep the order, by dynamic programming. Differences are from the mean over the
-    population, which no parametrisation changes.
+    occupancy, which no parametrisation changes.
 
     Parameters
     ----------
@@ -141,17 +142,27 @@ def _in_order(cost: Float64) -> NDArray[np.int64]:
     return path
 
 
+def with_ends(placed: Float64) -> Float64:
+    """Placed edges, the first and last of which stand for the ends of the true range.
+
+    By definition nothing lies beyond a run's states 0 and 1, but its maps there are averages over
+    neighbouring states and regularised: they look like true maps some way inside.
+    """
+    edges = placed.copy()
+    edges[[0, -1]] = [0.0, 1.0] if placed[0] <= placed[-1] else [1.0, 0.0]
+    return edges
+
+
 def occupancy_distance(
     found_shares: Float64, placed: Float64, true_shares: Float64
 ) -> tuple[float, Float64]:
-    """Total variation between a found population, placed on the true coordinate, and the true one.
+    """Total variation between a found occupancy, placed on the true coordinate, and the true one.
 
     Parameters
     ----------
-    found_shares : (f,) float64 ndarray
-        On equal cells of the found coordinate.
-    placed : (f,) float64 ndarray
-        True states of the cells' middles, monotone.
+    found_shares : (cells,) float64 ndarray
+    placed : (cells + 1,) float64 ndarray
+        True states of the cells' edges, monotone, in [0, 1].
     true_shares : (bins,) float64 ndarray
         In equal bins of the true coordinate.
 
@@ -159,23 +170,18 @@ def occupancy_distance(
     -------
     distance : float
     shares : (bins,) float64 ndarray
-        The found population in the true coordinate's bins.
+        The found occupancy in the true coordinate's bins.
     """
     if placed[0] > placed[-1]:
         found_shares, placed = found_shares[::-1], placed[::-1]
-    steps = np.diff(placed)
-    first = placed[0] - 0.5 * (steps[0] if len(steps) else 0.0)
-    last = placed[-1] + 0.5 * (steps[-1] if len(steps) else 0.0)
-    middles = 0.5 * (placed[1:] + placed[:-1])
-    edges = np.clip(np.concatenate([[first], middles, [last]]), 0, 1)
-    shares = rebinned(found_shares, edges, len(true_shares))
+    shares = rebinned(found_shares, placed, len(true_shares))
     return total_variation(shares, true_shares), shares
 
 
 def occupancy_score(
     run: Run, component: TrueComponent, its: Correspondence, true: Float64
 ) -> dict[str, Any] | None:
-    """Compare the population along one range with the true one, in ten bins of the true state.
+    """Compare the occupancy along one range with the true one, in ten bins of the true state.
 
     Returns
     -------
@@ -183,15 +189,19 @@ def occupancy_score(
         ``total_variation`` after found states are placed by their maps;
         ``total_variation_unaligned`` with only the direction of the state aligned;
         ``sampling_noise``, what as many particles drawn from the truth would have; the ``bins``,
-        and the shares in them. None if the true population or the run's is not known.
+        and the shares in them. None if the true occupancy or the run's is not known.
     """
-    shares = population(run, its.axis)
-    if not component.population or shares is None or found_classes(run, its.axis) is not None:
+    shares = found_occupancy(run, its.axis)
+    if not component.occupancy or shares is None or found_classes(run, its.axis) is not None:
         return None
     true_shares = component.shares(np.linspace(0, 1, _BINS + 1))
-    cross, gram = _inner_products(run, component, its, len(shares))
-    placement = place_states(cross, gram, shares, np.exp(component.log_prior()), component.states)
-    aligned, placed_shares = occupancy_distance(shares, placement.states, true_shares)
+    points = np.linspace(0, 1, 2 * len(shares) + 1)  # edges and middles of the cells
+    cross, gram = _inner_products(run, component, its, points)
+    placement = place_states(
+        cross, gram, _at_points(shares), np.exp(component.log_prior()), component.states
+    )
+    edges = with_ends(placement.states[::2])
+    aligned, placed_shares = occupancy_distance(shares, edges, true_shares)
     is_reversed = spearman(run.states[:, its.axis], true) < 0
     plain = rebinned(
         shares[::-1] if is_reversed else shares, np.linspace(0, 1, len(shares) + 1), _BINS
@@ -208,10 +218,19 @@ def occupancy_score(
     }
 
 
+def _at_points(shares: Float64) -> Float64:
+    """Shares of cells at their edges and middles, by Simpson's rule; (2 cells + 1,)."""
+    points = np.zeros(2 * len(shares) + 1)
+    points[1::2] = shares * 4 / 6
+    points[:-1:2] += shares / 6
+    points[2::2] += shares / 6
+    return points
+
+
 def _inner_products(
-    run: Run, component: TrueComponent, its: Correspondence, n_found: int
+    run: Run, component: TrueComponent, its: Correspondence, points: Float64
 ) -> tuple[Float64, Float64]:
-    """Of found maps with true ones, and of true ones; up to the run's own band limit."""
+    """Of found maps at `points` with true ones, and of true ones; up to the run's band limit."""
     size = run.box_size
     outside = radius_index(size) > run.snapshot.stage.max_radius
     true = np.empty((len(component.states), size**3), dtype=np.float32)
@@ -220,8 +239,8 @@ def _inner_products(
         spectrum[outside] = 0
         row[:] = volume_from_half_space(spectrum, size).ravel()
     state = [0.5] * run.maps.dims
-    cross = np.empty((n_found, len(true)))
-    for index in range(n_found):
-        state[its.axis] = (index + 0.5) / n_found
-        cross[index] = true @ run.maps.volume(state).ravel()
+    cross = np.empty((len(points), len(true)))
+    for products, point in zip(cross, points, strict=True):
+        state[its.axis] = float(point)
+        products[:] = true @ run.maps.volume(state).ravel()
     return cross, (true @ true.T).astype(np.float64)

@@ -671,7 +671,9 @@ def stages_of(recipe: Recipe, composite: Composite, pixel_size: float) -> list[S
     """The schedule of a recipe, in cycles per box edge."""
     degree = max(_degree(c) for c in composite.components)
     if recipe.schedule == "auto":
-        return auto_schedule(composite.box_size, degree)
+        # a circle begins with three harmonics: any may be the strongest
+        has_circle = any("circle" in c.kinds for c in composite.components)
+        return auto_schedule(composite.box_size, degree, first_degree=3 if has_circle else 1)
     edge = composite.box_size * pixel_size
     nyquist = (composite.box_size - 1) // 2
     stages: list[Stage] = []

@@ -17,6 +17,7 @@ from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.chunks import FourierStack, stage_problem, starting_noise
+from napari_hypermol.runs.circle_start import circle_states
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.priors import (
     PriorSettings,
@@ -205,7 +206,7 @@ def _started(
     """
     molecule = problem.molecule
     if not any(t is not None for t in molecule.trajectories):
-        return problem, estimate, _random_posterior(problem, rng)
+        return problem, estimate, _first_posterior(problem, estimate, rng)
     molecule = molecule.with_trajectories(initial_trajectories(problem, estimate.theta))
     parts = molecule.split(estimate.theta)
     theta = []
@@ -259,12 +260,17 @@ def _carried_spectrum(
     return np.asarray(out)
 
 
-def _random_posterior(problem: StageProblem, rng: np.random.Generator) -> ParticlePosterior:
-    """Contrast 1 and, where there are states, one drawn at random for every particle."""
+def _first_posterior(
+    problem: StageProblem, estimate: Estimate, rng: np.random.Generator
+) -> ParticlePosterior:
+    """Contrast 1 and, where there are states, one for every particle: at random, or on a ring."""
     molecule, n = problem.molecule, len(problem.mean_weights)
     functions, states = [], []
-    for basis in molecule.state_bases:
+    circles = circle_states(problem, estimate, rng) if estimate.theta.any() else {}
+    for m, basis in enumerate(molecule.state_bases):
         own = rng.random((n, basis.dims))
+        if m in circles:
+            own = circles[m][:, None]
         functions.append(basis.evaluate(own))
         states.append(own)
     c = np.concatenate(functions, axis=1).astype(np.float32)
@@ -281,10 +287,15 @@ def _random_posterior(problem: StageProblem, rng: np.random.Generator) -> Partic
     )
 
 
-def _with_new_functions(estimate: Estimate, fraction: float) -> Estimate:
-    """Every state function's spectrum set to a fraction of the mean's."""
+def _with_new_functions(
+    estimate: Estimate, fraction: float, is_kindled: NDArray[np.bool_]
+) -> Estimate:
+    """Every state function's spectrum set to a fraction of the mean's, in the sets it says."""
     spectra = []
-    for spectrum in estimate.spectra:
+    for spectrum, is_new in zip(estimate.spectra, is_kindled, strict=True):
+        if not is_new:
+            spectra.append(spectrum)
+            continue
         out = np.repeat(spectrum[:1] * fraction, len(spectrum), axis=0)
         out[0] = spectrum[0]
         spectra.append(out)
@@ -306,6 +317,8 @@ def _run_stage(
     """All sweeps of one stage."""
     molecule = problem.molecule
     tables = state_tables(molecule)
+    users = [int(np.flatnonzero(molecule.owners == s)[0]) for s in range(len(molecule.bases))]
+    kindled_sets = np.array(["circle" not in molecule.kinds(m) for m in users])
     if given := given_occupancies(tables, settings.priors):
         estimate = estimate._replace(occupancies=given)
     previous: Float64 | None = None
@@ -313,9 +326,9 @@ def _run_stage(
         began = time.monotonic()
         is_kindled = sweep < stage.kindled_sweeps
         if sweep == 0 and is_kindled:
-            estimate = _with_new_functions(estimate, _KINDLED_FUNCTION)
+            estimate = _with_new_functions(estimate, _KINDLED_FUNCTION, kindled_sets)
         elif sweep > 0 and sweep == stage.kindled_sweeps:
-            estimate = _with_new_functions(estimate, _NEW_FUNCTION)
+            estimate = _with_new_functions(estimate, _NEW_FUNCTION, kindled_sets)
         if posterior is None or sweep > 0:
             kindling = _KINDLING if is_kindled else 0.0
             tables = state_tables(molecule, estimate.occupancies)
@@ -338,8 +351,10 @@ def _run_stage(
             further=further,
         )
         spectra = [
-            np.concatenate([new[:1], old[1:]]) if is_kindled else new
-            for new, old in zip(solved.spectra, estimate.spectra, strict=True)
+            np.concatenate([new[:1], old[1:]]) if is_kindled and is_new_set else new
+            for new, old, is_new_set in zip(
+                solved.spectra, estimate.spectra, kindled_sets, strict=True
+            )
         ]
         estimate = estimate._replace(theta=solved.theta, spectra=spectra)
         if any(t is not None and t.is_learned for t in molecule.trajectories):

@@ -43,6 +43,7 @@ __all__ = [
     "StageProblem",
     "edge_share",
     "expectation",
+    "kindled_mixing",
     "maximisation",
     "precisions",
     "state_tables",
@@ -154,7 +155,7 @@ def expectation(
     molecule = problem.molecule
     b, g = overlaps(problem.images, grids, problem.placements, problem.samples, molecule.pairs)
     if kindling > 0:
-        lifted = _kindled(molecule, g, kindling)
+        lifted = kindled_mixing(molecule, g, kindling)
         b = np.asarray(b @ lifted, dtype=np.float32)
         g = np.asarray(lifted.T @ g @ lifted, dtype=np.float32)
     entries = int(np.prod([len(t.states) for t in tables], dtype=np.int64))
@@ -165,16 +166,19 @@ def expectation(
     return gibbs_posterior(rng, b, g, tables, estimate.contrast_std)
 
 
-def _kindled(molecule: LinearMolecule, g: Float32, target: float) -> Float32:
+def kindled_mixing(molecule: LinearMolecule, g: Float32, target: float) -> Float32:
     """Mixing of the columns (q, q) that lifts weak state functions to a mean G of trace `target`.
 
     Several functions of a component are made independent of one another and equally strong on the
     way, as in a block power iteration: each by itself would end up as the strongest motion.
+    Circles begin elsewhere and are left alone.
     """
     mean = g.mean(axis=0, dtype=np.float64)
     mixing = np.eye(len(mean), dtype=np.float32)
-    for basis, columns in zip(molecule.state_bases, molecule.columns, strict=True):
+    for m, (basis, columns) in enumerate(zip(molecule.state_bases, molecule.columns, strict=True)):
         width = basis.n_functions
+        if "circle" in molecule.kinds(m):
+            continue
         starts = range(columns.start, columns.stop, width)
         places = [slice(start + 1, start + width) for start in starts]
         # at one position only: the mean over positions of a trajectory

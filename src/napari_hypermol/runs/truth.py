@@ -32,7 +32,7 @@ class TrueComponent:
     kind : str
         ``interval`` (a range with two ends), ``circle`` (a full turn) or ``class`` (K classes, one
         map each).
-    population : tuple
+    occupancy : tuple
         Of a class: shares of the classes. Of the others: a mixture of Beta densities, each
         (share, a, b). Empty where it is not known.
     """
@@ -41,19 +41,19 @@ class TrueComponent:
     states: Float64
     volumes: NDArray[np.float32]
     kind: str = "interval"
-    population: tuple[Any, ...] = ()
+    occupancy: tuple[Any, ...] = ()
 
     def shares(self, edges: Float64) -> Float64:
         """True shares of the particles between `edges` (b + 1,) of a continuous state; (b,)."""
-        below = sum(share * beta.cdf(edges, a, b) for share, a, b in self.population)
+        below = sum(share * beta.cdf(edges, a, b) for share, a, b in self.occupancy)
         return np.diff(below)
 
     def log_prior(self) -> Float64:
-        """Logarithm of the population at each of `states`; even where it is not known."""
+        """Logarithm of the occupancy at each of `states`; even where it is not known."""
         t = len(self.states)
-        if self.kind == "class" and self.population:
-            return np.log(np.asarray(self.population, dtype=np.float64))
-        if not self.population or all(a == b == 1 for _, a, b in self.population):
+        if self.kind == "class" and self.occupancy:
+            return np.log(np.maximum(np.asarray(self.occupancy, dtype=np.float64), 1e-12))
+        if not self.occupancy or all(a == b == 1 for _, a, b in self.occupancy):
             return np.full(t, -np.log(t))
         middles = 0.5 * (self.states[1:] + self.states[:-1])
         shares = self.shares(np.concatenate([[0.0], middles, [1.0]]))
@@ -146,14 +146,14 @@ def _listed(folder: Path) -> tuple[list[TrueComponent], TrueHinge | None]:
                 f"{folder / 'truth.yaml'}: {item['name']} has a state of kind {kind!r}; "
                 f"expected {', '.join(_KINDS)}"
             )
-        population = item.get("populations", item.get("betas", ()))
+        occupancy = item.get("populations", item.get("betas", ()))
         components.append(
             TrueComponent(
                 item["name"],
                 np.array(item.get("states", [0.0]), dtype=np.float64),
                 np.stack([read_volume(folder / name).values for name in item["volumes"]]),
                 kind,
-                tuple(population if kind == "class" else map(tuple, population)),
+                tuple(occupancy if kind == "class" else map(tuple, occupancy)),
             )
         )
     told = facts.get("hinge")

@@ -25,7 +25,7 @@ def marching_radii(box_size: int) -> list[float]:
     return radii
 
 
-def auto_schedule(box_size: int, degree: int) -> list[Stage]:
+def auto_schedule(box_size: int, degree: int, first_degree: int = 1) -> list[Stage]:
     """Stages from the mean at low resolution to all state functions at high resolution.
 
     Parameters
@@ -34,6 +34,8 @@ def auto_schedule(box_size: int, degree: int) -> list[Stage]:
         [pixels].
     degree : int
         Highest degree of any component's state basis; 0 for a rigid molecule.
+    first_degree : int
+        With which states begin.
 
     Returns
     -------
@@ -45,12 +47,13 @@ def auto_schedule(box_size: int, degree: int) -> list[Stage]:
         for index, radius in enumerate(radii[1:], 2):
             stages.append(Stage(f"mean {index}", radius, 0, sweeps=2, solve_iterations=6))
         return stages
-    stages.append(Stage("states 1", radii[0], 1, sweeps=9, kindled_sweeps=6, settle=0.004))
+    first = min(first_degree, degree)
+    stages.append(Stage("states 1", radii[0], first, sweeps=9, kindled_sweeps=6, settle=0.004))
     finer = radii[1:] or radii  # small boxes have one band limit, and still get all functions
     for index, radius in enumerate(finer, 2):
         is_last = index == len(finer) + 1
         # the state's band limit grows faster than that in space: motion is seen at low resolution
-        reached = degree if is_last else min(degree, 2 * index - 2)
+        reached = degree if is_last else min(degree, first - 1 + 2 * index - 2)
         stages.append(
             Stage(
                 f"states {index}",

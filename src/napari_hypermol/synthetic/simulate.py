@@ -233,7 +233,7 @@ def _write_truth(plan: Simulation, molecule: GaussianMolecule, noise_std: float,
         entry: dict[str, object] = {"name": component.name, "volumes": names}
         if component.has_state:
             entry |= {"kind": component.kind, "states": [round(float(s), 6) for s in states]}
-            entry |= _population(component, plan.occupancy)
+            entry |= _distribution(component, plan.occupancy)
         listing.append(entry)
     facts: dict[str, object] = {"components": listing, "occupancy": plan.occupancy}
     if molecule.hinge is not None:
@@ -255,7 +255,7 @@ def _map_states(component: GaussianComponent) -> NDArray[np.float64]:
     return np.linspace(0, 1, TRUTH_STATES)
 
 
-def _population(component: GaussianComponent, occupancy: str) -> dict[str, object]:
+def _distribution(component: GaussianComponent, occupancy: str) -> dict[str, object]:
     """The true distribution of a state: shares of classes, or a mixture of Beta densities."""
     if component.kind == "class":
         return {"populations": list(component.populations)}
