@@ -168,7 +168,7 @@ def circle_states(
     molecule = problem.molecule
     out: dict[int, Float64] = {}
     for s in range(len(molecule.bases)):
-        users = [m for m in np.flatnonzero(molecule.owners == s).tolist()]
+        users = np.flatnonzero(molecule.owners == s).tolist()
         if molecule.kinds(users[0]) != ("circle",):
             continue
         coordinates = linear_coordinates(problem, estimate, s, rng)

@@ -11,6 +11,7 @@ from napari_hypermol.io.particle_file import read_particles
 from napari_hypermol.runs.diagnostics import diagnosis_sentences
 from napari_hypermol.runs.recipe import read_recipe
 from napari_hypermol.runs.store import Run, is_run_folder
+from napari_hypermol.runs.unknowns import unknowns_sentences
 
 __all__ = ["describe"]
 
@@ -106,6 +107,7 @@ def _run_lines(run: Run) -> list[str]:
             f"known to ± {deviations[axis]:.3f} on average" if len(deviations) else "not yet read"
         )
         lines.append(f"{name}: state of {component}, {known}")
-    lines.append(f"{maps.molecule.n_coefficients:,} coefficients")
+    if "unknowns" in run.metrics:
+        lines += unknowns_sentences(run.metrics["unknowns"])
     lines += diagnosis_sentences(run.metrics.get("diagnostics", {"states": [], "mirrors": []}))
     return lines

@@ -46,6 +46,7 @@ __all__ = [
     "kindled_mixing",
     "maximisation",
     "precisions",
+    "residual_noise",
     "state_tables",
     "updated_noise",
 ]
@@ -334,14 +335,35 @@ def updated_noise(
         problem.images, posterior.first, posterior.second, estimate.noise.astype(np.float32),
         grids, problem.placements, problem.samples,
     )  # fmt: skip
-    noise = estimate.noise.copy()
-    inside = np.unique(problem.samples.shells)
+    return residual_noise(problem.images, explained, estimate.noise, problem.samples)
+
+
+def residual_noise(
+    images: WhitenedImages, explained: Float64, noise: Float64, samples: FourierSamples
+) -> Float64:
+    """Mean residual power of every optics group inside the band limit; `noise` elsewhere.
+
+    Parameters
+    ----------
+    images : WhitenedImages
+    explained : (n, shells) float64 ndarray
+        Power that the molecule explains, as `posterior.likelihood.explained_power` counts it.
+    noise : (groups, shells) float64 ndarray
+        The spectra so far.
+    samples : FourierSamples
+
+    Returns
+    -------
+    (groups, shells) float64 ndarray
+    """
+    noise = noise.copy()
+    inside = np.unique(samples.shells)
     for group in range(len(noise)):
-        rows = problem.images.groups == group
+        rows = images.groups == group
         if not rows.any():
             continue
-        residual = (problem.images.power[rows] - explained[rows]).sum(axis=0)
-        fill = problem.images.fill[rows].sum(axis=0)
+        residual = (images.power[rows] - explained[rows]).sum(axis=0)
+        fill = images.fill[rows].sum(axis=0)
         new = residual[inside] / np.maximum(fill[inside], 1e-12)
         # A shell can lose at most nine tenths at once: early maps explain noise too.
         noise[group, inside] = np.maximum(new, 0.1 * noise[group, inside])
