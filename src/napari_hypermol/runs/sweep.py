@@ -118,7 +118,7 @@ def state_tables(
     n_states : int
         Of one coordinate.
     """
-    tables = []
+    tables: list[StateTable] = []
     for m, columns in enumerate(molecule.columns):
         kinds = molecule.kinds(m)
         if kinds:
@@ -157,7 +157,8 @@ def expectation(
     b, g = overlaps(problem.images, grids, problem.placements, problem.samples, molecule.pairs)
     if kindling > 0:
         lifted = kindled_mixing(molecule, g, kindling)
-        b, g = b @ lifted, lifted.T @ g @ lifted
+        b = np.asarray(b @ lifted, dtype=np.float32)
+        g = np.asarray(lifted.T @ g @ lifted, dtype=np.float32)
     entries = int(np.prod([len(t.states) for t in tables], dtype=np.int64))
     if len(tables) <= 2 and entries <= MAX_ENTRIES:
         has_positions = any(t is not None for t in molecule.trajectories)
