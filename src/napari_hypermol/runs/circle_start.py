@@ -7,6 +7,7 @@ curve, and the two slowest modes of diffusion along it are its angle's cosine an
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ def _linear_molecule(molecule: LinearMolecule, s: int) -> LinearMolecule:
 
 
 def _moments(
-    b: Float32, g: Float32, factors: NDArray[np.int64]
+    b: NDArray[np.floating], g: NDArray[np.floating], factors: NDArray[np.int64]
 ) -> tuple[Float32, Float32, Float64]:
     """E[c], E[c c^T] and the mean of the factors' posteriors N(0, 1) x likelihood."""
     n, n_q = b.shape
@@ -99,9 +100,9 @@ def linear_coordinates(
              if owner == s]  # fmt: skip
     factors = np.concatenate([np.arange(c.start + 1, c.stop) for c in users])
     n = len(problem.mean_weights)
-    first = np.ones((n, sum(molecule.n_functions)), dtype=np.float32)
+    first: Float32 = np.ones((n, sum(molecule.n_functions)), dtype=np.float32)
     first[:, factors] = rng.normal(size=(n, len(factors)))
-    second = first[:, :, None] * first[:, None, :]
+    second: Float32 = first[:, :, None] * first[:, None, :]
     for _ in range(_ROUNDS):
         solved, _ = maximisation(linear, current, _only_moments(first, second), 6)
         current = current._replace(theta=solved.theta)
@@ -113,9 +114,10 @@ def linear_coordinates(
     _, _, mean = _moments(b, g, factors)
     for index, columns in enumerate(users):
         own = np.arange(columns.start + 1, columns.stop)
-        information = g[:, own[:, None], own].mean(axis=0, dtype=np.float64)
+        information: Float64 = np.asarray(g[:, own[:, None], own].mean(axis=0, dtype=np.float64))
         root = np.linalg.cholesky(information + 1e-9 * np.eye(len(own)))
-        out.append(mean[:, index * _FACTORS : (index + 1) * _FACTORS] @ root)
+        part = mean[:, index * _FACTORS : (index + 1) * _FACTORS]
+        out.append(np.asarray(part @ root, dtype=np.float64))
     return out
 
 
@@ -142,7 +144,8 @@ def ring_angles(points: Float64, rng: np.random.Generator) -> Float64:
     chosen = np.sort(rng.permutation(n)[:_LANDMARKS])
     landmarks = points[chosen]
     k = min(_NEIGHBOURS, len(chosen) - 1)
-    distance, neighbour = cKDTree(landmarks).query(landmarks, k + 1)
+    query: Any = cKDTree(landmarks).query
+    distance, neighbour = query(landmarks, k + 1)
     width = np.maximum(distance[:, min(7, k)], 1e-12)  # each point's own scale, its 7th neighbour's
     weight = np.exp(-(distance**2) / (width[:, None] * width[neighbour]))
     rows = np.repeat(np.arange(len(chosen)), k + 1)
@@ -154,7 +157,7 @@ def ring_angles(points: Float64, rng: np.random.Generator) -> Float64:
     modes = modes[:, ::-1][:, 1:] * scale[:, None]
     circle = modes[:, 0] + 1j * modes[:, 1]
     circle /= np.maximum(np.abs(circle), 1e-30)
-    nearest = np.atleast_2d(cKDTree(landmarks).query(points, min(5, len(chosen)))[1].T).T
+    nearest = query(points, [*range(1, min(5, len(chosen)) + 1)])[1]
     angles = np.angle(circle[nearest].mean(axis=1))
     ranks = np.empty(n)
     ranks[np.argsort(angles, kind="stable")] = (np.arange(n) + 0.5) / n

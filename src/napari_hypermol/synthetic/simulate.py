@@ -177,7 +177,6 @@ def _check(plan: Simulation) -> None:
 
 def _draw(plan: Simulation, molecule: Projected, rng: np.random.Generator) -> _Draws:
     n = plan.n
-    moving = [component for component in molecule.components if component.has_state]
     u = rng.uniform(1.0e4, 2.5e4, n)
     zeros = np.zeros(n)
     defocus = Defocus(
@@ -191,11 +190,13 @@ def _draw(plan: Simulation, molecule: Projected, rng: np.random.Generator) -> _D
         states=rng.uniform(size=(n, molecule.dims)),
         defocus=defocus,
     )
-    columns = [
-        draw_states(component, plan.occupancy, uniform)
-        for component, uniform in zip(moving, draws.states.T, strict=True)
-    ]
-    return draws._replace(states=np.stack(columns, axis=1))
+    if not isinstance(molecule, GaussianMolecule):
+        return draws
+    states = draws.states.copy()
+    moving = [component for component in molecule.components if component.has_state]
+    for column, component in enumerate(moving):
+        states[:, column] = draw_states(component, plan.occupancy, states[:, column])
+    return draws._replace(states=states)
 
 
 def _optics() -> Optics:
