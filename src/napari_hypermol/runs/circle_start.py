@@ -108,14 +108,15 @@ def linear_coordinates(
         grids = molecule.grids(current.theta)
         b, g = overlaps(problem.images, grids, linear.placements, problem.samples)
         mixing = kindled_mixing(molecule, g, _KINDLING)
-        first, second, _ = _moments(b @ mixing, mixing.T @ g @ mixing, factors)
-    out = []
-    _, _, mean = _moments(b, g, factors)
+        lit = np.asarray(b @ mixing, dtype=np.float32)
+        first, second, _ = _moments(lit, np.asarray(mixing.T @ g @ mixing, np.float32), factors)
+    out: list[Float64] = []
+    coordinates = _moments(b, g, factors)[2]
     for index, columns in enumerate(users):
         own = np.arange(columns.start + 1, columns.stop)
         information = g[:, own[:, None], own].mean(axis=0, dtype=np.float64)
         root = np.linalg.cholesky(information + 1e-9 * np.eye(len(own)))
-        out.append(mean[:, index * _FACTORS : (index + 1) * _FACTORS] @ root)
+        out.append(coordinates[:, index * _FACTORS : (index + 1) * _FACTORS] @ root)
     return out
 
 
@@ -142,7 +143,8 @@ def ring_angles(points: Float64, rng: np.random.Generator) -> Float64:
     chosen = np.sort(rng.permutation(n)[:_LANDMARKS])
     landmarks = points[chosen]
     k = min(_NEIGHBOURS, len(chosen) - 1)
-    distance, neighbour = cKDTree(landmarks).query(landmarks, k + 1)
+    query = cKDTree(landmarks).query(landmarks, k + 1)
+    distance, neighbour = np.asarray(query[0]), np.asarray(query[1])
     width = np.maximum(distance[:, min(7, k)], 1e-12)  # each point's own scale, its 7th neighbour's
     weight = np.exp(-(distance**2) / (width[:, None] * width[neighbour]))
     rows = np.repeat(np.arange(len(chosen)), k + 1)

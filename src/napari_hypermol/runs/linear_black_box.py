@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from napari_hypermol.coordinates.grids import FourierSamples
 from napari_hypermol.imaging.projector import Placements, adjoint, forward
-from napari_hypermol.molecules.composite import LinearMolecule
+from napari_hypermol.molecules.linear import LinearMolecule
 
 __all__ = ["LinearBlackBox"]
 
