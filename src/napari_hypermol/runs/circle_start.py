@@ -102,7 +102,7 @@ def linear_coordinates(
     n = len(problem.mean_weights)
     first: Float32 = np.ones((n, sum(molecule.n_functions)), dtype=np.float32)
     first[:, factors] = rng.normal(size=(n, len(factors)))
-    second = np.asarray(first[:, :, None] * first[:, None, :], dtype=np.float32)
+    second = np.asarray(first[:, :, None] * first[:, None, :]).astype(np.float32)
     for _ in range(_ROUNDS):
         solved, _ = maximisation(linear, current, _only_moments(first, second), 6)
         current = current._replace(theta=solved.theta)

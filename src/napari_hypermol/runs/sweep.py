@@ -56,6 +56,9 @@ Float32 = NDArray[np.float32]
 # Posterior probability below which a position is given no slices in the solve; 24 of them together
 # weigh less than the noise of any estimate here.
 _NEGLIGIBLE = 1e-3
+# Components that overlap near a hinge, where they hardly move against one another, are told apart
+# slowly, and what is left unsolved grows from sweep to sweep: then a solve may take longer.
+_PATIENCE, _ENOUGH = 5, 0.03
 
 
 class Estimate(NamedTuple):
@@ -287,7 +290,14 @@ def maximisation(
         return molecule.grids_adjoint(values) + prior(theta) + curvature(theta)
 
     theta, info = solve(
-        operator, right, estimate.theta, _blockwise(molecule, covariances), iterations, tolerance
+        operator,
+        right,
+        estimate.theta,
+        _blockwise(molecule, covariances),
+        iterations,
+        tolerance,
+        _PATIENCE,
+        _ENOUGH,
     )
     spectra = [
         updated_spectrum(part, h, p, basis)
