@@ -7,19 +7,16 @@ curve, and the two slowest modes of diffusion along it are its angle's cosine an
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import eigsh
-from scipy.spatial import cKDTree
 
 from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.likelihood import overlaps
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.protocols import StateBasis
+from napari_hypermol.runs.diffusion import diffusion_modes
 from napari_hypermol.runs.sweep import Estimate, StageProblem, kindled_mixing, maximisation
 
 __all__ = ["circle_states", "linear_coordinates", "ring_angles"]
@@ -29,8 +26,6 @@ Float32 = NDArray[np.float32]
 _FACTORS = 8  # four harmonics: two pairs can cross where three do not
 _ROUNDS = 8
 _KINDLING = 3.0  # as for states: information at which weak functions are read
-_LANDMARKS = 3000  # particles between which distances are diffused along
-_NEIGHBOURS = 15
 
 
 @dataclass(frozen=True)
@@ -140,27 +135,10 @@ def ring_angles(points: Float64, rng: np.random.Generator) -> Float64:
     (n,) float64 ndarray
         In turns, [0, 1), uniformly occupied.
     """
-    n = len(points)
-    chosen = np.sort(rng.permutation(n)[:_LANDMARKS])
-    landmarks = points[chosen]
-    k = min(_NEIGHBOURS, len(chosen) - 1)
-    query: Any = cKDTree(landmarks).query
-    distance, neighbour = query(landmarks, k + 1)
-    width = np.maximum(distance[:, min(7, k)], 1e-12)  # each point's own scale, its 7th neighbour's
-    weight = np.exp(-(distance**2) / (width[:, None] * width[neighbour]))
-    rows = np.repeat(np.arange(len(chosen)), k + 1)
-    graph = sparse.csr_matrix((weight.ravel(), (rows, neighbour.ravel())), (len(chosen),) * 2)
-    graph = 0.5 * (graph + graph.T)
-    scale = 1 / np.sqrt(np.asarray(graph.sum(axis=1)).ravel())
-    walk = sparse.diags(scale) @ graph @ sparse.diags(scale)
-    _, modes = eigsh(walk, 3, which="LA", v0=np.ones(len(chosen)))
-    modes = modes[:, ::-1][:, 1:] * scale[:, None]
-    circle = modes[:, 0] + 1j * modes[:, 1]
-    circle /= np.maximum(np.abs(circle), 1e-30)
-    nearest = query(points, [*range(1, min(5, len(chosen)) + 1)])[1]
-    angles = np.angle(circle[nearest].mean(axis=1))
-    ranks = np.empty(n)
-    ranks[np.argsort(angles, kind="stable")] = (np.arange(n) + 0.5) / n
+    modes = diffusion_modes(points, 2, rng)
+    angles = np.arctan2(modes[:, 1], modes[:, 0])
+    ranks = np.empty(len(points))
+    ranks[np.argsort(angles, kind="stable")] = (np.arange(len(points)) + 0.5) / len(points)
     return ranks
 
 
