@@ -54,6 +54,7 @@ _MEAN_PRIOR = 20.0  # start of the mean's spectrum, relative to the data's mean 
 _NEW_FUNCTION = 0.1
 _KINDLED_FUNCTION = 1e-3
 _THREADED_SWEEPS = 3  # before a new order of the particles is compared with the old one
+_SLOPE_SHELLS = 4  # over which the fall of a spectrum is read, to go on beyond the band limit
 _EXHAUSTED = 0.5  # share of the mean at the band edge that is data, below which marching ends
 _LAST_STEP = 1.1  # there, and the last stage goes this much further
 
@@ -290,15 +291,27 @@ def _carried_spectrum(
     """Spectra on finer voxels: same density per Å^-3, new functions at a fraction of the mean's."""
     user = int(np.flatnonzero(new.owners == s)[0])
     finer, coarser = new.bases[s], old.bases[s]
-    # the last shell holds the corners; np.interp goes on with the one before
-    radii, known = finer.shell_radii, coarser.shell_radii[:-1]
     scale = coarser.unit_volume / finer.unit_volume
-    extended = np.array([np.interp(radii, known, row[:-1]) for row in spectrum]) * scale
+    rows = [_extended(row, coarser.shell_radii, finer.shell_radii) for row in spectrum]
+    extended = np.array(rows) * scale
     matrix = embedding(old.state_bases[user], new.state_bases[user])
     out = matrix**2 @ extended
     is_new = ~matrix.any(axis=1)
     out[is_new] = extended[0] * _NEW_FUNCTION
     return np.asarray(out)
+
+
+def _extended(spectrum: Float64, known: Float64, radii: Float64) -> Float64:
+    """A spectrum at other radii; beyond those known it goes on falling as it did, by 1000 at most.
+
+    Constant, it would let the first solves at a finer band limit fill new shells with noise.
+    """
+    known, logs = known[:-1], np.log(spectrum[:-1])  # the last shell holds the corners
+    inside = np.interp(radii, known, logs)
+    back = min(_SLOPE_SHELLS, len(known) - 1)
+    fall = max((logs[-1 - back] - logs[-1]) / (known[-1] - known[-1 - back]), 0.0) if back else 0.0
+    beyond = np.maximum(radii - known[-1], 0.0)
+    return np.asarray(np.exp(inside - np.minimum(fall * beyond, np.log(1e3))))
 
 
 def _first_posterior(
