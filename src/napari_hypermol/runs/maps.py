@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.molecules.linear import LinearMolecule, MovingVolumes, PlacedVolumes
 from napari_hypermol.protocols import StateKind
+from napari_hypermol.runs.state_axes import StateAxis, middle_states, shown_states, state_axes
 
 __all__ = ["HyperMaps"]
 
@@ -94,19 +95,24 @@ class HyperMaps:
         return sum(c.dims for c in self.molecule.components)
 
     @cached_property
+    def axes(self) -> tuple[StateAxis, ...]:
+        """What every state coordinate is, components side by side."""
+        return state_axes(self.molecule)
+
+    @cached_property
     def axis_names(self) -> tuple[str, ...]:
         """tau1, tau2, ... in the order of the components."""
-        return tuple(f"tau{i + 1}" for i in range(self.dims))
+        return tuple(axis.name for axis in self.axes)
 
     @cached_property
     def axis_components(self) -> tuple[str, ...]:
         """Which component each state coordinate belongs to."""
-        return tuple(c.name for c in self.molecule.components for _ in range(c.dims))
+        return tuple(axis.component for axis in self.axes)
 
     @cached_property
     def axis_kinds(self) -> tuple[StateKind, ...]:
         """Whether each state coordinate is an interval, a circle or a class."""
-        return tuple(kind for c in self.molecule.components for kind in c.kinds)
+        return tuple(axis.kind for axis in self.axes)
 
     @cached_property
     def _placed(self) -> list[PlacedVolumes | MovingVolumes]:
@@ -169,12 +175,13 @@ class HyperMaps:
     @cached_property
     def contrast_limits(self) -> tuple[float, float]:
         """Limits that fit every state: 0 and the highest density over a grid of states."""
-        grid = np.linspace(0, 1, 5)
+        grids = [shown_states(axis, 5) for axis in self.axes]
         if self.dims <= 2:
-            corners = np.array(list(itertools.product(grid, repeat=self.dims)))
+            corners = list(itertools.product(*grids))
         else:  # many components: along each axis, the others half way
-            corners = np.full((5 * self.dims, self.dims), 0.5)
-            for axis in range(self.dims):
-                corners[5 * axis : 5 * axis + 5, axis] = grid
-        highest = max(float(self.volume(state.tolist()).max()) for state in corners)
+            middle = middle_states(self.axes)
+            corners = [
+                (*middle[:a], float(t), *middle[a + 1 :]) for a, g in enumerate(grids) for t in g
+            ]
+        highest = max(float(self.volume(state).max()) for state in corners)
         return (0.0, highest if highest > 0 else 1.0)
