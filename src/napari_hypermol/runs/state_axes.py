@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.protocols import StateKind
 
-__all__ = ["StateAxis", "class_numbers", "middle_states", "shown_states", "state_axes"]
+__all__ = [
+    "StateAxis",
+    "class_numbers",
+    "known_words",
+    "middle_states",
+    "shown_states",
+    "state_axes",
+]
 
 Float64 = NDArray[np.float64]
 
@@ -109,3 +116,14 @@ def class_numbers(states: Float64, n_classes: int) -> NDArray[np.int64]:
     """Number of the class, 1 to K, that states in [0, 1] stand for."""
     index = np.floor(np.asarray(states) * n_classes).astype(np.int64)
     return np.asarray(np.clip(index, 0, n_classes - 1) + 1)
+
+
+def known_words(axis: StateAxis, states: Float64, stds: Float64) -> str:
+    """How well the particles' states are known; (n,) both, as `state_moments` has them."""
+    if axis.kind == "interval":
+        return f"known to ± {stds.mean():.3f} on average"
+    if axis.kind == "circle":
+        return f"known to ± {stds.mean():.3f} of a turn on average"
+    counts = np.bincount(class_numbers(states, axis.n_classes), minlength=axis.n_classes + 1)[1:]
+    shares = ", ".join(f"{100 * c / len(states):.0f} %" for c in counts)
+    return f"with {shares} of the particles, each in another with probability {stds.mean():.3f}"

@@ -1,4 +1,4 @@
-"""How components move as a whole, in the units of a person: Å and degrees, in the molecule's frame."""
+"""How components move as a whole, as a person reads it: Å and degrees, in the molecule's frame."""
 
 from collections.abc import Mapping
 from typing import Any
