@@ -4,7 +4,7 @@ import base64
 import html
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -100,17 +100,28 @@ def _state_montages(maps: HyperMaps) -> list[Figure]:
     return [montage(rows, list(titles)) for titles, rows in figures.items()]
 
 
-def _occupancies(run: Run) -> list[tuple[StateAxis, NDArray[np.float64], NDArray[np.float64]]]:
-    """Every coordinate with its tabulated states and their average posterior probabilities."""
-    axes, out = run.maps.axes, []
+class _Occupancy(NamedTuple):
+    """How populated the tabulated states of one coordinate are; (t,) both."""
+
+    axis: StateAxis
+    states: NDArray[np.float64]
+    shares: NDArray[np.float64]
+
+
+def _occupancies(run: Run) -> list[_Occupancy]:
+    """Average posterior of the particles along every coordinate."""
+    axes = run.maps.axes
+    found: list[_Occupancy] = []
     for table, posterior in zip(
         state_tables(run.snapshot.molecule), run.snapshot.posterior.tables, strict=True
     ):
         shares = posterior.mean(axis=0, dtype=np.float64)
         for states in table.states.T:
             values, index = np.unique(states, return_inverse=True)
-            out.append((axes[len(out)], values, np.bincount(index, weights=shares)))
-    return out
+            summed = np.zeros(len(values))
+            np.add.at(summed, index, shares)
+            found.append(_Occupancy(axes[len(found)], values, summed))
+    return found
 
 
 def _occupancy(run: Run) -> Figure | None:

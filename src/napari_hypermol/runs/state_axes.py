@@ -57,7 +57,7 @@ class StateAxis(NamedTuple):
         if self.kind == "circle":
             return f"circular state of {self.component}"
         if self.kind == "class":
-            return f"class of {self.component}, 1 to {self.n_classes}"
+            return f"class of {self.component}"
         return f"{'position' if self.is_position else 'state'} of {self.component}"
 
     def text(self, state: float) -> str:

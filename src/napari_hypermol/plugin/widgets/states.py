@@ -68,7 +68,9 @@ class StateReadout(QWidget):
             self._values[axis.name] = value
             self._grid.addWidget(QLabel(axis.name), row, 0)
             self._grid.addWidget(value, row, 1)
-            self._grid.addWidget(QLabel(axis.words), row, 2)
+            words = QLabel(axis.words)
+            words.setWordWrap(True)  # a long name must not widen the window
+            self._grid.addWidget(words, row, 2)
 
     def _on_point(self, event: Any = None) -> None:
         if self._viewer is None or self._layer is None:
