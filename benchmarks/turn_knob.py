@@ -3,9 +3,10 @@
 python benchmarks/turn_knob.py [box] [clam]   (without a display: xvfb-run -a python ...)
 
 A body and two arms that share coefficients, cosine degree 5, random coefficients: what it costs
-does not depend on the numbers. With `clam`, a lid that moves as a whole on its base instead. Measures the map alone (`HyperMaps.volume`), then the whole way in
-napari with its asynchronous slicing off: `viewer.dims.set_point` returns when the layer has its
-slice. Drawing is not in it; it is the graphics card's.
+does not depend on the numbers. With `clam`, a lid that moves as a whole on its base instead.
+Measures the map alone (`HyperMaps.volume`), then the whole way in napari with its asynchronous
+slicing off: `viewer.dims.set_point` returns when the layer has its slice. Drawing is not in it; it
+is the graphics card's.
 """
 
 import sys

@@ -109,10 +109,11 @@ def test_sentence_of_a_turn():
             "range": [-20.0, 26.04],
         }
     }
-    assert trajectory_sentences(its) == [
+    (line,) = trajectory_sentences(its)
+    assert line == (
         "lid turns by 46.0° about the axis (0.00, 0.00, 1.00) through the point "
         "(-14.2, 2.0, 0.0) Å (learned)"
-    ]
+    )
 
 
 def test_sentence_of_a_translation():

@@ -59,16 +59,8 @@ class TrueMaps:
 
     @property
     def axes(self) -> tuple[StateAxis, ...]:
-        """One of each moving component."""
-        return tuple(
-            StateAxis(
-                f"tau{index}",
-                c["name"],
-                c.get("kind", "interval"),
-                len(c["states"]) if c.get("kind") == "class" else 0,
-            )
-            for index, c in enumerate(self._moving, 1)
-        )
+        """A range of each moving component."""
+        return tuple(StateAxis(f"tau{i}", c["name"]) for i, c in enumerate(self._moving, 1))
 
     @cached_property
     def _rigid(self) -> NDArray[np.float32]:
