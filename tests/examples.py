@@ -70,6 +70,19 @@ def one_grid(
     return grids, placements
 
 
+def bumps(
+    basis: VoxelBasis, centre: np.ndarray, places: np.ndarray, heights: np.ndarray, width: float
+) -> np.ndarray:
+    """Coefficients (k,) of Gaussians at `places` (g, 3) of a component's own frame."""
+    axis = (np.arange(basis.size) - basis.size // 2) * basis.edge / basis.size
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    positions = np.stack([x, y, z], axis=-1) + centre
+    total = np.zeros(x.shape)
+    for place, height in zip(places, heights, strict=True):
+        total += height * np.exp(-((positions - place) ** 2).sum(axis=-1) / (2 * width**2))
+    return np.asarray(basis.expand(total[None])[0])
+
+
 def random_rotations(rng: np.random.Generator, n: int) -> np.ndarray:
     """Uniform rotations; (n, 3, 3) float32."""
     return Rotation.random(n, rng=rng).as_matrix().astype(np.float32)

@@ -161,6 +161,9 @@ def test_pixel_size(reconstructs_not):
 # ---- bad recipes -----------------------------------------------------------------------------
 
 
+BALL, TURN = "support: {ball: {radius: 50}}", "trajectory: {turn: {}}"
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [
@@ -173,6 +176,19 @@ def test_pixel_size(reconstructs_not):
         ("components: {a: {support: {ball: {center: [900, 0, 0], radius: 9}}}}", "misses the box"),
         ("schedule: [{resolution: 2, degree: 0}]", "beyond Nyquist"),
         ("schedule: []", "schedule"),
+        (f"components: {{a: {{{BALL}, symmetry: T}}}}", "cyclic or dihedral, such as C3"),
+        (
+            f"components: {{a: {{{BALL}, trajectory: {{turn: {{pivot: [900, 0, 0]}}}}}}}}",
+            "the hinge passes 900",
+        ),
+        (
+            f"components: {{a: {{{BALL}}}, b: {{share: a, placed: {{shift: [900, 0, 0]}}}}}}",
+            "once placed",
+        ),
+        (
+            f"components: {{a: {{{BALL}, tied: true, state: {{dims: 2}}, {TURN}}}}}",
+            "tied, they must be the same",
+        ),
     ],
 )
 def test_bad_recipe(reconstructs_not, data, text, what):

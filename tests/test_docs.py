@@ -9,6 +9,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import yaml
+
+from napari_hypermol.runs.recipe import composite_of, recipe_from
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -79,6 +82,30 @@ def test_examples_run(page):
     result = doctest.testfile(str(page), module_relative=False)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+RECIPE = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        (page, text)
+        for page in PAGES
+        for text in RECIPE.findall(page.read_text(encoding="utf-8"))
+        if "components:" in text
+    ],
+    ids=lambda value: named(value) if isinstance(value, Path) else "",
+)
+def test_recipes_are_recipes(page, text):
+    recipe = recipe_from(yaml.safe_load(text), page)
+    assert recipe.components
+    without_files = {
+        name: item
+        for name, item in recipe.components.items()
+        if item.support is not None and item.support.ball is not None
+    }
+    composite_of(recipe.model_copy(update={"components": without_files}), ROOT, 128, 2.0)
 
 
 def test_ci_runs_the_readme():

@@ -234,12 +234,14 @@ def reconstruct(
 ) -> None:
     """Recover a hypermolecule and every particle's states; write a run folder."""
     from napari_hypermol.runs.reconstruct import Job
+    from napari_hypermol.runs.unknowns import unknowns_sentences
 
     job = Job(
         particles, out, recipe, data_dir, pixel_size, seed, device, scheduler, overwrite, resume
     )
     run = _reconstruct(job)
-    typer.echo(f"done in {run.metrics['seconds']:.0f} s: {run.path}")
+    asked = unknowns_sentences(run.metrics["unknowns"])
+    typer.echo(f"done in {run.metrics['seconds']:.0f} s, {asked[0]}: {run.path}")
     typer.echo(f"look: napari {run.path} --plugin napari-hypermol, or {run.path / 'report.html'}")
 
 

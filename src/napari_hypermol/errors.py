@@ -5,6 +5,7 @@ Every message says what was expected, what came, where, and what to do. The comm
 """
 
 __all__ = [
+    "BlackBoxError",
     "DeviceError",
     "HypermolError",
     "MaskError",
@@ -41,6 +42,10 @@ class VolumeFileError(HypermolError, ValueError):
 
 class MaskError(HypermolError, ValueError):
     """A mask that does not fit the particles."""
+
+
+class BlackBoxError(HypermolError, ValueError):
+    """A black-box molecule that does not keep to its protocol."""
 
 
 class RecipeError(HypermolError, ValueError):

@@ -1,7 +1,7 @@
 """What the rooms ask of one another, as types: whoever fits may come in.
 
-A new support, spatial basis or state basis needs nothing but these members; `tests/contracts` holds
-the laws they must obey.
+A new support, spatial basis, state basis or whole molecule needs nothing but these members;
+`tests/contracts` holds the laws they must obey.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "BlackBox",
     "CoefficientPrior",
     "Executor",
     "ParticlePrior",
@@ -23,7 +24,62 @@ __all__ = [
 
 Float = NDArray[np.floating]
 Float64 = NDArray[np.float64]
+Complex = NDArray[np.complexfloating]
 StateKind = Literal["interval", "circle", "class"]
+
+
+class BlackBox(Protocol):
+    """A hypermolecule V[theta](r, tau) as the algorithms see it: slices, their adjoint, a prior.
+
+    Sections 3.6 and 4.2, Eq. (29). Lengths are voxels of the box from its centre, vectors
+    (x, y, z). A molecule that only knows its density comes in by `runs.density_black_box`.
+    """
+
+    @property
+    def box_size(self) -> int:
+        """Edge of the particle images [pixels]."""
+        ...
+
+    @property
+    def dims(self) -> int:
+        """State coordinates, d; 0 for a molecule that does not move."""
+        ...
+
+    @property
+    def n_coefficients(self) -> int:
+        """Length of theta, p."""
+        ...
+
+    def slices(self, theta: Float64, rotations: Float, states: Float, samples: Any) -> Complex:
+        """Transforms of projections, without CTF, shift and contrast.
+
+        Parameters
+        ----------
+        theta : (p,) float64 ndarray
+        rotations : (m, 3, 3) float ndarray
+            R, molecule to image frame.
+        states : (m, d) float ndarray
+            In [0, 1]; one for every rotation.
+        samples : FourierSamples
+            Where: kx, ky (k,) [cycles per box edge], as in `coordinates.grids`.
+
+        Returns
+        -------
+        (m, k) complex ndarray
+            ``1 / N sum_xy p(x, y) exp(-2 pi i (kx x + ky y) / N)`` of p, the density at R^-1 r
+            summed over voxels along z: the unitary transform of an image of N x N pixels.
+        """
+        ...
+
+    def slices_adjoint(
+        self, theta: Float64, values: Complex, rotations: Float, states: Float, samples: Any
+    ) -> Float64:
+        """Gradient over theta of Re sum conj(slices) values, values (m, k) held fixed; (p,)."""
+        ...
+
+    def log_prior(self, theta: Float64) -> tuple[float, Float64]:
+        """Log P(theta) up to a constant, and its gradient (p,)."""
+        ...
 
 
 class Executor(Protocol):
@@ -43,6 +99,10 @@ class Support(Protocol):
 
     def edge(self) -> int:
         """Even edge of a cube around `centre` that holds the support [voxels]."""
+        ...
+
+    def volume(self, size: int, spacing: float) -> float:
+        """Volume [voxels], on a cube of `size` samples every `spacing` voxels around `centre`."""
         ...
 
     def values(self, positions: Float, spacing: float) -> NDArray[np.float32]:

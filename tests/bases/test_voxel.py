@@ -57,6 +57,29 @@ def test_unit_volume_is_that_of_a_voxel_in_voxels_of_the_box(full):
     assert squares == pytest.approx(full.edge**3)
 
 
+def test_shells_are_cycles_per_box_edge(full):
+    np.testing.assert_allclose(full.shell_radii, np.arange(7) * 24 / 16)
+
+
+def test_coverage_is_the_share_of_a_mode_that_a_plane_sees(full, rng):
+    """Of planes through the origin at random, the area inside a shell per mode's volume.
+
+    A slice has box_size^2 samples of unit weight a unit of (1 / pixel)^2, and a shell of modes
+    spaced 1 / edge; the power of a unit coefficient in a slice follows by Parseval.
+    """
+    spacing, box, edge = full.edge / full.size, full.box_size, full.edge
+    radius, width = full.shell_radii[4] / box, 0.02  # [1 / pixel]
+    points = rng.uniform(-0.4, 0.4, size=(400_000, 2))
+    density = len(points) / 0.8**2
+    distance = np.hypot(*points.T)
+    seen = (abs(distance - radius) < width / 2).sum() / density * box**2  # samples of one image
+    shell = 4 * np.pi * ((radius + width / 2) ** 3 - (radius - width / 2) ** 3) / 3
+    modes = shell * edge**3
+    # A unit coefficient spread over all modes (unitary over size^3): |slice|^2 at a sample.
+    power = spacing**6 * full.size**3 / box**2
+    assert full.shell_coverage[4] == pytest.approx(seen * power / modes, rel=0.05)  # Monte Carlo
+
+
 def test_expand_does_not_amplify(soft, rng):
     coefficients = rng.normal(size=(1, soft.n_coefficients))
     mask = soft.mask[soft.mask > 0]

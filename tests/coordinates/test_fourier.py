@@ -10,6 +10,7 @@ from napari_hypermol.coordinates.fourier import (
     radius_index,
     resample_volume,
     volume_from_half_space,
+    volume_gradient,
     volume_to_half_space,
 )
 from oracles.dft import image_transform
@@ -103,3 +104,34 @@ def test_radius_index_in_numbers():
     assert radii[0, -1, 0] == 1
     assert radii[1, -1, 1] == 2  # sqrt 3
     assert radii[3, 3, 3] == 5  # sqrt 27
+
+
+def test_gradient_of_waves_is_exact():
+    """sin and cos of whole cycles, one along every axis and one across them."""
+    size, turn = 8, 2 * np.pi / 8
+    z, y, x = np.indices((size,) * 3) - size // 2
+    volumes = np.stack(
+        [np.sin(3 * turn * x), np.cos(turn * y), np.sin(2 * turn * z), np.sin(turn * (x - 2 * y))]
+    )
+    expected = np.zeros((4, 3, size, size, size))
+    expected[0, 0] = 3 * turn * np.cos(3 * turn * x)
+    expected[1, 1] = -turn * np.sin(turn * y)
+    expected[2, 2] = 2 * turn * np.cos(2 * turn * z)
+    expected[3, 0] = turn * np.cos(turn * (x - 2 * y))
+    expected[3, 1] = -2 * expected[3, 0]
+    np.testing.assert_allclose(volume_gradient(volumes), expected, atol=1e-12)
+
+
+def test_gradient_leaves_nyquist_out(rng):
+    """At Nyquist a wave and its mirror image are one: it has no direction to rise in."""
+    x = np.indices((6, 6, 6))[2]
+    assert abs(volume_gradient(((-1.0) ** x)[None])).max() < 1e-12
+
+
+def test_gradient_is_skew(rng):
+    """<grad a, b> = -<a, grad b>, as sums over a periodic cube must be."""
+    a, b = rng.normal(size=(2, 1, 6, 6, 6))
+    for axis in range(3):
+        left = (volume_gradient(a)[0, axis] * b[0]).sum()
+        right = (a[0] * volume_gradient(b)[0, axis]).sum()
+        np.testing.assert_allclose(left, -right, atol=1e-10)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from napari_hypermol.errors import ParticleFileError
 from napari_hypermol.io.mrc import write_stack
-from napari_hypermol.io.stack import lazy_images
+from napari_hypermol.io.stack import CHUNK_BYTES, images_in_memory, lazy_images
 
 BOX = 4
 SIZES = (5, 1, 7)
@@ -113,3 +113,12 @@ def test_headers_are_checked_at_the_door(tmp_path):
     good.write_bytes(good.read_bytes()[:-1])
     with pytest.raises(ParticleFileError, match="cut short"):
         lazy_images([good], [0], [0])
+
+
+def test_images_in_memory_come_in_chunks(rng):
+    images = rng.normal(size=(70, 256, 256)).astype(np.float32)
+    found = images_in_memory(images)
+    assert len(found.chunks[0]) > 1
+    assert max(found.chunks[0]) * images[0].nbytes <= CHUNK_BYTES
+    assert found.chunks[1:] == ((256,), (256,))
+    np.testing.assert_array_equal(found.compute(), images)

@@ -72,7 +72,7 @@ class TestDegreePenaltyByShell(SmallCoefficients):
 
 def test_smoothness_is_the_papers_sum_over_neighbours(rng):
     """Eq. (24) on a fine grid of states, with the variance of a coefficient as the unit."""
-    states = CosineBasis(1, 3)
+    states = CosineBasis(3)
     coefficients = rng.normal(size=(4, 20))
     variance, strength, n_states = 4.0, 1.7, 4000
     prior = Smoothness(np.diag((np.pi * np.arange(4)) ** 2), 1 / variance, strength)

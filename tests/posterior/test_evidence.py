@@ -14,7 +14,7 @@ def tables_of(counts, first=1):
     """Tables of components of degree 1 and 2 in turn, behind `first` rigid columns."""
     tables, start = [], first
     for index, count in enumerate(counts):
-        basis = CosineBasis(1, 1 + index % 2)
+        basis = CosineBasis(1 + index % 2)
         states = (np.arange(count) + 0.5)[:, None] / count
         prior = np.linspace(1, 2, count)
         columns = slice(start, start + basis.n_functions)

@@ -191,3 +191,50 @@ def test_samples_beyond_the_grid_are_refused(here, rng):
     ):
         with pytest.raises(ShapeError, match="beyond the band limit"):
             call()
+
+
+def sparse_moments(rng, molecule):
+    """Moments of particles that are in one or two of the placements at most."""
+    n_q = sum(molecule.n_functions)
+    *_, first, second = random_moments(rng, N, n_q)
+    used = np.ones((N, n_q), dtype=bool)
+    for i, columns in enumerate([molecule.columns[1], molecule.columns[2], molecule.columns[0]]):
+        used[i, columns] = False
+    used[3] = False  # nowhere at all
+    return first * used, second * used[:, :, None] * used[:, None, :]
+
+
+def test_columns_without_moments_are_skipped_and_nothing_changes(here, images, grids, slices, rng):
+    first, second = sparse_moments(rng, here.molecule)
+    layout, rest = here.molecule.empty_grids, (here.placements, here.samples)
+    found = image_adjoint(images, first, grids, *rest)
+    values = as_complex(images.data)[:, :, None] * first[:, None, :]
+    close(found, projector.adjoint(values, images.rotations, layout, *rest))
+    found = normal_operator(images, second, grids, *rest)
+    values = np.einsum("nqp,nkp,nk->nkq", second, slices, images.weights)
+    close(found, projector.adjoint(values, images.rotations, layout, *rest))
+
+
+def test_explained_power_without_some_columns(here, grids, images, slices, rng):
+    first, second = sparse_moments(rng, here.molecule)
+    n_shells = int(here.samples.shells.max()) + 1
+    noise = np.ones((1, n_shells), dtype=np.float32)
+    found = explained_power(images, first, second, noise, grids, here.placements, here.samples)
+    linear = 2 * np.einsum("nkq,nq,nk->nk", slices.conj(), first, as_complex(images.data)).real
+    square = np.einsum("nkq,nqp,nkp,nk->nk", slices.conj(), second, slices, images.weights).real
+    expected = np.zeros((N, n_shells))
+    for k, shell in enumerate(here.samples.shells):
+        expected[:, shell] += linear[:, k] - square[:, k]
+    close(found, expected)
+    assert not found[3].any()
+
+
+def test_overlaps_of_wanted_pairs_only(here, images, grids, rng):
+    n_q = grids_columns(here)
+    wanted = rng.uniform(size=(n_q, n_q)) < 0.5
+    wanted = wanted | wanted.T
+    b, g = overlaps(images, grids, here.placements, here.samples)
+    some_b, some_g = overlaps(images, grids, here.placements, here.samples, wanted)
+    np.testing.assert_array_equal(some_b, b)
+    np.testing.assert_array_equal(some_g, g * wanted)
+    assert not wanted.all()

@@ -153,3 +153,15 @@ def test_data_precision_is_the_normal_operators(rng):
         # the innermost shells have more modes than a sphere of their radius: 18 for 4 pi
         tolerance = {1: 0.4, 2: 0.25}.get(shell, 0.15)
         np.testing.assert_array_less(abs(found - precision[shell]), tolerance * scale)
+
+
+def test_signal_precision_is_the_inverse_spectrum_and_a_penalty():
+    spectrum = np.array([[4.0, 2.0, 1.0], [1.0, 0.5, 0.25]])
+    penalty = np.array([[0.0, 0.0], [0.0, 3.0]])
+    found = signal_precision(spectrum, ridge=2.0, penalty=penalty)
+    assert found.shape == (3, 2, 2)
+    for shell in range(3):
+        mean, first = spectrum[:, shell]
+        expected = [[2 / mean, 0], [0, 2 * (1 / first + 3 / mean)]]
+        np.testing.assert_allclose(found[shell], expected)
+    np.testing.assert_allclose(signal_precision(spectrum)[1], np.diag([0.5, 2.0]))

@@ -4,8 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples import cosine_plane
+from napari_hypermol.bases.classes import ClassBasis
 from napari_hypermol.bases.cosine import CosineBasis
-from napari_hypermol.posterior.states import StateTable, contrast_moments, table_posterior
+from napari_hypermol.bases.fourier import FourierBasis
+from napari_hypermol.bases.product import ProductBasis
+from napari_hypermol.posterior.states import (
+    StateTable,
+    contrast_moments,
+    state_moments,
+    table_posterior,
+)
 from oracles.state_posterior import contrast_integrals, state_posterior
 from strategies import seeds
 
@@ -142,3 +150,123 @@ def test_permuting_particles_permutes_results(rng):
     )
     np.testing.assert_array_equal(shuffled.second, found.second[order])
     np.testing.assert_array_equal(shuffled.state_mean, found.state_mean[order])
+
+
+# ---- one number for each kind of state -----------------------------------------------------------
+
+
+def table_of(basis, n=24):
+    states = basis.table(n)
+    log_prior = np.full(len(states), -np.log(len(states)))
+    columns = slice(0, basis.n_functions)
+    return StateTable(states, basis.evaluate(states), log_prior, columns, basis.kinds)
+
+
+def test_circular_mean_does_not_know_where_the_circle_was_cut():
+    grid = table_of(FourierBasis(1), 100)
+    weights = []
+    for middle in (0.3, 0.0, 0.98):
+        away = (grid.states[:, 0] - middle + 0.5) % 1 - 0.5
+        weights.append(np.exp(-((away / 0.03) ** 2) / 2))
+    posterior = np.array(weights)
+    posterior /= posterior.sum(axis=1, keepdims=True)
+    mean, std = state_moments(posterior, grid)
+    assert ((mean >= 0) & (mean < 1)).all()
+    away = (mean[:, 0] - [0.3, 0.0, 0.98] + 0.5) % 1 - 0.5
+    np.testing.assert_allclose(away, 0, atol=1e-6)
+    np.testing.assert_allclose(std[:, 0], 0.03, rtol=0.01)  # narrow: that of the line
+
+
+def test_circular_spread_is_at_most_that_of_the_uniform_density():
+    grid = table_of(FourierBasis(1), 64)
+    opposite = np.zeros(64)
+    opposite[[0, 32]] = 0.5
+    _, std = state_moments(np.array([np.full(64, 1 / 64), opposite]), grid)
+    np.testing.assert_allclose(std[:, 0], np.sqrt(1 / 12))
+
+
+def test_a_class_is_the_most_probable_one_and_the_doubt_about_it():
+    grid = table_of(ClassBasis(3))
+    mean, std = state_moments(np.array([[0.1, 0.2, 0.7], [0.5, 0.4, 0.1], [1.0, 0, 0]]), grid)
+    np.testing.assert_allclose(mean[:, 0], [5 / 6, 1 / 6, 1 / 6])
+    np.testing.assert_allclose(std[:, 0], [0.3, 0.5, 0], atol=1e-12)
+
+
+def test_moments_of_mixed_states_are_those_of_the_marginals(rng):
+    grid = table_of(ProductBasis(ClassBasis(2), FourierBasis(1), 1))
+    posterior = rng.dirichlet(np.ones(len(grid.states)), size=4)
+    mean, std = state_moments(posterior, grid)
+    for i in range(4):
+        by_class, resultant = {}, 0j
+        for p, (one, two) in zip(posterior[i], grid.states, strict=True):
+            by_class[one] = by_class.get(one, 0.0) + p
+            resultant += p * np.exp(2j * np.pi * two)
+        best = max(by_class, key=by_class.get)
+        assert mean[i, 0] == best
+        assert std[i, 0] == pytest.approx(1 - by_class[best])
+        angle = np.angle(resultant) / (2 * np.pi) % 1
+        spread = np.sqrt(-2 * np.log(abs(resultant))) / (2 * np.pi)
+        assert mean[i, 1] == pytest.approx(angle)
+        assert std[i, 1] == pytest.approx(min(spread, np.sqrt(1 / 12)))
+
+
+def test_kinds_that_are_not_said_are_intervals(rng):
+    grid = table_of(FourierBasis(1))
+    posterior = rng.dirichlet(np.ones(24), size=3)
+    mean, std = state_moments(posterior, grid._replace(kinds=()))
+    values = grid.states[:, 0]
+    np.testing.assert_allclose(mean[:, 0], posterior @ values)
+    square = (posterior * (values - mean) ** 2).sum(axis=1)
+    np.testing.assert_allclose(std[:, 0], np.sqrt(square))
+
+
+# ---- what is negligible --------------------------------------------------------------------------
+
+
+def placed_tables(rng):
+    """A component at 8 positions, each with its own column, and a shape with two functions."""
+    states = (np.arange(8)[:, None] + 0.5) / 8
+    one = StateTable(states, np.eye(8), np.full(8, -np.log(8)), slice(1, 9))
+    return (one, table(rng, CosineBasis(1), 5, 9))
+
+
+def test_negligible_states_are_left_out_and_the_rest_is_normalised(rng):
+    tables, limit = placed_tables(rng), 1e-2
+    b, g = overlaps(rng, 6, 11, strength=6.0)
+    whole = table_posterior(b, g, tables, 0.2)
+    found = table_posterior(b, g, tables, 0.2, negligible=limit)
+    np.testing.assert_array_equal(found.log_evidence, whole.log_evidence)
+    for marginal in found.tables:
+        np.testing.assert_allclose(marginal.sum(axis=1), 1, rtol=1e-6)
+    left_out = found.tables[0] == 0
+    assert left_out.any()
+    assert (found.first[:, 1:9][left_out] == 0).all()
+    diagonal = np.einsum("nqq->nq", found.second)
+    assert (diagonal[:, 1:9][left_out] == 0).all()
+    # 40 entries of at most `limit` each could be missing; that much can a probability be off
+    np.testing.assert_allclose(found.tables[0], whole.tables[0], atol=40 * limit)
+    assert (whole.tables[0][left_out] < 5 * limit).all()
+    likely = whole.tables[0].max(axis=1) > 40 * limit
+    assert (found.tables[0].argmax(axis=1) == whole.tables[0].argmax(axis=1))[likely].all()
+
+
+def test_first_moments_stay_those_of_the_table(rng):
+    """With the contrast known, E[c] of a position is its probability, whatever was left out."""
+    tables = placed_tables(rng)
+    b, g = overlaps(rng, 6, 11, strength=6.0)
+    found = table_posterior(b, g, tables, 0.0, negligible=1e-2)
+    np.testing.assert_allclose(found.first[:, 1:9], found.tables[0], atol=1e-6)
+    np.testing.assert_allclose(found.contrast_mean, 1, atol=1e-12)
+    diagonal = np.einsum("nqq->nq", found.second)[:, 1:9]
+    np.testing.assert_allclose(diagonal, found.tables[0], atol=1e-6)
+
+
+def test_nothing_is_negligible_by_default(rng):
+    tables = placed_tables(rng)
+    b, g = overlaps(rng, 4, 11, strength=3.0)
+    one, two = (table_posterior(b, g, tables, 0.2, **more) for more in ({}, {"negligible": 0.0}))
+    np.testing.assert_array_equal(one.second, two.second)
+    plain = [(t.functions, t.log_prior, t.columns) for t in tables]
+    answer = state_posterior(b[0].astype(float), g[0].astype(float), plain, 0.2)
+    np.testing.assert_allclose(one.first[0], answer.first, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(one.second[0], answer.second, rtol=1e-4, atol=1e-6)

@@ -5,8 +5,16 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from napari_hypermol.bases.classes import ClassBasis
+from napari_hypermol.bases.constant import ConstantBasis
+from napari_hypermol.bases.cosine import CosineBasis
+from napari_hypermol.bases.fourier import FourierBasis
+from napari_hypermol.bases.hat import HatBasis
+from napari_hypermol.bases.polynomial import ChebyshevBasis, LegendreBasis
+from napari_hypermol.bases.product import ProductBasis
 from napari_hypermol.errors import MaskError, RecipeError
 from napari_hypermol.io.mrc import write_volume
+from napari_hypermol.molecules.sharing import point_group
 from napari_hypermol.molecules.support import Ball, Mask
 from napari_hypermol.runs.recipe import (
     Recipe,
@@ -299,3 +307,256 @@ def test_write_and_read_again(tmp_path, values):
 def test_recipes_cannot_be_changed():
     with pytest.raises(ValidationError, match="frozen"):
         Recipe().seed = 3
+
+
+# ---- what moves, and how -------------------------------------------------------------------------
+
+
+def components_of(**items):
+    return composite_of(recipe_from({"components": items}), Path(), BOX, PIXEL).components
+
+
+@pytest.mark.parametrize(
+    ("state", "expected", "kinds"),
+    [
+        ({}, CosineBasis(4), ("interval",)),
+        ({"basis": "cosine", "degree": 2}, CosineBasis(2), ("interval",)),
+        ({"basis": "legendre", "degree": 3}, LegendreBasis(3), ("interval",)),
+        ({"basis": "chebyshev", "degree": 3}, ChebyshevBasis(3), ("interval",)),
+        ({"basis": "fourier", "degree": 2}, FourierBasis(2), ("circle",)),
+        ({"basis": "hat", "degree": 3}, HatBasis(4), ("interval",)),
+        ({"basis": "classes", "classes": 3}, ClassBasis(3), ("class",)),
+        (
+            {"basis": "legendre", "degree": 2, "dims": 2},
+            ProductBasis(LegendreBasis(2), LegendreBasis(2), 2),
+            ("interval", "interval"),
+        ),
+        (
+            {"basis": "fourier", "degree": 1, "classes": 4},
+            ProductBasis(ClassBasis(4), FourierBasis(1), 1),
+            ("class", "circle"),
+        ),
+    ],
+)
+def test_every_state_basis_has_a_name(state, expected, kinds):
+    (component,) = components_of(a=BALL | {"state": state})
+    assert component.state_basis == expected
+    assert component.kinds == kinds
+
+
+def test_a_hinge_that_is_given_in_degrees_and_angstroms():
+    turn = {"axis": [0, 3, 4], "pivot": [12, 0, -6], "range": 60}
+    (component,) = components_of(a=BALL | {"trajectory": {"turn": turn}})
+    found = component.trajectory.turn
+    np.testing.assert_allclose(found.axis, [0, 0.6, 0.8])
+    np.testing.assert_allclose(found.pivot, [2, 0, -1])
+    np.testing.assert_allclose(found.angles, [np.radians(30)])  # from -30 to 30
+    assert not component.trajectory.is_learned
+    assert component.state_basis == ConstantBasis()
+    assert component.kinds == ("interval",)
+
+
+@pytest.mark.parametrize(
+    ("turn", "learned"),
+    [
+        ({}, (True, True, True)),
+        ({"axis": [0, 0, 1]}, (False, True, True)),
+        ({"pivot": [0, 0, 0]}, (True, False, True)),
+        ({"range": 40}, (True, True, False)),
+        ({"axis": [0, 0, 1], "range": 40, "refine": True}, (True, True, True)),
+    ],
+)
+def test_what_is_not_given_is_learned(turn, learned):
+    ball = {"support": {"ball": {"radius": 30, "center": [18, 0, 0]}}}
+    (component,) = components_of(a=ball | {"trajectory": {"turn": turn | {"degree": 2}}})
+    found = component.trajectory.turn
+    assert (found.learns_axis, found.learns_pivot, found.learns_angles) == learned
+    assert (found.gives_axis, found.gives_pivot, found.gives_angles) == (
+        "axis" in turn, "pivot" in turn, "range" in turn
+    )  # fmt: skip
+    assert len(found.angles) == 2
+    np.testing.assert_allclose(found.pivot, [0, 0, 0] if "pivot" in turn else [3, 0, 0])
+
+
+def test_translations():
+    given = {"translation": {"vector": [24, 0, -12]}}
+    plane = {"translation": {"dims": 2, "degree": 2}}
+    both = {"turn": {}, "translation": {"vector": [24, 0, 0], "refine": True}}
+    one, two, three = components_of(
+        a=BALL | {"trajectory": given},
+        b=BALL | {"trajectory": plane},
+        c=BALL | {"trajectory": both},
+    )
+    # from one end to the other: half of it either way [voxels]
+    np.testing.assert_allclose(one.trajectory.translation.vectors, [[2, 0, -1]])
+    assert not one.trajectory.is_learned
+    exponents = {tuple(row) for row in two.trajectory.translation.exponents.tolist()}
+    assert exponents == {(1, 0), (0, 1), (2, 0), (1, 1), (0, 2)}
+    assert two.kinds == ("interval", "interval")
+    assert two.trajectory.is_learned
+    slide = three.trajectory.translation
+    assert (slide.learns, slide.gives, three.trajectory.dims) == (True, True, 1)
+
+
+def test_tied_and_untied_states():
+    moving = BALL | {"state": {"degree": 2}, "trajectory": {"turn": {}}}
+    tied, apart = components_of(a=moving | {"tied": True}, b=moving)
+    assert (tied.is_tied, tied.dims) == (True, 1)
+    assert (apart.is_tied, apart.dims) == (False, 2)
+
+
+def test_a_copy_is_placed_by_a_matrix_and_a_shift_and_moves_alike():
+    owner = BALL | {"state": {"degree": 2}, "trajectory": {"turn": {}}, "tied": True}
+    matrix = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    one, copy = components_of(
+        a=owner, b={"share": "a", "placed": {"matrix": matrix, "shift": [6, 0, -12]}}
+    )
+    np.testing.assert_array_equal(copy.rotation, matrix)
+    np.testing.assert_allclose(copy.shift, [1, 0, -2])
+    assert copy.kinds == one.kinds
+    assert copy.is_tied
+
+
+@pytest.mark.parametrize(("name", "order"), [("C1", 1), ("C3", 3), ("D2", 4)])
+def test_symmetry_makes_copies_with_states_of_their_own(name, order):
+    copies = components_of(arm=BALL | {"symmetry": name, "state": {"degree": 1}})
+    assert [c.name for c in copies] == [f"arm_{i + 1}" for i in range(order)]
+    assert [c.shares for c in copies] == [None] + ["arm_1"] * (order - 1)
+    np.testing.assert_allclose([c.rotation for c in copies], point_group(name), atol=1e-12)
+    assert sum(c.dims for c in copies) == order
+
+
+def test_spatial_basis():
+    one, two = components_of(a=BALL, b=BALL | {"basis": "gpswf"})
+    assert (one.spatial, two.spatial) == ("voxel", "gpswf")
+
+
+def test_what_moves_as_a_whole_has_a_stage_of_its_own():
+    """A rigid shape with a trajectory still needs a stage that is not still."""
+    recipe = recipe_from({"components": {"a": BALL | {"trajectory": {"turn": {}}}}})
+    stages = stages_of(recipe, composite_of(recipe, Path(), BOX, PIXEL), PIXEL)
+    assert max(s.max_degree for s in stages) == 1
+
+
+MOVES = "trajectory: {turn: {}}"
+ROUND = "support: {ball: {radius: 30}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f"a: {{{ROUND}, state: {{basis: classes}}}}", "needs their number"),
+        (f"a: {{{ROUND}, state: {{classes: 1}}}}", "2 or more are possible"),
+        (f"a: {{{ROUND}, state: {{classes: 1000}}}}", "less than or equal to 100"),
+        (f"a: {{{ROUND}, state: {{classes: 3, dims: 2}}}}", "one dimension of the state"),
+        (f"a: {{{ROUND}, state: {{dims: 3}}}}", "1 or 2 dimensions, not 3"),
+        (f"a: {{{ROUND}, state: 5}}", "a.state: expected keys such as 'basis:'"),
+        (f"a: {{{ROUND}, trajectory: {{}}}}", "a turn, a translation or both"),
+        (f"a: {{{ROUND}, trajectory: turn}}", "a.trajectory: expected keys such as 'turn:'"),
+        (f"a: {{{ROUND}, trajectory: {{turn: {{axis: [0, 0, 0]}}}}}}", "(0, 0, 0) has none"),
+        (f"a: {{{ROUND}, trajectory: {{turn: {{range: 0}}}}}}", "0 degrees stays"),
+        (f"a: {{{ROUND}, trajectory: {{turn: {{degree: 6}}}}}}", "less than or equal to 5"),
+        (f"a: {{{ROUND}, trajectory: {{turn: {{axes: [0, 0, 1]}}}}}}", "did you mean 'axis'?"),
+        (f"a: {{{ROUND}, trajectory: {{translation: {{dims: 3}}}}}}", "translation.dims"),
+        (
+            f"a: {{{ROUND}, trajectory: {{translation: {{dims: 2, vector: [1, 0, 0]}}}}}}",
+            "a vector goes with one state",
+        ),
+        (
+            f"a: {{{ROUND}, trajectory: {{translation: {{vector: [0, 0, 0]}}}}}}",
+            "a translation by (0, 0, 0) stays",
+        ),
+        (
+            f"a: {{{ROUND}, trajectory: {{turn: {{}}, translation: {{dims: 2}}}}}}",
+            "goes with a turn has one state",
+        ),
+        (
+            f"a: {{{ROUND}, state: {{}}, trajectory: {{translation: {{dims: 2}}}}}}",
+            "two state coordinates at most",
+        ),
+        (f"a: {{{ROUND}, {MOVES}, state: {{dims: 2}}}}", "one continuous state"),
+        (f"a: {{{ROUND}, {MOVES}, state: {{classes: 2}}}}", "one continuous state"),
+        (f"a: {{{ROUND}, tied: true, {MOVES}}}", "needs both a state and a trajectory"),
+        (f"a: {{{ROUND}, tied: true, state: {{}}}}", "needs both a state and a trajectory"),
+        (f"a: {{{ROUND}}}\n  b: {{share: a, {MOVES}}}", "moves as that one"),
+        (f"a: {{{ROUND}}}\n  b: {{share: a, symmetry: C2}}", "the component that is shared"),
+        (f"a: {{{ROUND}, symmetry: T}}", "cyclic or dihedral, such as C3 or D2 (got 'T')"),
+        (f"a: {{{ROUND}, symmetry: C0}}", "cyclic or dihedral"),
+        (f"a: {{{ROUND}, symmetry: D}}", "cyclic or dihedral"),
+        (f"a: {{{ROUND}, placed: {{angle: 9}}}}", "is placed"),
+        ("a: {share: b, placed: {matrix: [[1, 0, 0], [0, 1, 0], [0, 0, 2]]}}", "not orthonormal"),
+        ("a: {share: b, placed: {matrix: [[1, 0, 0], [0, 1, 0], [0, 0, -1]]}}", "mirror image"),
+        ("a: {share: b, placed: {matrix: [[1, 0, 0], [0, 1, 0]]}}", "placed.matrix.2"),
+        (
+            "a: {share: b, placed: {angle: 5, matrix: [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}}",
+            "either an axis and an angle or a matrix",
+        ),
+        ("a: {support: {mask: m.mrc}, basis: gpswf}", "basis gpswf needs a ball"),
+        (f"a: {{{ROUND}, basis: wavelet}}", "components.a.basis"),
+    ],
+)
+def test_impossible_motions_are_one_sentence_with_the_file(tmp_path, text, says):
+    path = written(tmp_path, f"components:\n  {text}\n")
+    with pytest.raises(RecipeError) as problem:
+        read_recipe(path)
+    message = str(problem.value)
+    assert message.startswith(f"{path}: ")
+    assert says in message
+    assert "\n" not in message
+    assert "Recipe" not in message  # no names of ours
+
+
+@pytest.mark.parametrize(
+    ("items", "says"),
+    [
+        ({"a": {"share": "b"}, "b": {"share": "a"}}, r"components\.a\.share: 'b' .* are none$"),
+        ({"a": {"share": "a"}}, r"components\.a\.share: 'a' .* those are none$"),
+        ({"a": BALL | {"symmetry": "C3"}, "b": {"share": "a"}}, "a has symmetry C3"),
+        ({"a": BALL | {"symmetry": "C3"}, "a_2": BALL}, r"components\.a_2: .* choose another"),
+        (
+            {"a": BALL | {"trajectory": {"turn": {"axis": [0, 0, 1], "pivot": [0, 200, 9]}}}},
+            "the hinge passes 200 Å from the middle of its support, which is 96 Å wide",
+        ),
+        (
+            {"a": BALL | {"trajectory": {"turn": {}}, "tied": True, "state": {"dims": 2}}},
+            "component a: its trajectory has 1 state coordinates, its shape 2",
+        ),
+    ],
+)
+def test_components_that_do_not_fit_together(items, says):
+    with pytest.raises(RecipeError, match=says) as problem:
+        components_of(**items)
+    assert "\n" not in str(problem.value)
+
+
+def test_a_hinge_may_pass_far_away_along_its_axis():
+    """Only the distance across the axis counts, if it is known."""
+    far = {"pivot": [0, 0, 200]}
+    components_of(a=BALL | {"trajectory": {"turn": far | {"axis": [0, 0, 1]}}})
+    with pytest.raises(RecipeError, match="the hinge passes 200 Å"):
+        components_of(a=BALL | {"trajectory": {"turn": far}})
+
+
+def test_a_copy_placed_outside_the_box():
+    items = {"a": BALL, "b": {"share": "a", "placed": {"shift": [500, 0, 0]}}}
+    recipe = recipe_from({"components": items})
+    with pytest.raises(MaskError, match="component b: its support misses the box once placed"):
+        composite_of(recipe, Path(), BOX, PIXEL).discretise(8)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"state": {"basis": "classes", "classes": 3}},
+        {"state": {"basis": "fourier", "classes": 2}},
+        {"trajectory": {"turn": {"axis": [0, 0, 1], "refine": True}}},
+        {"trajectory": {"translation": {"dims": 2, "degree": 2}}},
+        {"state": {}, "tied": True, "trajectory": {"turn": {"range": 40}}},
+        {"symmetry": "D3", "basis": "gpswf"},
+    ],
+)
+def test_motions_are_written_and_read_again(tmp_path, item):
+    placed = {"share": "a", "placed": {"matrix": np.eye(3).tolist(), "shift": [1.0, 2, 3]}}
+    recipe = recipe_from({"components": {"a": BALL | item, "b": placed}})
+    write_recipe(recipe, tmp_path / "again.yaml")
+    assert read_recipe(tmp_path / "again.yaml") == recipe

@@ -12,7 +12,8 @@ from napari_hypermol.imaging.ctf import contrast_transfer
 from napari_hypermol.imaging.shift import shift_phases
 from napari_hypermol.io import read_particles, read_star, read_volume
 from napari_hypermol.synthetic.clam import clam
-from napari_hypermol.synthetic.simulate import Simulation, simulate
+from napari_hypermol.synthetic.pretzel import pretzel
+from napari_hypermol.synthetic.simulate import Simulation, simulate, simulated_particles
 
 N, BOX = 12, 32
 PLAN = Simulation("pretzel", n=N, box_size=BOX, pixel_size=4.0, snr=0.5, seed=7)
@@ -72,7 +73,7 @@ def test_truth_has_states_and_contrasts(made):
     states = truth[["trueState1", "trueState2"]].to_numpy(dtype=float)
     assert ((states >= 0) & (states <= 1)).all()
     assert abs(np.corrcoef(states.T)[0, 1]) < 0.9  # independent draws
-    assert (truth["trueContrast"].astype(float) > 0).all()
+    assert (truth["trueContrast"].astype(float).astype(float) > 0).all()
     assert list(truth.columns[: len(particles.columns)]) == list(particles.columns)
     assert "trueState2" not in read_star(made / "cat" / "truth.star")["particles"]
 
@@ -95,7 +96,7 @@ def test_images_are_projections_of_the_truth(made, clean):
     particles = read_particles(folder / "particles.star").particles
     truth = read_star(folder / "truth.star")["particles"]
     states = truth[["trueState1", "trueState2"]].to_numpy(dtype=float)
-    contrasts = truth["trueContrast"].astype(float).to_numpy()
+    contrasts = truth["trueContrast"].astype(float).astype(float).to_numpy()
     samples = fourier_samples(BOX, 9)  # the beads are barely sampled: up to 60 % of Nyquist
     groups = np.zeros(N, dtype=int)
     ctf = contrast_transfer(particles.optics, groups, particles.defocus, samples, 4.0)
@@ -244,3 +245,21 @@ def test_impossible_plans_are_refused(change, words, tmp_path):
     with pytest.raises(HypermolError, match=words):
         simulate(PLAN._replace(**change), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_particles_in_memory_are_those_of_the_files(made):
+    file = read_particles(made / "noisy" / "particles.star").particles
+    truth = read_star(made / "noisy" / "truth.star")["particles"]
+    particles, latents = simulated_particles(PLAN, pretzel(BOX))
+    np.testing.assert_array_equal(np.asarray(particles.images), np.asarray(file.images))
+    assert particles.pixel_size == file.pixel_size
+    # what the STAR file says has been printed with six decimals
+    np.testing.assert_allclose(particles.rotations, file.rotations, atol=1e-6)
+    np.testing.assert_allclose(particles.shifts, file.shifts, atol=1e-5)
+    np.testing.assert_allclose(particles.defocus.u, file.defocus.u, rtol=1e-6)
+    np.testing.assert_allclose(particles.optics.voltage, file.optics.voltage)
+    np.testing.assert_allclose(
+        particles.optics.spherical_aberration, file.optics.spherical_aberration
+    )
+    np.testing.assert_allclose(latents.states[:, 1], truth["trueState2"].astype(float), atol=1e-6)
+    np.testing.assert_allclose(latents.contrasts, truth["trueContrast"].astype(float), atol=1e-6)

@@ -88,18 +88,18 @@ class LegendreBasis(_PolynomialBasis):
 
     @property
     def _scale(self) -> Float64:
-        return np.sqrt(2.0 * self.degrees + 1)
+        return np.asarray(np.sqrt(2.0 * self.degrees + 1))
 
     def evaluate(self, states: NDArray[np.floating]) -> Float64:
         """The state functions; (n, 1) -> (n, q)."""
         x = 2 * checked_states(states, 1)[:, 0] - 1
-        return np.asarray(legendre.legvander(x, self.degree) * self._scale)
+        return np.asarray(legendre.legvander(x, self.degree) * self._scale, dtype=np.float64)
 
     def derivative(self, states: NDArray[np.floating]) -> Float64:
         """Their derivatives; (n, 1) -> (n, q, 1)."""
         x = 2 * checked_states(states, 1)[:, 0] - 1
         slopes = legendre.legder(np.diag(self._scale), scl=2)
-        return np.asarray(legendre.legval(x, slopes).T)[:, :, None]
+        return np.asarray(legendre.legval(x, slopes).T, dtype=np.float64)[:, :, None]
 
 
 class ChebyshevBasis(_PolynomialBasis):
@@ -121,4 +121,4 @@ class ChebyshevBasis(_PolynomialBasis):
         """Their derivatives; (n, 1) -> (n, q, 1)."""
         x = 2 * checked_states(states, 1)[:, 0] - 1
         slopes = chebyshev.chebder(np.diag(self._scale), scl=2)
-        return np.asarray(chebyshev.chebval(x, slopes).T)[:, :, None]
+        return np.asarray(chebyshev.chebval(x, slopes).T, dtype=np.float64)[:, :, None]

@@ -236,7 +236,7 @@ class VoxelBasis:
     @property
     def shell_radii(self) -> NDArray[np.float64]:
         """Frequency of each radial bin [cycles per box edge]; (n_shells,)."""
-        return np.arange(self.n_shells) * (self.box_size / self.edge)
+        return np.arange(self.n_shells, dtype=np.float64) * (self.box_size / self.edge)
 
     @cached_property
     def shell_coverage(self) -> NDArray[np.float64]:

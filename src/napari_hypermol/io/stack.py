@@ -20,9 +20,15 @@ from napari_hypermol.errors import ParticleFileError
 from napari_hypermol.io.mrc import open_stack
 from napari_hypermol.io.mrc_header import read_header
 
-__all__ = ["CHUNK_BYTES", "ImageChunk", "lazy_images"]
+__all__ = ["CHUNK_BYTES", "ImageChunk", "images_in_memory", "lazy_images"]
 
 CHUNK_BYTES = 16 * 2**20  # one read of tens of milliseconds from a disk; 256 images of 128 x 128
+
+
+def images_in_memory(images: NDArray[np.float32]) -> Any:
+    """Images (n, y, x) that are already here, as the lazy array that `Particles` holds."""
+    rows = max(1, CHUNK_BYTES // max(images[0].nbytes, 1))
+    return da.from_array(images, chunks=(rows, -1, -1))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ __all__ = ["Component", "rotation_about"]
 def rotation_about(axis: tuple[float, float, float], angle: float) -> NDArray[np.float64]:
     """Rotation matrix by `angle` [rad] about `axis` (x, y, z) through the origin."""
     unit = np.array(axis, dtype=np.float64)
-    return rotations_about(unit / np.linalg.norm(unit), np.array([angle]))[0]
+    return np.asarray(rotations_about(unit / np.linalg.norm(unit), np.array([angle]))[0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -97,7 +97,7 @@ def _spatial_basis(component: Component, box_size: int, max_radius: float) -> Sp
             )
         radius = support.radius + support.soft_edge / 2
         limit = min(max_radius, size * box_size / (2 * edge))
-        return GpswfBasis(radius, limit, box_size, edge, size)
+        return GpswfBasis(radius, limit, box_size, edge, size, 0.1)
     spacing = edge / size
     positions = voxel_positions(size) * spacing + component.support.centre()
     mask = component.support.values(positions, spacing)

@@ -79,7 +79,7 @@ class LinearMolecule:
 
     def trajectory(self, m: int) -> RigidTrajectory | None:
         """How placed component `m` moves as a whole; its owner's."""
-        return self.trajectories[self.owners[m]]
+        return self.trajectories[int(self.owners[m])]
 
     def with_trajectories(
         self, trajectories: tuple[RigidTrajectory | None, ...]

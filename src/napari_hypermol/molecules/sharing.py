@@ -33,7 +33,7 @@ def coefficient_owners(components: Sequence[Component]) -> NDArray[np.int64]:
         if component.shares is not None and component.shares not in own:
             raise RecipeError(
                 f"component {component.name}: shares with {component.shares!r}, which is not a "
-                f"component with coefficients of its own; those are {', '.join(own)}"
+                f"component with coefficients of its own; those are {', '.join(own) or 'none'}"
             )
     return np.array([own.index(c.shares or c.name) for c in components], dtype=np.int64)
 

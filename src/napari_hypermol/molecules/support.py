@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_hypermol.coordinates.fourier import fast_even_size
+from napari_hypermol.coordinates.grids import voxel_positions
 from napari_hypermol.errors import MaskError
 
 __all__ = ["Ball", "Mask"]
@@ -50,6 +51,11 @@ class Ball:
         """Diameter and soft edge, one voxel to spare on each side."""
         offset = float(np.abs(np.array(self.position) - self.centre()).max())
         return fast_even_size(2 * (self.radius + self.soft_edge + offset) + 2)
+
+    def volume(self, size: int, spacing: float) -> float:
+        """Of the ball [voxels]; the grid does not matter."""
+        del size, spacing
+        return float(4 / 3 * np.pi * (self.radius + self.soft_edge / 2) ** 3)
 
     def values(self, positions: Float, spacing: float) -> NDArray[np.float32]:
         """Raised cosine of the distance; never steeper than the voxels can show."""
@@ -100,6 +106,11 @@ class Mask:
         """Bounding cube, one voxel to spare on each side."""
         low, high = self._bounds()
         return fast_even_size(int((high - low).max()) + 4)
+
+    def volume(self, size: int, spacing: float) -> float:
+        """Sum over the mask [voxels]."""
+        positions = voxel_positions(size) * spacing + self.centre()
+        return float(self.values(positions, spacing).sum(dtype=np.float64) * spacing**3)
 
     def values(self, positions: Float, spacing: float) -> NDArray[np.float32]:
         """Linear interpolation, smoothed to the spacing first."""

@@ -53,6 +53,8 @@ class Turn:
         [rad].
     learns_axis, learns_pivot, learns_angles : bool
         Which of them are learned.
+    gives_axis, gives_pivot, gives_angles : bool
+        Which of those begin where they are, instead of where a search for the motion puts them.
     """
 
     axis: Float64
@@ -61,6 +63,18 @@ class Turn:
     learns_axis: bool = True
     learns_pivot: bool = True
     learns_angles: bool = True
+    gives_axis: bool = False
+    gives_pivot: bool = False
+    gives_angles: bool = False
+
+    def as_given(self) -> "Turn":
+        """The same turn, with what is given not learned."""
+        return replace(
+            self,
+            learns_axis=self.learns_axis and not self.gives_axis,
+            learns_pivot=self.learns_pivot and not self.gives_pivot,
+            learns_angles=self.learns_angles and not self.gives_angles,
+        )
 
     def _powers(self, states: Float64) -> Float64:
         x = 2 * states[:, :1] - 1
@@ -122,11 +136,18 @@ class Translation:
     exponents : (j, d) int ndarray
         Of every state coordinate; never all zero: a constant shift is the density's own.
     learns : bool
+    gives : bool
+        Whether they begin where they are though they are learned.
     """
 
     vectors: Float64
     exponents: NDArray[np.int64]
     learns: bool = True
+    gives: bool = False
+
+    def as_given(self) -> "Translation":
+        """The same translation, not learned if it is given."""
+        return replace(self, learns=self.learns and not self.gives)
 
     @property
     def dims(self) -> int:
@@ -185,7 +206,7 @@ class RigidTrajectory:
     @property
     def kinds(self) -> tuple[StateKind, ...]:
         """Intervals."""
-        return ("interval",) * self.dims
+        return tuple("interval" for _ in range(self.dims))
 
     @property
     def n_learned(self) -> int:
@@ -234,6 +255,13 @@ class RigidTrajectory:
             translation = translation.moved(step)
         return RigidTrajectory(turn, translation)
 
+    def as_given(self) -> "RigidTrajectory":
+        """The same trajectory, with what is given not learned: what is left must be searched."""
+        return RigidTrajectory(
+            None if self.turn is None else self.turn.as_given(),
+            None if self.translation is None else self.translation.as_given(),
+        )
+
     # ---- what is learned, as plain numbers ------------------------------------------------------
 
     def values(self) -> dict[str, Any]:
@@ -252,8 +280,15 @@ class RigidTrajectory:
         turn, translation = self.turn, self.translation
         if turn is not None:
             turn = replace(
-                turn, **{k: np.array(values[k], float) for k in ("axis", "pivot", "angles")}
+                turn,
+                axis=_numbers(values["axis"]),
+                pivot=_numbers(values["pivot"]),
+                angles=_numbers(values["angles"]),
             )
         if translation is not None:
-            translation = replace(translation, vectors=np.array(values["vectors"], dtype=float))
+            translation = replace(translation, vectors=_numbers(values["vectors"]))
         return RigidTrajectory(turn, translation)
+
+
+def _numbers(values: Any) -> Float64:
+    return np.array(values, dtype=np.float64)

@@ -110,7 +110,8 @@ def state_moments(posterior: NDArray[np.floating], table: StateTable) -> tuple[F
             std[:, axis] = np.sqrt(np.maximum(p @ values**2 - mean[:, axis] ** 2, 0.0))
         elif kind == "circle":
             resultant = p @ np.exp(2j * np.pi * values)
-            mean[:, axis] = (np.angle(resultant) / (2 * np.pi)) % 1.0
+            turns = np.angle(resultant) / (2 * np.pi) % 1.0
+            mean[:, axis] = np.where(turns < 1, turns, 0.0)  # -1e-20 % 1 is 1
             length = np.clip(np.abs(resultant), 1e-12, 1.0)
             spread = np.sqrt(-2 * np.log(length)) / (2 * np.pi)
             std[:, axis] = np.minimum(spread, np.sqrt(1 / 12))

@@ -25,7 +25,13 @@ from napari_hypermol.protocols import Executor
 from napari_hypermol.runs.executors import InlineExecutor
 from napari_hypermol.runs.sweep import StageProblem
 
-__all__ = ["FourierStack", "read_fourier_stack", "stage_problem", "starting_noise"]
+__all__ = [
+    "FourierStack",
+    "read_fourier_stack",
+    "stage_problem",
+    "starting_noise",
+    "whitened_images",
+]
 
 Float64 = NDArray[np.float64]
 _HERE = InlineExecutor()
@@ -126,24 +132,22 @@ def _columns(stack: FourierStack, samples: FourierSamples) -> NDArray[np.int64]:
     return np.asarray(order[np.searchsorted(key, wanted, sorter=order)])
 
 
-def stage_problem(
+def whitened_images(
     particles: Particles,
     stack: FourierStack,
-    molecule: LinearMolecule,
-    max_radius: float,
+    samples: FourierSamples,
     noise: Float64,
     rows: NDArray[np.int64],
     chunk: int = 1024,
-) -> StageProblem:
-    """Data and molecule of one stage, whitened with `noise`.
+) -> WhitenedImages:
+    """Shift, CTF and noise of some particles folded into D and W, at the samples of a stage.
 
     Parameters
     ----------
     particles : Particles
     stack : FourierStack
-    molecule : LinearMolecule
-    max_radius : float
-        Band limit [cycles per box edge].
+    samples : FourierSamples
+        Inside the band limit of the stack.
     noise : (groups, shells) float64 ndarray
         sigma^2.
     rows : (m,) int64 ndarray
@@ -153,17 +157,14 @@ def stage_problem(
 
     Returns
     -------
-    StageProblem
+    WhitenedImages
     """
-    samples = fourier_samples(stack.samples.box_size, max_radius)
     columns = _columns(stack, samples)
     m, k, n_shells = len(rows), len(columns), stack.n_shells
     data = np.empty((m, 2, k), dtype=np.float32)
     weights = np.empty((m, k), dtype=np.float32)
     fill = np.empty((m, n_shells), dtype=np.float32)
     power = np.empty((m, n_shells), dtype=np.float32)
-    mean_weights = np.empty((m, n_shells))
-    count = np.maximum(np.bincount(samples.shells, samples.weights, n_shells), 1e-12)
     groups = particles.optics_group[rows].astype(np.int64)
     premultiplied = particles.optics.is_premultiplied[groups]
     for start in range(0, m, chunk):
@@ -185,9 +186,8 @@ def stage_problem(
         data[part], weights[part], square = out
         once = np.where(premultiplied[part, None], square, np.float32(1))
         fill[part] = shell_sums(once * samples.weights, samples, n_shells)
-        mean_weights[part] = shell_sums(weights[part], samples, n_shells) / count
     rotations: FloatArray = np.asarray(particles.rotations)[rows]
-    images = WhitenedImages(
+    return WhitenedImages(
         data=data,
         weights=weights,
         power=power,
@@ -196,6 +196,39 @@ def stage_problem(
         groups=groups,
         rotations=np.ascontiguousarray(rotations, dtype=np.float32),
     )
+
+
+def stage_problem(
+    particles: Particles,
+    stack: FourierStack,
+    molecule: LinearMolecule,
+    max_radius: float,
+    noise: Float64,
+    rows: NDArray[np.int64],
+    chunk: int = 1024,
+) -> StageProblem:
+    """Data and molecule of one stage, whitened with `noise`.
+
+    Parameters
+    ----------
+    particles, stack, noise, rows, chunk
+        As in `whitened_images`.
+    molecule : LinearMolecule
+    max_radius : float
+        Band limit [cycles per box edge].
+
+    Returns
+    -------
+    StageProblem
+    """
+    samples = fourier_samples(stack.samples.box_size, max_radius)
+    images = whitened_images(particles, stack, samples, noise, rows, chunk)
+    n_shells = stack.n_shells
+    count = np.maximum(np.bincount(samples.shells, samples.weights, n_shells), 1e-12)
+    mean_weights = np.empty((len(rows), n_shells))
+    for start in range(0, len(rows), chunk):
+        part = slice(start, start + chunk)
+        mean_weights[part] = shell_sums(images.weights[part], samples, n_shells) / count
     return StageProblem(images, molecule, samples, mean_weights, particles.pixel_size)
 
 

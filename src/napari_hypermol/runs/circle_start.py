@@ -10,15 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import eigsh
-from scipy.spatial import cKDTree
 
 from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.likelihood import overlaps
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.protocols import StateBasis
+from napari_hypermol.runs.diffusion import diffusion_modes
 from napari_hypermol.runs.sweep import Estimate, StageProblem, kindled_mixing, maximisation
 
 __all__ = ["circle_states", "linear_coordinates", "ring_angles"]
@@ -28,8 +26,6 @@ Float32 = NDArray[np.float32]
 _FACTORS = 8  # four harmonics: two pairs can cross where three do not
 _ROUNDS = 8
 _KINDLING = 3.0  # as for states: information at which weak functions are read
-_LANDMARKS = 3000  # particles between which distances are diffused along
-_NEIGHBOURS = 15
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ def _linear_molecule(molecule: LinearMolecule, s: int) -> LinearMolecule:
 
 
 def _moments(
-    b: Float32, g: Float32, factors: NDArray[np.int64]
+    b: NDArray[np.floating], g: NDArray[np.floating], factors: NDArray[np.int64]
 ) -> tuple[Float32, Float32, Float64]:
     """E[c], E[c c^T] and the mean of the factors' posteriors N(0, 1) x likelihood."""
     n, n_q = b.shape
@@ -99,9 +95,9 @@ def linear_coordinates(
              if owner == s]  # fmt: skip
     factors = np.concatenate([np.arange(c.start + 1, c.stop) for c in users])
     n = len(problem.mean_weights)
-    first = np.ones((n, sum(molecule.n_functions)), dtype=np.float32)
+    first: Float32 = np.ones((n, sum(molecule.n_functions)), dtype=np.float32)
     first[:, factors] = rng.normal(size=(n, len(factors)))
-    second = first[:, :, None] * first[:, None, :]
+    second = np.asarray(first[:, :, None] * first[:, None, :]).astype(np.float32)
     for _ in range(_ROUNDS):
         solved, _ = maximisation(linear, current, _only_moments(first, second), 6)
         current = current._replace(theta=solved.theta)
@@ -113,9 +109,10 @@ def linear_coordinates(
     _, _, mean = _moments(b, g, factors)
     for index, columns in enumerate(users):
         own = np.arange(columns.start + 1, columns.stop)
-        information = g[:, own[:, None], own].mean(axis=0, dtype=np.float64)
+        information: Float64 = np.asarray(g[:, own[:, None], own].mean(axis=0, dtype=np.float64))
         root = np.linalg.cholesky(information + 1e-9 * np.eye(len(own)))
-        out.append(mean[:, index * _FACTORS : (index + 1) * _FACTORS] @ root)
+        part = mean[:, index * _FACTORS : (index + 1) * _FACTORS]
+        out.append(np.asarray(part @ root, dtype=np.float64))
     return out
 
 
@@ -138,26 +135,10 @@ def ring_angles(points: Float64, rng: np.random.Generator) -> Float64:
     (n,) float64 ndarray
         In turns, [0, 1), uniformly occupied.
     """
-    n = len(points)
-    chosen = np.sort(rng.permutation(n)[:_LANDMARKS])
-    landmarks = points[chosen]
-    k = min(_NEIGHBOURS, len(chosen) - 1)
-    distance, neighbour = cKDTree(landmarks).query(landmarks, k + 1)
-    width = np.maximum(distance[:, min(7, k)], 1e-12)  # each point's own scale, its 7th neighbour's
-    weight = np.exp(-(distance**2) / (width[:, None] * width[neighbour]))
-    rows = np.repeat(np.arange(len(chosen)), k + 1)
-    graph = sparse.csr_matrix((weight.ravel(), (rows, neighbour.ravel())), (len(chosen),) * 2)
-    graph = 0.5 * (graph + graph.T)
-    scale = 1 / np.sqrt(np.asarray(graph.sum(axis=1)).ravel())
-    walk = sparse.diags(scale) @ graph @ sparse.diags(scale)
-    _, modes = eigsh(walk, 3, which="LA", v0=np.ones(len(chosen)))
-    modes = modes[:, ::-1][:, 1:] * scale[:, None]
-    circle = modes[:, 0] + 1j * modes[:, 1]
-    circle /= np.maximum(np.abs(circle), 1e-30)
-    nearest = np.atleast_2d(cKDTree(landmarks).query(points, min(5, len(chosen)))[1].T).T
-    angles = np.angle(circle[nearest].mean(axis=1))
-    ranks = np.empty(n)
-    ranks[np.argsort(angles, kind="stable")] = (np.arange(n) + 0.5) / n
+    modes = diffusion_modes(points, 2, rng)
+    angles = np.arctan2(modes[:, 1], modes[:, 0])
+    ranks = np.empty(len(points))
+    ranks[np.argsort(angles, kind="stable")] = (np.arange(len(points)) + 0.5) / len(points)
     return ranks
 
 
@@ -168,7 +149,7 @@ def circle_states(
     molecule = problem.molecule
     out: dict[int, Float64] = {}
     for s in range(len(molecule.bases)):
-        users = [m for m in np.flatnonzero(molecule.owners == s).tolist()]
+        users = np.flatnonzero(molecule.owners == s).tolist()
         if molecule.kinds(users[0]) != ("circle",):
             continue
         coordinates = linear_coordinates(problem, estimate, s, rng)

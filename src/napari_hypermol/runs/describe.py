@@ -13,6 +13,7 @@ from napari_hypermol.runs.recipe import read_recipe
 from napari_hypermol.runs.state_axes import known_words
 from napari_hypermol.runs.store import Run, is_run_folder
 from napari_hypermol.runs.trajectories import learned_trajectories, trajectory_sentences
+from napari_hypermol.runs.unknowns import unknowns_sentences
 
 __all__ = ["describe"]
 
@@ -106,6 +107,7 @@ def _run_lines(run: Run) -> list[str]:
             known = known_words(axis, run.states[:, index], run.state_stds[:, index])
         lines.append(f"{axis.name}: {axis.words}, {known}")
     lines += trajectory_sentences(learned_trajectories(run.snapshot.molecule, run.pixel_size))
-    lines.append(f"{maps.molecule.n_coefficients:,} coefficients")
+    if "unknowns" in run.metrics:
+        lines += unknowns_sentences(run.metrics["unknowns"])
     lines += diagnosis_sentences(run.metrics.get("diagnostics", {"states": [], "mirrors": []}))
     return lines

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from napari_hypermol.bases.classes import ClassBasis
 from napari_hypermol.bases.constant import ConstantBasis
@@ -98,7 +98,7 @@ class StateRecipe(_Strict):
     basis: Literal["cosine", "fourier", "legendre", "chebyshev", "hat", "classes"] = "cosine"
     dims: int = 1
     degree: int = Field(default=4, ge=1, le=20)
-    classes: int | None = None
+    classes: int | None = Field(default=None, le=100)
 
     @model_validator(mode="after")
     def _knobs(self) -> "StateRecipe":
@@ -132,6 +132,8 @@ class TurnRecipe(_Strict):
     def _axis(self) -> "TurnRecipe":
         if self.axis is not None and not np.any(self.axis):
             raise ValueError("an axis needs a direction; (0, 0, 0) has none")
+        if self.range == 0 and not self.refine:
+            raise ValueError("a turn by 0 degrees stays; leave range out to find it")
         return self
 
 
@@ -143,6 +145,14 @@ class TranslationRecipe(_Strict):
     degree: int = Field(default=1, ge=1, le=5)
     refine: bool = False
 
+    @model_validator(mode="after")
+    def _vector(self) -> "TranslationRecipe":
+        if self.vector is not None and self.dims != 1:
+            raise ValueError("a vector goes with one state; leave it out for dims: 2")
+        if self.vector is not None and not np.any(self.vector) and not self.refine:
+            raise ValueError("a translation by (0, 0, 0) stays; leave the vector out to find it")
+        return self
+
 
 class TrajectoryRecipe(_Strict):
     """How a component moves as a whole with its state, Eq. (26)."""
@@ -153,7 +163,7 @@ class TrajectoryRecipe(_Strict):
     @model_validator(mode="after")
     def _some(self) -> "TrajectoryRecipe":
         if self.turn is None and self.translation is None:
-            raise ValueError("a trajectory is a turn, a translation or both")
+            raise ValueError("a trajectory is a turn, a translation or both, such as turn: {}")
         if self.turn is not None and self.translation is not None and self.translation.dims != 1:
             raise ValueError("a translation that goes with a turn has one state, dims: 1")
         return self
@@ -176,6 +186,8 @@ class PlacementRecipe(_Strict):
             raise ValueError("an axis needs a direction; (0, 0, 0) has none")
         if self.matrix is not None:
             matrix = np.array(self.matrix)
+            if self.angle:
+                raise ValueError("a rotation is either an axis and an angle or a matrix")
             if np.abs(matrix @ matrix.T - np.eye(3)).max() > 1e-3:
                 raise ValueError("the matrix is no rotation; its rows are not orthonormal")
             if np.linalg.det(matrix) < 0:
@@ -191,7 +203,7 @@ class ComponentRecipe(_Strict):
     state: StateRecipe | None = None
     trajectory: TrajectoryRecipe | None = None
     tied: bool = False
-    symmetry: Annotated[str, Field(pattern=r"^[CD][1-9]\d?$")] | None = None
+    symmetry: str | None = None
     share: str | None = None
     placed: PlacementRecipe | None = None
 
@@ -202,6 +214,13 @@ class ComponentRecipe(_Strict):
         if isinstance(values, dict) and values.get("share") and not values.get("state"):
             values = {k: v for k, v in values.items() if k != "state"}
         return values
+
+    @field_validator("symmetry")
+    @classmethod
+    def _point_group(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[CD][1-9]\d?", name):
+            raise ValueError("a symmetry is cyclic or dihedral, such as C3 or D2")
+        return name
 
     @model_validator(mode="after")
     def _support_or_share(self) -> "ComponentRecipe":
@@ -384,6 +403,9 @@ def _sentence(problem: ValidationError, values: dict[str, Any]) -> str:
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
         hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(known)}"
         return f"unknown key '{key}'{hint}"
+    if first["type"] == "model_type":
+        known = _known_keys((*first["loc"], ""))
+        return f"{key}: expected keys such as '{known[0]}:' (got {first.get('input')!r:.60})"
     alternatives = [e["msg"] for e in same if _path(e["loc"]) == _path(first["loc"])]
     messages = [m.removeprefix("Value error, ") for m in dict.fromkeys(alternatives)]
     message = " or ".join(m[0].lower() + m[1:] for m in messages)
@@ -491,7 +513,17 @@ def composite_of(recipe: Recipe, folder: Path, box_size: int, pixel_size: float)
             spatial=source.basis,
         )
         components += _copies(component, item.symmetry)
+    _check_names(components)
     return Composite(components, box_size)
+
+
+def _check_names(components: list[Component]) -> None:
+    names = [c.name for c in components]
+    for name in names:
+        if names.count(name) > 1:
+            raise RecipeError(
+                f"components.{name}: a copy under a symmetry has this name already; choose another"
+            )
 
 
 def _check_share(recipe: Recipe, name: str, owner: str) -> None:
@@ -500,7 +532,7 @@ def _check_share(recipe: Recipe, name: str, owner: str) -> None:
         own = [k for k, c in recipe.components.items() if c.share is None]
         raise RecipeError(
             f"components.{name}.share: {owner!r} is not a component with coefficients "
-            f"of its own; those are {', '.join(own)}"
+            f"of its own; those are {', '.join(own) or 'none'}"
         )
     if shared.symmetry is not None:
         raise RecipeError(
@@ -567,6 +599,9 @@ def _trajectory(
             learns_axis=given.axis is None or given.refine,
             learns_pivot=given.pivot is None or given.refine,
             learns_angles=given.range is None or given.refine,
+            gives_axis=given.axis is not None,
+            gives_pivot=given.pivot is not None,
+            gives_angles=given.range is not None,
         )
         if given.pivot is not None:
             _check_hinge(name, turn, support, given.axis is not None, pixel_size)
@@ -575,8 +610,9 @@ def _trajectory(
         vectors = np.zeros((len(exponents), 3))
         if recipe.translation.vector is not None:
             vectors[0] = np.array(recipe.translation.vector) / pixel_size / 2
-        learns = recipe.translation.vector is None or recipe.translation.refine
-        translation = Translation(vectors, exponents, learns)
+        gives = recipe.translation.vector is not None
+        learns = not gives or recipe.translation.refine
+        translation = Translation(vectors, exponents, learns, gives)
     return RigidTrajectory(turn, translation)
 
 

@@ -45,6 +45,7 @@ from napari_hypermol.runs.series import write_run_volumes
 from napari_hypermol.runs.state_axes import class_numbers, state_axes
 from napari_hypermol.runs.store import Run, RunWriter, check_output
 from napari_hypermol.runs.trajectories import learned_trajectories
+from napari_hypermol.runs.unknowns import unknowns, unknowns_sentences, warn_of_few_particles
 from napari_hypermol.schedules.stage import Stage
 
 __all__ = ["Job", "particle_columns", "reconstruct", "settings_of"]
@@ -118,6 +119,8 @@ def reconstruct(
     size, pixel_size = given.facts["box_size"], given.facts["pixel_size"]
     particles = given.file.particles
     settings = settings_of(given.recipe, given.stages, given.folder, size, pixel_size)
+    asked = unknowns(given.composite, max(s.max_radius for s in given.stages), given.file.n)
+    warn_of_few_particles(asked)
     reporter = Reporter(on_progress, stop)
     images_work = 0.05 * work_of(given.stages)
     rounds = 2 if given.recipe.half_sets else 1  # two halves are as much work as one whole
@@ -135,14 +138,15 @@ def reconstruct(
         size = given.facts["box_size"]
         log.info("%d particles of %d px from %s", given.file.n, size, given.file.path)
 
+        for line in unknowns_sentences(asked):
+            log.info("%s", line)
+
         def keep(snapshot: Snapshot) -> None:
             writer.write_snapshot(snapshot)
             log.info("%s done: %s", snapshot.stage.name, snapshot.trace[-1])
             _write_particles(given.file, snapshot, job.out)
-            writer.write_json(
-                "metrics.json",
-                _metrics(snapshot, particles.pixel_size, device, began, is_done=False),
-            )
+            metrics = _metrics(snapshot, particles.pixel_size, device, began, is_done=False)
+            writer.write_json("metrics.json", metrics | {"unknowns": asked})
 
         rng = np.random.default_rng(recipe.seed)
         rows = np.arange(given.file.n)
@@ -150,6 +154,7 @@ def reconstruct(
             particles, stack, given.composite, settings, rows, rng, reporter, keep, start
         )
         metrics = _metrics(snapshot, particles.pixel_size, device, began, is_done=True)
+        metrics["unknowns"] = asked
         if recipe.half_sets:
             metrics["half_sets"] = half_set_fsc(
                 particles, stack, given.composite, settings, recipe.seed, reporter

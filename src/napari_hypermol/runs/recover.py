@@ -19,6 +19,7 @@ from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.chunks import FourierStack, stage_problem, starting_noise
 from napari_hypermol.runs.circle_start import circle_states
 from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.path_start import can_be_threaded, threaded_posterior
 from napari_hypermol.runs.priors import (
     PriorSettings,
     density_priors,
@@ -52,6 +53,7 @@ _MEAN_PRIOR = 20.0  # start of the mean's spectrum, relative to the data's mean 
 # that the solve is a matched filter and noise cannot pose as signal.
 _NEW_FUNCTION = 0.1
 _KINDLED_FUNCTION = 1e-3
+_THREADED_SWEEPS = 3  # before a new order of the particles is compared with the old one
 _EXHAUSTED = 0.5  # share of the mean at the band edge that is data, below which marching ends
 _LAST_STEP = 1.1  # there, and the last stage goes this much further
 
@@ -152,12 +154,13 @@ def recover(
     snapshot = start
     stages = list(settings.stages)
     draws = rng.spawn(len(stages))  # one generator a stage: a resumed run draws the same numbers
-    position = 0
+    position, is_threaded = 0, False
     while position < len(stages):
         stage = stages[position]
         position += 1
         if start is not None and position <= start.position:
             reporter.advance(work_of([stage]), f"{stage.name}: done before")
+            is_threaded = is_threaded or stage.max_degree > 1
             continue
         if settings.is_adaptive and snapshot is not None and _is_exhausted(snapshot):
             # Little more to see: all state functions, a little beyond the band limit reached.
@@ -181,9 +184,39 @@ def recover(
             trace,
             is_last=position == len(stages),
         )  # fmt: skip
+        is_first = stage.max_degree > 1 and not is_threaded
+        if is_first and position < len(stages) and can_be_threaded(snapshot.molecule):
+            noise = snapshot.estimate.noise
+            problem = stage_problem(
+                particles, stack, snapshot.molecule, stage.max_radius, noise, rows
+            )
+            snapshot = _threaded(snapshot, problem, settings, draws[position - 1], reporter)
+        is_threaded = is_threaded or is_first
         on_stage(snapshot)
     assert snapshot is not None  # a schedule has at least one stage
     return snapshot
+
+
+def _threaded(
+    snapshot: Snapshot,
+    problem: StageProblem,
+    settings: RecoverySettings,
+    rng: np.random.Generator,
+    reporter: Reporter,
+) -> Snapshot:
+    """The better of what was found and of the same with its particles put in order."""
+    reporter.check()
+    posterior = threaded_posterior(problem, snapshot.estimate, snapshot.posterior, rng)
+    stage = replace(snapshot.stage, sweeps=_THREADED_SWEEPS, kindled_sweeps=0, settle=0.0)
+    quiet = Reporter(None, reporter.stop)  # not planned: a short look aside
+    other = _run_stage(
+        stage, snapshot.position, problem, snapshot.estimate, posterior, settings, rng, quiet,
+        snapshot.trace,
+        is_last=False,
+    )  # fmt: skip
+    key = "log_likelihood_per_particle"
+    is_better = float(other.trace[-1][key]) > float(snapshot.trace[-1][key])
+    return replace(other, stage=snapshot.stage) if is_better else snapshot
 
 
 def _is_exhausted(snapshot: Snapshot) -> bool:

@@ -46,6 +46,7 @@ __all__ = [
     "kindled_mixing",
     "maximisation",
     "precisions",
+    "residual_noise",
     "state_tables",
     "updated_noise",
 ]
@@ -55,6 +56,9 @@ Float32 = NDArray[np.float32]
 # Posterior probability below which a position is given no slices in the solve; 24 of them together
 # weigh less than the noise of any estimate here.
 _NEGLIGIBLE = 1e-3
+# Components that overlap near a hinge, where they hardly move against one another, are told apart
+# slowly, and what is left unsolved grows from sweep to sweep: then a solve may take longer.
+_PATIENCE, _ENOUGH = 5, 0.03
 
 
 class Estimate(NamedTuple):
@@ -117,7 +121,7 @@ def state_tables(
     n_states : int
         Of one coordinate.
     """
-    tables = []
+    tables: list[StateTable] = []
     for m, columns in enumerate(molecule.columns):
         kinds = molecule.kinds(m)
         if kinds:
@@ -156,7 +160,8 @@ def expectation(
     b, g = overlaps(problem.images, grids, problem.placements, problem.samples, molecule.pairs)
     if kindling > 0:
         lifted = kindled_mixing(molecule, g, kindling)
-        b, g = b @ lifted, lifted.T @ g @ lifted
+        b = np.asarray(b @ lifted, dtype=np.float32)
+        g = np.asarray(lifted.T @ g @ lifted, dtype=np.float32)
     entries = int(np.prod([len(t.states) for t in tables], dtype=np.int64))
     if len(tables) <= 2 and entries <= MAX_ENTRIES:
         has_positions = any(t is not None for t in molecule.trajectories)
@@ -285,7 +290,14 @@ def maximisation(
         return molecule.grids_adjoint(values) + prior(theta) + curvature(theta)
 
     theta, info = solve(
-        operator, right, estimate.theta, _blockwise(molecule, covariances), iterations, tolerance
+        operator,
+        right,
+        estimate.theta,
+        _blockwise(molecule, covariances),
+        iterations,
+        tolerance,
+        _PATIENCE,
+        _ENOUGH,
     )
     spectra = [
         updated_spectrum(part, h, p, basis)
@@ -333,14 +345,35 @@ def updated_noise(
         problem.images, posterior.first, posterior.second, estimate.noise.astype(np.float32),
         grids, problem.placements, problem.samples,
     )  # fmt: skip
-    noise = estimate.noise.copy()
-    inside = np.unique(problem.samples.shells)
+    return residual_noise(problem.images, explained, estimate.noise, problem.samples)
+
+
+def residual_noise(
+    images: WhitenedImages, explained: Float64, noise: Float64, samples: FourierSamples
+) -> Float64:
+    """Mean residual power of every optics group inside the band limit; `noise` elsewhere.
+
+    Parameters
+    ----------
+    images : WhitenedImages
+    explained : (n, shells) float64 ndarray
+        Power that the molecule explains, as `posterior.likelihood.explained_power` counts it.
+    noise : (groups, shells) float64 ndarray
+        The spectra so far.
+    samples : FourierSamples
+
+    Returns
+    -------
+    (groups, shells) float64 ndarray
+    """
+    noise = noise.copy()
+    inside = np.unique(samples.shells)
     for group in range(len(noise)):
-        rows = problem.images.groups == group
+        rows = images.groups == group
         if not rows.any():
             continue
-        residual = (problem.images.power[rows] - explained[rows]).sum(axis=0)
-        fill = problem.images.fill[rows].sum(axis=0)
+        residual = (images.power[rows] - explained[rows]).sum(axis=0)
+        fill = images.fill[rows].sum(axis=0)
         new = residual[inside] / np.maximum(fill[inside], 1e-12)
         # A shell can lose at most nine tenths at once: early maps explain noise too.
         noise[group, inside] = np.maximum(new, 0.1 * noise[group, inside])

@@ -187,7 +187,7 @@ def trajectory_step(
             continue
         gradient, curvature = slopes
         floor = 1e-6 * np.diag(np.diag(curvature)) + 1e-12 * np.eye(len(curvature))
-        step = np.linalg.solve(curvature + floor, gradient)
+        step: Float64 = np.asarray(np.linalg.solve(curvature + floor, gradient), dtype=np.float64)
         m = int(np.flatnonzero(molecule.owners == s)[0])
         longest = np.abs(_twists(molecule, m, trajectory) @ step).max(axis=0)
         excess = max(
@@ -208,7 +208,7 @@ def initial_trajectories(
     Parameters
     ----------
     problem : StageProblem
-        Its trajectories say what is given; what is learned begins here.
+        Its trajectories say what is given; everything else begins here.
     theta : (coefficients,) float32 ndarray
         The mean molecule.
 
@@ -221,8 +221,9 @@ def initial_trajectories(
     out = list(molecule.trajectories)
     for s, density in _densities(molecule, theta).items():
         trajectory = molecule.trajectories[s]
-        if trajectory is not None and trajectory.is_learned:
-            out[s] = _along_motion(problem, theta, s, density[:1], trajectory)
+        if trajectory is not None and trajectory.as_given().is_learned:
+            begun = _along_motion(problem, theta, s, density[:1], trajectory.as_given())
+            out[s] = trajectory.with_values(begun.values())
     return tuple(out)
 
 
@@ -243,9 +244,10 @@ def _along_motion(
     # the direction that moves the images most, not the one with the largest number
     metric = np.linalg.cholesky(square.mean(axis=0) + 1e-9 * np.eye(square.shape[1]))
     values, vectors = np.linalg.eigh(metric.T @ covariance @ metric)
-    direction = np.linalg.solve(metric.T, vectors[:, -1])
-    twist = allowed @ direction * np.sqrt(values[-1]) / _UNIFORM_STD
-    return _started_along(trajectory, twist, centre)
+    largest = np.arange(1, trajectory.dims + 1)
+    directions = np.linalg.solve(metric.T, vectors[:, -largest])
+    twists = allowed @ directions * np.sqrt(values[-largest]) / _UNIFORM_STD
+    return _started_along(trajectory, twists, centre)
 
 
 def _tangent_overlaps(
@@ -256,7 +258,10 @@ def _tangent_overlaps(
     density: Float32,
     tangents: Float64,
 ) -> tuple[Float64, Float64]:
-    """Of every particle: gradient (n, 6) and curvature (n, 6, 6) by a twist of set `s`."""
+    """Gradient (j, 6) and curvature (j, 6, 6) by a twist of set `s`.
+
+    Of every copy in every particle: copies have states of their own.
+    """
     molecule = problem.molecule
     bases: list[SpatialBasis] = []
     parts, rotations, centres, own = [], [], [], []
@@ -280,13 +285,13 @@ def _tangent_overlaps(
         starts.astype(np.int64),
     )
     b, g = overlaps(problem.images, grids, placements, problem.samples)
-    linear, square = np.zeros((len(b), 6)), np.zeros((len(b), 6, 6))
+    linear, square = [], []
     for start, is_own in zip(starts, own, strict=True):
         if is_own:
             columns = slice(start + 1, start + 7)
-            linear += b[:, columns] - g[:, columns][:, :, starts].sum(axis=2)
-            square += g[:, columns, columns]
-    return linear, square
+            linear.append(b[:, columns] - g[:, columns][:, :, starts].sum(axis=2))
+            square.append(g[:, columns, columns])
+    return np.concatenate(linear).astype(np.float64), np.concatenate(square).astype(np.float64)
 
 
 def _allowed_twists(trajectory: RigidTrajectory, centre: Float64) -> Float64:
@@ -294,10 +299,8 @@ def _allowed_twists(trajectory: RigidTrajectory, centre: Float64) -> Float64:
     turn = trajectory.turn
     if turn is None:
         return np.eye(6)[:, 3:]
-    if trajectory.translation is not None:
-        return np.eye(6)
     turns = turn.axis[:, None] if not turn.learns_axis else np.eye(3)
-    if turn.learns_pivot:
+    if turn.learns_pivot or trajectory.translation is not None:
         shifts = np.concatenate([np.zeros((3, 3)), np.eye(3)])
         return np.concatenate([np.concatenate([turns, 0 * turns]), shifts], axis=1)
     about_origin = np.concatenate([turns, -np.cross(turns.T, turn.pivot).T])
@@ -317,16 +320,22 @@ def _factor_covariance(linear: Float64, square: Float64, start: Float64) -> Floa
     return covariance
 
 
-def _started_along(trajectory: RigidTrajectory, twist: Float64, centre: Float64) -> RigidTrajectory:
-    """The trajectory whose first-order motion is `twist` about `centre` for 2 tau - 1 = 1."""
-    omega, v = twist[:3], twist[3:]
+def _started_along(
+    trajectory: RigidTrajectory, twists: Float64, centre: Float64
+) -> RigidTrajectory:
+    """The trajectory whose first-order motions are `twists` (6, d) about `centre`.
+
+    One for every state coordinate, for 2 tau - 1 = 1.
+    """
     turn, translation = trajectory.turn, trajectory.translation
+    along = twists[3:]
     if turn is not None:
+        omega, v = twists[:3, 0], twists[3:, 0]
+        if not turn.learns_axis and omega @ turn.axis < 0:
+            omega, v = -omega, -v  # the state the other way round
         angle = float(np.linalg.norm(omega))
         if turn.learns_axis:
             turn = replace(turn, axis=omega / angle)
-        elif omega @ turn.axis < 0:
-            angle = -angle
         if turn.learns_pivot:
             # omega x (pivot - centre) + v = 0 across the axis
             turn = replace(turn, pivot=centre + np.cross(omega, v) / angle**2)
@@ -334,10 +343,12 @@ def _started_along(trajectory: RigidTrajectory, twist: Float64, centre: Float64)
             angles = np.zeros(len(turn.angles))
             angles[0] = angle
             turn = replace(turn, angles=angles)
+        # what the turn leaves to a translation: along the axis, and all that its pivot is not for
+        along = (v + np.cross(omega, turn.pivot - centre))[:, None]
     if translation is not None and translation.learns:
-        along = v if turn is None else (v @ turn.axis) * turn.axis
-        first = translation.exponents.sum(axis=1) == 1
+        is_first = translation.exponents.sum(axis=1) == 1
         vectors = np.zeros_like(translation.vectors)
-        vectors[np.flatnonzero(first)[0]] = along
+        for coordinate, vector in enumerate(along.T):
+            vectors[is_first & (translation.exponents[:, coordinate] == 1)] = vector
         translation = replace(translation, vectors=vectors)
     return RigidTrajectory(turn, translation)

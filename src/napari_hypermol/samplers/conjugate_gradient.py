@@ -39,6 +39,8 @@ def solve(
     precondition: Callable[[Vector], Vector],
     max_iterations: int,
     tolerance: float,
+    patience: int = 1,
+    enough: float = np.inf,
 ) -> tuple[Vector, SolveInfo]:
     """Solve ``operator(x) = right_side`` for a symmetric positive operator.
 
@@ -50,6 +52,9 @@ def solve(
     max_iterations : int
     tolerance : float
         On the relative preconditioned residual.
+    patience : int
+        Up to so many times `max_iterations` while the residual exceeds `enough`.
+    enough : float
 
     Returns
     -------
@@ -63,7 +68,11 @@ def solve(
     residual = right_side - operator(x) if x.any() else right_side.copy()
     z = precondition(residual)
     direction, rho, done = z, _dot(residual, z), 0
-    while done < max_iterations and rho > tolerance**2 * scale:
+    while rho > tolerance**2 * scale:
+        if done >= max_iterations and (
+            done >= patience * max_iterations or rho <= enough**2 * scale
+        ):
+            break
         applied = operator(direction)
         step = rho / _dot(direction, applied)
         x = x + np.asarray(step, x.dtype) * direction

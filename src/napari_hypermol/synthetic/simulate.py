@@ -5,7 +5,7 @@ nobody knows of real data: states and contrasts (truth.star), the true molecule 
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,9 @@ from napari_hypermol.errors import HypermolError, OutputExistsError
 from napari_hypermol.imaging.ctf import contrast_transfer
 from napari_hypermol.imaging.shift import shift_phases
 from napari_hypermol.io.mrc import write_stack, write_volume
+from napari_hypermol.io.stack import images_in_memory
 from napari_hypermol.io.star import write_star
-from napari_hypermol.particles import Defocus, Optics
+from napari_hypermol.particles import Defocus, Latents, Optics, Particles
 from napari_hypermol.synthetic.cat import cat
 from napari_hypermol.synthetic.clam import clam
 from napari_hypermol.synthetic.classes import classes
@@ -32,7 +33,7 @@ from napari_hypermol.synthetic.pretzel import pretzel
 from napari_hypermol.synthetic.recipes import components_of
 from napari_hypermol.synthetic.wheel import wheel
 
-__all__ = ["MOLECULES", "Simulation", "simulate"]
+__all__ = ["MOLECULES", "Projected", "Simulation", "simulate", "simulated_particles"]
 
 MOLECULES = {
     "cat": cat,
@@ -58,6 +59,21 @@ class Simulation(NamedTuple):
     contrast_std: float = 0.1
     seed: int = 0
     occupancy: str = "uniform"
+
+
+class Projected(Protocol):
+    """A molecule as the simulation sees it."""
+
+    @property
+    def dims(self) -> int:
+        """Number of state coordinates."""
+        ...
+
+    def projections_ft(
+        self, rotations: NDArray[np.float64], states: NDArray[np.float64], box_size: int
+    ) -> NDArray[np.complex64]:
+        """Unitary transforms of projections on the whole half plane; (n, y, x // 2 + 1)."""
+        ...
 
 
 class _Draws(NamedTuple):
@@ -113,6 +129,38 @@ def simulate(plan: Simulation, out: Path, overwrite: bool = False) -> Path:
     return out / "particles.star"
 
 
+def simulated_particles(plan: Simulation, molecule: Projected) -> tuple[Particles, Latents]:
+    """A particle stack of any molecule, in memory, with its truth.
+
+    Parameters
+    ----------
+    plan : Simulation
+        ``molecule`` is not looked at.
+    molecule : Projected
+
+    Returns
+    -------
+    particles : Particles
+        Noise of unit variance; the molecule is scaled to that.
+    latents : Latents
+        The true ones.
+    """
+    rng = np.random.default_rng(plan.seed)
+    draws = _draw(plan, molecule, rng)
+    images, _ = _images(plan, molecule, draws, rng)
+    particles = Particles(
+        images=images_in_memory(images),
+        pixel_size=plan.pixel_size,
+        optics=_optics(),
+        optics_group=np.zeros(plan.n, dtype=np.int64),
+        defocus=draws.defocus,
+        rotations=draws.rotations,
+        shifts=draws.shifts,
+        half_sets=None,
+    )
+    return particles, Latents(draws.rotations, draws.shifts, draws.contrasts, draws.states)
+
+
 def _check(plan: Simulation) -> None:
     if plan.molecule not in MOLECULES:
         raise HypermolError(f"molecule {plan.molecule!r}: expected {' or '.join(MOLECULES)}")
@@ -127,9 +175,8 @@ def _check(plan: Simulation) -> None:
         raise HypermolError(f"--occupancy {plan.occupancy}: expected {' or '.join(OCCUPANCIES)}")
 
 
-def _draw(plan: Simulation, molecule: GaussianMolecule, rng: np.random.Generator) -> _Draws:
+def _draw(plan: Simulation, molecule: Projected, rng: np.random.Generator) -> _Draws:
     n = plan.n
-    moving = [component for component in molecule.components if component.has_state]
     u = rng.uniform(1.0e4, 2.5e4, n)
     zeros = np.zeros(n)
     defocus = Defocus(
@@ -143,11 +190,13 @@ def _draw(plan: Simulation, molecule: GaussianMolecule, rng: np.random.Generator
         states=rng.uniform(size=(n, molecule.dims)),
         defocus=defocus,
     )
-    columns = [
-        draw_states(component, plan.occupancy, uniform)
-        for component, uniform in zip(moving, draws.states.T, strict=True)
-    ]
-    return draws._replace(states=np.stack(columns, axis=1))
+    if not isinstance(molecule, GaussianMolecule):
+        return draws
+    states = draws.states.copy()
+    moving = [component for component in molecule.components if component.has_state]
+    for column, component in enumerate(moving):
+        states[:, column] = draw_states(component, plan.occupancy, states[:, column])
+    return draws._replace(states=states)
 
 
 def _optics() -> Optics:
@@ -155,7 +204,7 @@ def _optics() -> Optics:
 
 
 def _images(
-    plan: Simulation, molecule: GaussianMolecule, draws: _Draws, rng: np.random.Generator
+    plan: Simulation, molecule: Projected, draws: _Draws, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], float]:
     """Noisy images with noise of unit variance, and the noise before that scaling."""
     n, size = plan.n, plan.box_size
