@@ -95,9 +95,9 @@ def _spatial_basis(component: Component, box_size: int, max_radius: float) -> Sp
             raise MaskError(
                 f"component {component.name}: basis gpswf needs a ball; masks go with basis voxel"
             )
-        radius = support.radius + support.soft_edge / 2
+        radius = support.radius
         limit = min(max_radius, size * box_size / (2 * edge))
-        return GpswfBasis(radius, limit, box_size, edge, size, 0.1)
+        return GpswfBasis(radius, limit, box_size, edge, size)
     spacing = edge / size
     positions = voxel_positions(size) * spacing + component.support.centre()
     mask = component.support.values(positions, spacing)

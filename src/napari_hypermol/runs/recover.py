@@ -19,7 +19,7 @@ from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.chunks import FourierStack, stage_problem, starting_noise
 from napari_hypermol.runs.circle_start import circle_states
 from napari_hypermol.runs.maps import HyperMaps
-from napari_hypermol.runs.path_start import can_be_threaded, threaded_posterior
+from napari_hypermol.runs.path_start import can_be_threaded, path_states, threaded_posterior
 from napari_hypermol.runs.priors import (
     PriorSettings,
     density_priors,
@@ -187,10 +187,17 @@ def recover(
         is_first = stage.max_degree > 1 and not is_threaded
         if is_first and position < len(stages) and can_be_threaded(snapshot.molecule):
             noise = snapshot.estimate.noise
-            problem = stage_problem(
-                particles, stack, snapshot.molecule, stage.max_radius, noise, rows
+            coarse, fine = (
+                stage_problem(particles, stack, m, s.max_radius, noise, rows)
+                for m, s in (
+                    (composite.discretise(stages[0].max_radius, stage.max_degree), stages[0]),
+                    (snapshot.molecule, stage),
+                )
             )
-            snapshot = _threaded(snapshot, problem, settings, draws[position - 1], reporter)
+            states = path_states(
+                coarse, _carried(coarse, snapshot, noise, settings), draws[position - 1]
+            )
+            snapshot = _threaded(snapshot, fine, states, settings, draws[position - 1], reporter)
         is_threaded = is_threaded or is_first
         on_stage(snapshot)
     assert snapshot is not None  # a schedule has at least one stage
@@ -200,13 +207,14 @@ def recover(
 def _threaded(
     snapshot: Snapshot,
     problem: StageProblem,
+    states: dict[int, Float64],
     settings: RecoverySettings,
     rng: np.random.Generator,
     reporter: Reporter,
 ) -> Snapshot:
     """The better of what was found and of the same with its particles put in order."""
     reporter.check()
-    posterior = threaded_posterior(problem, snapshot.estimate, snapshot.posterior, rng)
+    posterior = threaded_posterior(problem.molecule, snapshot.posterior, states)
     stage = replace(snapshot.stage, sweeps=_THREADED_SWEEPS, kindled_sweeps=0, settle=0.0)
     quiet = Reporter(None, reporter.stop)  # not planned: a short look aside
     other = _run_stage(
