@@ -1,6 +1,6 @@
 """Known-pose recovery: states and maps against the truth and the oracle, and the time it takes.
 
-    python benchmarks/recovery.py [--seeds 3] [--case pretzel] [--case cat] [--case hinge]
+    python benchmarks/recovery.py [--seeds 3] [--case pretzel] [--case cat] ...
 
 Each case is what the command line does: simulate, reconstruct in a process of its own, score.
 Compiled code is cached by a short run first, as it is for a user from the second run on. Prints one
@@ -21,6 +21,15 @@ CASES = {
     "pretzel": ["pretzel", "--n", "4000", "--box", "64", "--snr", "0.0333"],
     "cat": ["cat", "--n", "4000", "--box", "64", "--snr", "0.1"],
     "hinge": ["hinge", "--n", "4000", "--box", "64", "--snr", "0.1"],
+    "wheel": ["wheel", "--n", "4000", "--box", "64", "--snr", "0.1"],
+    "clam": ["clam", "--n", "4000", "--box", "64", "--snr", "0.1"],
+    "classes": ["classes", "--n", "4000", "--box", "64", "--snr", "0.1"],
+}
+# what the agreement with the true states is called, by their kind
+AGREEMENT = {
+    "interval": "spearman",
+    "circle": "circular_correlation",
+    "class": "classification_error",
 }
 
 
@@ -41,11 +50,12 @@ def one(case: str, seed: int, folder: Path) -> dict[str, float]:
     row = {"seconds": seconds}
     for state, maps in zip(result["states"], result["maps"], strict=True):
         name = maps["component"]
-        row[f"{name} spearman"] = state["spearman"]
+        agreement = AGREEMENT[state["kind"]]
+        row[f"{name} {agreement}"] = state[agreement]
         row[f"{name} oracle"] = state["oracle"]
         row[f"{name} fraction"] = state["fraction_of_oracle"]
         row[f"{name} map"] = maps["difference_correlation"]
-    return row
+    return row | (result.get("hinge") or {})
 
 
 def main() -> None:
@@ -67,7 +77,7 @@ def main() -> None:
                 print(case, "seed", seed, {k: round(v, 4) for k, v in rows[-1].items()}, flush=True)
             for key in rows[0]:
                 values = np.array([row[key] for row in rows])
-                print(f"{case:8} {key:20} {values.mean():.4f} +- {values.std(ddof=1):.4f}")
+                print(f"{case:8} {key:26} {values.mean():.4f} +- {values.std(ddof=1):.4f}")
 
 
 if __name__ == "__main__":

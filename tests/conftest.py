@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from small_runs import BRIEF, PRETZEL, SmallRun, recovered, simulated
+from small_runs import BRIEF, MIXED, PRETZEL, SmallRun, recovered, simulated
 
 # Loaded below and not by pytest (tox says "-p no:..."), for a session that lives without Qt.
 QT_PLUGINS = {"pytest-qt": "pytestqt.plugin", "napari": "napari.utils._testsupport"}
@@ -141,3 +141,11 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     """Sixty particles and five sweeps: for what does not depend on quality; do not change it."""
     folder = tmp_path_factory.mktemp("tiny")
     return recovered(simulated(folder / "data", schedule=BRIEF), folder / "run")
+
+
+@pytest.fixture(scope="session")
+def mixed_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """As brief, with a state of every kind; do not change it."""
+    folder = tmp_path_factory.mktemp("mixed")
+    data = simulated(folder / "data", components=MIXED, schedule=BRIEF)
+    return recovered(data, folder / "run")

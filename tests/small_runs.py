@@ -19,6 +19,22 @@ BRIEF = [
     {"resolution": 24, "degree": 1, "sweeps": 4},
 ]
 
+# A state of every kind: a circle, three classes, a position; balls within a box of 192 Å.
+MIXED = {
+    "ring": {
+        "support": {"ball": {"center": [-30, 0, 0], "radius": 40}},
+        "state": {"basis": "fourier", "degree": 1},
+    },
+    "lobe": {
+        "support": {"ball": {"center": [30, 20, 0], "radius": 40}},
+        "state": {"basis": "classes", "classes": 3},
+    },
+    "lid": {
+        "support": {"ball": {"center": [0, -30, 20], "radius": 40}},
+        "trajectory": {"turn": {"degree": 1}},
+    },
+}
+
 
 class SmallRun(NamedTuple):
     """A finished run and the folder of the simulation it was made from."""

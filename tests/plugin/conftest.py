@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.state_axes import StateAxis
 from napari_hypermol.synthetic.simulate import Simulation, simulate
 
 BOX = 24  # napari draws without a graphics card here: small volumes, and mip instead of iso
@@ -65,11 +66,13 @@ def plugin(npe2pm):
 class SmallMaps:
     """Maps whose values say at which state they were computed; counts the computations."""
 
-    def __init__(self, dims: int = 2, box_size: int = 8) -> None:
-        self.dims = dims
+    def __init__(
+        self, dims: int = 2, box_size: int = 8, axes: tuple[StateAxis, ...] | None = None
+    ) -> None:
+        ranges = tuple(StateAxis(f"tau{i + 1}", f"arm_{i + 1}") for i in range(dims))
+        self.axes = ranges if axes is None else axes
+        self.dims = len(self.axes)
         self.box_size = box_size
-        self.axis_names = tuple(f"tau{i + 1}" for i in range(dims))
-        self.axis_components = tuple(f"arm_{i + 1}" for i in range(dims))
         self.contrast_limits = (0.0, 10.0)
         self.asked: list[tuple[float, ...]] = []
 
@@ -86,6 +89,14 @@ class SmallMaps:
 def small_maps() -> type[SmallMaps]:
     """The class of maps that are cheap and known."""
     return SmallMaps
+
+
+@pytest.fixture
+def mixed_maps() -> SmallMaps:
+    """Maps with a state of every kind: a circle, four classes, a position."""
+    circle = StateAxis("tau1", "wheel", "circle")
+    classes = StateAxis("tau2", "lobe", "class", 4)
+    return SmallMaps(axes=(circle, classes, StateAxis("tau3", "lid", is_position=True)))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -96,9 +96,20 @@ def test_maps(small_maps):
     assert attributes["contrast_limits"] == (0.0, 10.0)
     assert attributes["iso_threshold"] == ISO_FRACTION * 10.0
     facts = attributes["metadata"]["hypermol"]
-    assert facts["components"] == ("arm_1", "arm_2")
+    assert facts["axes"] == maps.axes
     assert facts["run"] == "there"
     assert not maps.asked
+
+
+def test_maps_of_every_kind(mixed_maps):
+    data, attributes, _ = maps_layer(mixed_maps, 3.0, "name", {})
+    assert attributes["axis_labels"] == ("tau1 (circle)", "tau2 (class)", "tau3", "z", "y", "x")
+    # world coordinates are states: where each slider begins, and how far apart its stops are
+    at = zip(attributes["translate"][:3], attributes["scale"][:3], data.shape[:3], strict=True)
+    found = [first + step * np.arange(n) for first, step, n in at]
+    np.testing.assert_allclose(found[0], np.arange(10) / 10)
+    np.testing.assert_allclose(found[1], [0.125, 0.375, 0.625, 0.875])
+    np.testing.assert_allclose(found[2], np.arange(11) / 10)
 
 
 def test_run(run_folder):

@@ -5,22 +5,58 @@ import threading
 import numpy as np
 import pytest
 
-from napari_hypermol.plugin.lazy_states import RecentVolumes, lazy_states, steps_for
+from napari_hypermol.plugin.lazy_states import RecentVolumes, lazy_states, stops_of
+from napari_hypermol.runs.state_axes import StateAxis
 
 
-@pytest.mark.parametrize(("dims", "steps"), [(0, 21), (1, 21), (2, 21), (3, 11), (5, 11)])
-def test_steps(dims, steps):
-    assert steps_for(dims) == steps
+def ranges(n):
+    return [StateAxis(f"tau{i + 1}", "arm") for i in range(n)]
 
 
-def test_user_may_want_fewer_steps():
-    assert steps_for(1, 7) == 7
-    assert steps_for(4, 7) == 7
+def stops(maps, steps):
+    return stops_of(maps.axes, steps)
+
+
+@pytest.mark.parametrize(("dims", "steps"), [(1, 21), (2, 21), (3, 11), (5, 11)])
+def test_stops_of_ranges(dims, steps):
+    found = stops_of(ranges(dims))
+    assert len(found) == dims
+    for states in found:
+        np.testing.assert_allclose(states, np.arange(steps) / (steps - 1))
+
+
+def test_rigid_molecule_stops_nowhere():
+    assert stops_of([]) == ()
+
+
+def test_user_may_want_fewer_stops():
+    assert [len(s) for s in stops_of(ranges(1), 7)] == [7]
+    assert [len(s) for s in stops_of(ranges(4), 7)] == [7] * 4
+
+
+def test_circle_does_not_come_back_to_its_beginning():
+    circle = StateAxis("tau1", "wheel", "circle")
+    (states,) = stops_of([circle])
+    np.testing.assert_allclose(states, 0.05 * np.arange(20))
+    assert len(stops_of([circle], 2)[0]) == 2  # a slider has two stops at least
+
+
+def test_classes_have_a_stop_each():
+    classes = StateAxis("tau1", "lobe", "class", 4)
+    (states,) = stops_of([classes])
+    np.testing.assert_allclose(states, [0.125, 0.375, 0.625, 0.875])
+
+
+def test_every_kind_beside_the_others(mixed_maps):
+    array = lazy_states(RecentVolumes(mixed_maps, stops(mixed_maps, 21)))
+    assert array.shape == (10, 4, 11, 8, 8, 8)
+    array[3, 2, 10].compute()
+    assert mixed_maps.asked == [(0.3, 0.625, 1.0)]
 
 
 def test_array_has_the_maps(small_maps):
     maps = small_maps(dims=2)
-    array = lazy_states(RecentVolumes(maps, 5))
+    array = lazy_states(RecentVolumes(maps, stops(maps, 5)))
     assert array.shape == (5, 5, 8, 8, 8)
     assert array.dtype == np.float32
     assert array.chunksize == (1, 1, 8, 8, 8)
@@ -30,17 +66,19 @@ def test_array_has_the_maps(small_maps):
 
 
 def test_rigid_molecule_is_its_map(small_maps):
-    assert lazy_states(RecentVolumes(small_maps(dims=0), 21)).shape == (8, 8, 8)
+    maps = small_maps(dims=0)
+    assert lazy_states(RecentVolumes(maps, ())).shape == (8, 8, 8)
 
 
 def test_five_dimensions_are_affordable(small_maps):
-    array = lazy_states(RecentVolumes(small_maps(dims=5), 11))
+    maps = small_maps(dims=5)
+    array = lazy_states(RecentVolumes(maps, stops(maps, 11)))
     np.testing.assert_allclose(np.asarray(array[0, 0, 0, 0, 10, 4, 4]), 16.0)
 
 
 def test_states_are_remembered(small_maps):
     maps = small_maps(dims=1)
-    array = lazy_states(RecentVolumes(maps, 5))
+    array = lazy_states(RecentVolumes(maps, stops(maps, 5)))
     for _ in range(3):
         array[2].compute()
     assert len(maps.asked) == 1
@@ -49,7 +87,7 @@ def test_states_are_remembered(small_maps):
 def test_memory_is_bounded(small_maps, monkeypatch):
     monkeypatch.setattr("napari_hypermol.plugin.lazy_states._RECENT_BYTES", 5 * 4 * 8**3)
     maps = small_maps(dims=1)
-    volumes = RecentVolumes(maps, 21)
+    volumes = RecentVolumes(maps, stops(maps, 21))
     for i in range(6):
         volumes.volume((i,))
     volumes.volume((5,))
@@ -59,18 +97,21 @@ def test_memory_is_bounded(small_maps, monkeypatch):
 
 
 def test_remembered_maps_cannot_be_changed(small_maps):
-    volume = RecentVolumes(small_maps(dims=1), 5).volume((0,))
+    maps = small_maps(dims=1)
+    volume = RecentVolumes(maps, stops(maps, 5)).volume((0,))
     with pytest.raises(ValueError, match="read-only"):
         volume[:] = 0
 
 
 def test_two_molecules_never_share_chunks(small_maps):
     maps = small_maps(dims=1)
-    assert lazy_states(RecentVolumes(maps, 5)).name != lazy_states(RecentVolumes(maps, 5)).name
+    one, two = (lazy_states(RecentVolumes(maps, stops(maps, 5))) for _ in range(2))
+    assert one.name != two.name
 
 
 def test_threads_may_ask_at_once(small_maps):
-    volumes = RecentVolumes(small_maps(dims=1), 21)
+    maps = small_maps(dims=1)
+    volumes = RecentVolumes(maps, stops(maps, 21))
     wrong = []
 
     def scrub() -> None:

@@ -42,6 +42,15 @@ def test_data_are_swapped_in_one_layer(viewer, report):
     assert viewer.dims.point[0] == pytest.approx(0.2)  # the knob stays where the user turned it
 
 
+def test_sliders_begin_at_stops_of_theirs(viewer, mixed_maps):
+    """Half way, and of four classes the third, which 0.5 belongs to."""
+    data = maps_layer(mixed_maps, 3.0, "run", {})
+    MoleculeLayer().show(viewer, data)
+    assert viewer.dims.point[:3] == pytest.approx((0.5, 0.625, 0.5))
+    assert viewer.dims.current_step[:3] == (5, 2, 5)
+    assert viewer.dims.nsteps[:3] == (10, 4, 11)
+
+
 def test_what_the_user_set_stays(viewer, report):
     molecule = MoleculeLayer()
     molecule.show(viewer, report(1.0))

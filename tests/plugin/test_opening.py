@@ -1,5 +1,6 @@
 """Runs opened by our own menu command."""
 
+import numpy as np
 import pytest
 
 from napari_hypermol.plugin.opening import ask_for_run, open_run
@@ -18,6 +19,20 @@ def test_open_run(make_napari_viewer_proxy, plugin, run_folder, monkeypatch):
     assert viewer.dims.ndisplay == 3
     assert viewer.dims.point[:2] == pytest.approx((0.5, 0.5))
     assert is_chimerax_handed(viewer)
+
+
+@pytest.mark.qt
+def test_open_run_of_every_kind(make_napari_viewer_proxy, plugin, mixed_run):
+    """Every stop of every slider shows the map of its state."""
+    viewer = make_napari_viewer_proxy()
+    (layer,) = open_run(viewer, mixed_run.run.path)
+    assert viewer.dims.axis_labels == ("tau1 (circle)", "tau2 (class)", "tau3", "z", "y", "x")
+    assert viewer.dims.nsteps[:3] == (10, 3, 11)
+    assert viewer.dims.point[:3] == pytest.approx((0.5, 0.5, 0.5))
+    viewer.dims.set_current_step((0, 1, 2), (9, 2, 10))
+    assert viewer.dims.point[:3] == pytest.approx((0.9, 5 / 6, 1.0))
+    expected = mixed_run.run.maps.volume((0.9, 5 / 6, 1.0))
+    np.testing.assert_allclose(np.asarray(layer.data[9, 2, 10]), expected, atol=1e-6)
 
 
 @pytest.mark.qt

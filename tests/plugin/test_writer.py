@@ -41,6 +41,33 @@ def test_states_become_series(tmp_path, small_maps):
     assert last.pixel_size == pytest.approx(3.0)
 
 
+def test_series_of_every_kind(tmp_path, mixed_maps):
+    data, attributes, _ = maps_layer(mixed_maps, 3.0, "m", {}, steps=5)
+    names = [
+        path.rsplit("/", 1)[-1] for path in write_image(str(tmp_path / "m.mrc"), data, attributes)
+    ]
+    circle = [f"m_tau1_{i:02d}.mrc" for i in range(4)]  # five stops less the one it began with
+    classes = [f"m_tau2_class{k}.mrc" for k in (1, 2, 3, 4)]
+    position = [f"m_tau3_{i:02d}.mrc" for i in range(5)]
+    assert names == [*circle, "m_tau1.cxc", *classes, "m_tau2.cxc", *position, "m_tau3.cxc"]
+    # the value is tau1 + 2 tau2 + 4 tau3; of four classes the third is in the middle
+    for name, expected in (
+        ("m_tau1_03.mrc", 0.75 + 2 * 0.625 + 4 * 0.5),
+        ("m_tau2_class1.mrc", 0.5 + 2 * 0.125 + 4 * 0.5),
+        ("m_tau3_04.mrc", 0.5 + 2 * 0.625 + 4 * 1.0),
+    ):
+        assert read_volume(tmp_path / name).values[4, 4, 4] == pytest.approx(expected)
+    assert "oscillate" not in (tmp_path / "m_tau1.cxc").read_text()
+
+
+def test_layer_that_is_not_ours(tmp_path, small_maps):
+    data, attributes, _ = maps_layer(small_maps(dims=1), 3.0, "m", {}, steps=3)
+    attributes |= {"metadata": {}, "axis_labels": ("time", "z", "y", "x")}
+    assert write_image(str(tmp_path / "m.mrc"), data, attributes)[0].endswith("m_time_00.mrc")
+    del attributes["axis_labels"]
+    assert write_image(str(tmp_path / "m.mrc"), data, attributes)[0].endswith("m_axis1_00.mrc")
+
+
 def test_series_overwrites_nothing(tmp_path, small_maps):
     data, attributes, _ = maps_layer(small_maps(dims=1), 3.0, "m", {}, steps=3)
     write_image(str(tmp_path / "m.mrc"), data, attributes)

@@ -27,6 +27,14 @@ def test_run(tiny_run):
     assert re.search("the state of arm_b is (not )?used: it raises", text)
 
 
+def test_run_of_every_kind(mixed_run):
+    text = "\n".join(describe(mixed_run.run.path))
+    assert re.search(r"tau1: circular state of ring, known to ± 0\.\d+ of a turn", text)
+    assert re.search(r"tau2: class of lobe, with \d+ %, \d+ %, \d+ % of the particles", text)
+    assert "tau3: position of lid, known to ±" in text
+    assert re.search(r"lid turns by \d+\.\d° about the axis .* Å \(learned\)", text)
+
+
 def test_run_that_was_stopped_early(tiny_run, tmp_path):
     folder = shutil.copytree(tiny_run.run.path, tmp_path / "run")
     (folder / "metrics.json").unlink()

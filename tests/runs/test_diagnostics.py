@@ -7,6 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from examples import one_ball
+from napari_hypermol.bases.classes import ClassBasis
 from napari_hypermol.coordinates.fourier import resample_volume
 from napari_hypermol.io import read_particles
 from napari_hypermol.runs import diagnostics
@@ -206,6 +207,23 @@ def test_molecule_that_is_its_own_mirror_image_is_no_suspect():
         return one + np.exp(-((x + distance) ** 2 + y**2 + z**2) / 18)
 
     assert not mirror_check(between(beads(3), beads(6)), "ball")["is_mirror"]
+
+
+def test_every_class_is_looked_at(rng):
+    """Of seven classes the fourth is not like the others, and named by its number."""
+    ball = replace(one_ball(BOX).components[0], name="lobe", state_basis=ClassBasis(7))
+    molecule = replace(one_ball(BOX), components=(ball,)).discretise(4.0)
+    basis = ClassBasis(7)
+    levels = np.array([0, 0, 0, 1, 0, 0, 0.1])
+    amounts = np.linalg.solve(basis.evaluate((np.arange(7)[:, None] + 0.5) / 7), levels)
+    pattern = rng.normal(size=molecule.set_shapes[0][1])
+    maps = HyperMaps(molecule, np.outer(amounts, pattern).ravel().astype(np.float32))
+    states = np.full((50, 1), 6.5 / 7)  # wherever the particles are
+    found = mirror_check(maps, "lobe", states)
+    assert found["names"][1] == "class 4"
+    assert found["states"][1] == pytest.approx([3.5 / 7])
+    (line,) = diagnosis_sentences({"states": [], "mirrors": [found]})
+    assert "(class 4)" in line
 
 
 def test_only_states_that_particles_have_are_looked_at():

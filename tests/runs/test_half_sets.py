@@ -4,12 +4,18 @@ import pytest
 from napari_hypermol.errors import ParticleFileError
 from napari_hypermol.io import read_particles
 from napari_hypermol.runs.chunks import read_fourier_stack
-from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
+from napari_hypermol.runs.half_sets import (
+    half_set_fsc,
+    half_set_rows,
+    same_state,
+    states_compared,
+)
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.recipe import composite_of, read_recipe
+from napari_hypermol.runs.recipe import composite_of, read_recipe, recipe_from
 from napari_hypermol.runs.recover import RecoverySettings
+from napari_hypermol.runs.state_axes import StateAxis
 from napari_hypermol.schedules.stage import Stage
-from small_runs import PRETZEL
+from small_runs import MIXED, PRETZEL
 
 STAGES = [
     Stage("mean", 9.0, 0, sweeps=2, solve_iterations=8),
@@ -69,3 +75,72 @@ def test_without_halves_every_other_particle(particles):
 def test_halves_must_be_two(particles, halves):
     with pytest.raises(ParticleFileError, match="expected two halves of similar size"):
         half_set_rows(particles._replace(half_sets=halves))
+
+
+# ---- which state of one half is which of the other ----------------------------------------------
+
+RANGE = StateAxis("tau1", "arm")
+CIRCLE = StateAxis("tau1", "wheel", "circle")
+CLASSES = StateAxis("tau1", "lobe", "class", 4)
+
+
+def test_states_compared_by_kind():
+    states = np.array(states_compared([RANGE, CIRCLE, CLASSES]))
+    assert states.shape == (5 + 5 + 4, 3)
+    np.testing.assert_allclose(states[:5, 0], [0.1, 0.3, 0.5, 0.7, 0.9])
+    np.testing.assert_allclose(states[5:10, 1], [0, 0.2, 0.4, 0.6, 0.8])
+    np.testing.assert_allclose(states[10:, 2], [0.125, 0.375, 0.625, 0.875])
+    np.testing.assert_allclose(states[:10, 2], 0.625)  # the others stay half way
+    np.testing.assert_allclose(states[5:, 0], 0.5)
+    assert states_compared([]) == [[]]
+
+
+def test_a_range_may_run_the_other_way(rng):
+    one = rng.random(200)
+    noise = 0.1 * rng.normal(size=200)
+    assert same_state(RANGE, one, one**2 + noise)(0.2) == 0.2
+    assert same_state(RANGE, one, 1 - one**2 + noise)(0.2) == pytest.approx(0.8)
+    assert same_state(RANGE, one, np.full(200, 0.5))(0.2) == 0.2  # nothing to go by
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("offset", [0.0, 0.3, 0.95])
+def test_a_circle_may_begin_elsewhere(rng, direction, offset):
+    one = rng.random(400)
+    two = (direction * one + offset + 0.05 * rng.normal(size=400)) % 1
+    partner = same_state(CIRCLE, one, two)
+    for state in (0.0, 0.2, 0.9):
+        difference = (partner(state) - (direction * state + offset) + 0.5) % 1 - 0.5
+        # the mean of 400 phases with a spread of 0.05: 0.0025; four of those
+        assert abs(difference) < 0.01
+        assert 0 <= partner(state) < 1
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 0, 3, 1], [3, 2, 1, 0]])
+def test_classes_may_come_in_another_order(rng, order):
+    first = rng.integers(0, 4, 400)
+    second = np.where(rng.random(400) < 0.2, rng.integers(0, 4, 400), np.array(order)[first])
+    partner = same_state(CLASSES, (first + 0.5) / 4, (second + 0.5) / 4)
+    found = [partner((k + 0.5) / 4) for k in range(4)]
+    np.testing.assert_allclose(found, (np.array(order) + 0.5) / 4)
+
+
+def test_a_class_without_particles_still_has_a_partner():
+    first = np.array([0, 0, 1, 1, 2, 2])
+    partner = same_state(CLASSES, (first + 0.5) / 4, ((first + 1) % 4 + 0.5) / 4)
+    found = sorted(partner((k + 0.5) / 4) for k in range(4))
+    np.testing.assert_allclose(found, [0.125, 0.375, 0.625, 0.875])
+
+
+def test_halves_with_every_kind(particles, pretzel_run):
+    """Of a molecule with a circle, three classes and a position; 300 particles, one band limit."""
+    recipe = read_recipe(pretzel_run.data / "recipe.yaml")
+    recipe = recipe_from(recipe.model_dump(exclude_unset=True) | {"components": MIXED})
+    composite = composite_of(recipe, pretzel_run.data, PRETZEL.box_size, PRETZEL.pixel_size)
+    stack = read_fourier_stack(particles, 9.0)
+    brief = [Stage("mean", 6.0, 0, sweeps=1), Stage("states", 6.0, 1, sweeps=2)]
+    result = half_set_fsc(particles, stack, composite, RecoverySettings(brief), 0, Reporter())
+    assert np.shape(result["states"]) == (5 + 3 + 5, 3)
+    curves = np.array(result["fsc"])
+    assert np.isfinite(curves).all()
+    assert curves[:, 1].min() > 0.9  # the shared bulk of the molecule

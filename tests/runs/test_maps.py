@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from examples import bumps, one_ball, pretzel_like
+from examples import bumps, one_ball, pretzel_like, random_rotations
 from napari_hypermol.bases.classes import ClassBasis
 from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.bases.cosine import CosineBasis
@@ -12,7 +13,7 @@ from napari_hypermol.molecules.component import Component, rotation_about
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.molecules.trajectory import RigidTrajectory, Translation, Turn
-from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.maps import HyperMaps, _add_moved
 
 
 def random_maps(rng, composite, max_radius=6):
@@ -197,3 +198,83 @@ def test_before_it_moves_a_component_is_at_home():
     for tau in (0.0, 0.9):
         found = early.component_volume("arm", [tau])
         np.testing.assert_allclose(found, expected, atol=CLOSE * expected.max())
+
+
+# ---- the kernel that moves them ------------------------------------------------------------------
+
+
+def moved(density, rotation, shift, centre, size):
+    """V(P^-1 (r - s)) by scipy's linear interpolation, zero outside the density."""
+    fine = len(density)
+    grid = np.indices((size,) * 3).reshape(3, -1)[::-1] - size // 2  # x, y, z
+    own = rotation.T @ (grid - shift[:, None])
+    index = 2 * (own - centre[:, None]) + fine // 2
+    values = ndimage.map_coordinates(density, index[::-1], np.float64, order=1, cval=0.0)
+    return values.reshape((size,) * 3)
+
+
+@pytest.mark.parametrize("size", [12, 15])
+@pytest.mark.parametrize("offset", [0.0, 4.5, 30.0])
+def test_moved_density(rng, size, offset):
+    """As scipy does it, wherever the density comes to lie: inside, across the edge, outside."""
+    density = rng.normal(size=(14, 14, 14)).astype(np.float32)
+    for rotation in random_rotations(rng, 5).astype(np.float64):
+        shift, centre = rng.normal(size=3) + offset, rng.normal(size=3)
+        total = np.ones((size,) * 3, dtype=np.float32)
+        _add_moved(total, density, rotation, shift, centre)
+        expected = 1 + moved(density, rotation, shift, centre, size)
+        # sums in single precision of numbers of order 1
+        np.testing.assert_allclose(total, expected, atol=1e-5)
+    is_seen = abs(expected - 1).max() > 0.5
+    assert is_seen == (offset < 30)
+
+
+def test_density_along_the_box_is_sampled(rng):
+    """Rows parallel to the density's own: no rotation, every second voxel of it."""
+    density = rng.normal(size=(8, 8, 8)).astype(np.float32)
+    total = np.zeros((10, 10, 10), dtype=np.float32)
+    _add_moved(total, density, np.eye(3), np.zeros(3), np.zeros(3))
+    np.testing.assert_allclose(total[3:7, 3:7, 3:7], density[::2, ::2, ::2])
+    total[3:7, 3:7, 3:7] = 0
+    assert not total.any()
+
+
+def lid_on_base(shape):
+    turn = RigidTrajectory(Turn(np.array([0.0, 0, 1]), np.array([2.0, 0, 0]), np.array([0.5])))
+    base = Component("base", Ball((-3.0, 0, 0), 3.0, 1.0), ConstantBasis())
+    lid = Component("lid", Ball((4.0, 0, 0), 3.0, 1.0), shape, trajectory=turn)
+    return Composite((base, lid), 20)
+
+
+@pytest.mark.parametrize("shape", [ConstantBasis(), CosineBasis(2)])
+def test_shape_of_what_moves(rng, shape):
+    """The density that is moved is the sum of the coefficient volumes at the shape's state."""
+    maps = random_maps(rng, lid_on_base(shape))
+    state = [0.8] + [0.3] * shape.dims
+    placed = maps._placed[1]
+    values = shape.evaluate(np.array([state[1:]]))[0]
+    density = sum(v * volume for v, volume in zip(values, placed.volumes, strict=True))
+    rotations, shifts = maps.molecule.placements(1, np.array([[0.8]]))
+    expected = moved(density, rotations[0], shifts[0], placed.centre, 20)
+    found = maps.component_volume("lid", state)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * abs(expected).max())
+
+
+def test_coefficients_are_left_alone(rng):
+    maps = random_maps(rng, lid_on_base(CosineBasis(2)))
+    one = maps.volume([0.8, 0.3])
+    maps.volume([0.1, 0.9])
+    np.testing.assert_array_equal(maps.volume([0.8, 0.3]), one)
+
+
+def test_contrast_limits_look_at_every_class(rng):
+    """One class of seven far brighter than the others: five states along [0, 1] would miss it."""
+    ball = Ball((0, 0, 0), 3.0, 1.0)
+    molecule = Composite((Component("ball", ball, ClassBasis(7)),), 12).discretise(4)
+    q, k = molecule.set_shapes[0]
+    bright = np.linalg.inv(ClassBasis(7).evaluate((np.arange(7)[:, None] + 0.5) / 7))[:, 1]
+    theta = np.outer(bright, np.ones(k)).astype(np.float32)
+    maps = HyperMaps(molecule, theta.ravel())
+    assert q == 7
+    assert maps.contrast_limits[1] == pytest.approx(maps.volume([1.5 / 7]).max())
+    assert maps.contrast_limits[1] > 10 * abs(maps.volume([0.5])).max()

@@ -212,6 +212,72 @@ def test_impossible_recipes_are_one_sentence_with_the_file(tmp_path, text, says)
     assert "\n" not in message
 
 
+ROUND = "support: {ball: {radius: 30}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("seed: 1.5", "seed: expected a whole number (got 1.5)"),
+        ("seed: -1", "seed: expected 0 or more (got -1)"),
+        ("schedule: quick", "schedule: expected 'auto' or a list (got 'quick')"),
+        (
+            "schedule: [{resolution: 20}]",
+            "schedule.0.degree: expected a value, and there is none",
+        ),
+        (
+            "priors: {coefficients: {ridge: 0}}",
+            "priors.coefficients.ridge: expected 'auto' or more than 0 (got 0)",
+        ),
+        (
+            "priors: {states: {smooth: strong}}",
+            "priors.states.smooth: expected a number (got 'strong')",
+        ),
+        (
+            "priors: {states: {occupancy: learned}}",
+            "occupancy: expected 'uniform' or 'histogram' or keys such as 'beta:' (got 'learned')",
+        ),
+        (
+            "priors: {states: {occupancy: {beta: [0, 2]}}}",
+            "priors.states.occupancy.beta.0: expected more than 0 (got 0)",
+        ),
+        (
+            "priors: {states: {occupancy: {beta: 2}}}",
+            "priors.states.occupancy.beta: expected 2 numbers, such as [2, 2] (got 2)",
+        ),
+        ("priors: {rotation: near}", "priors.rotation: expected 'uniform' or keys such as 'near:'"),
+        (
+            f"components: {{a: {{{ROUND}, trajectory: {{turn: {{axis: z}}}}}}}}",
+            "a.trajectory.turn.axis: expected 3 numbers, such as [0, 0, 1] (got 'z')",
+        ),
+        (
+            f"components: {{a: {{{ROUND}, trajectory: {{turn: {{axis: [0, 1]}}}}}}}}",
+            "expected 3 numbers, such as [0, 0, 1] (got [0, 1])",
+        ),
+        (
+            f"components: {{a: {{{ROUND}, basis: wavelet}}}}",
+            "components.a.basis: expected 'voxel' or 'gpswf' (got 'wavelet')",
+        ),
+    ],
+)
+def test_sentences_name_no_types(tmp_path, text, says):
+    """What a person reads who knows neither Python nor pydantic."""
+    with pytest.raises(RecipeError) as problem:
+        read_recipe(written(tmp_path, text))
+    message = str(problem.value)
+    assert says in message
+    for word in ("Recipe", "tuple", "dictionary", "constrained", "valid", "instance"):
+        assert word not in message
+
+
+def test_groups_of_keys_are_not_repeated(tmp_path):
+    """The key says where; half a group, cut off after sixty letters, says nothing more."""
+    text = f"components: {{a: {{{ROUND}, placed: {{angle: 30}}}}}}"
+    with pytest.raises(RecipeError) as problem:
+        read_recipe(written(tmp_path, text))
+    assert str(problem.value).endswith("is placed")
+
+
 @pytest.mark.parametrize("dims", [0, 3])
 def test_states_have_one_or_two_dimensions(dims):
     with pytest.raises(RecipeError, match=f"1 or 2 dimensions, not {dims}"):
@@ -439,7 +505,6 @@ def test_what_moves_as_a_whole_has_a_stage_of_its_own():
 
 
 MOVES = "trajectory: {turn: {}}"
-ROUND = "support: {ball: {radius: 30}}"
 
 
 @pytest.mark.parametrize(
@@ -447,7 +512,7 @@ ROUND = "support: {ball: {radius: 30}}"
     [
         (f"a: {{{ROUND}, state: {{basis: classes}}}}", "needs their number"),
         (f"a: {{{ROUND}, state: {{classes: 1}}}}", "2 or more are possible"),
-        (f"a: {{{ROUND}, state: {{classes: 1000}}}}", "less than or equal to 100"),
+        (f"a: {{{ROUND}, state: {{classes: 1000}}}}", "classes: expected 100 or less (got 1000)"),
         (f"a: {{{ROUND}, state: {{classes: 3, dims: 2}}}}", "one dimension of the state"),
         (f"a: {{{ROUND}, state: {{dims: 3}}}}", "1 or 2 dimensions, not 3"),
         (f"a: {{{ROUND}, state: 5}}", "a.state: expected keys such as 'basis:'"),
@@ -455,7 +520,10 @@ ROUND = "support: {ball: {radius: 30}}"
         (f"a: {{{ROUND}, trajectory: turn}}", "a.trajectory: expected keys such as 'turn:'"),
         (f"a: {{{ROUND}, trajectory: {{turn: {{axis: [0, 0, 0]}}}}}}", "(0, 0, 0) has none"),
         (f"a: {{{ROUND}, trajectory: {{turn: {{range: 0}}}}}}", "0 degrees stays"),
-        (f"a: {{{ROUND}, trajectory: {{turn: {{degree: 6}}}}}}", "less than or equal to 5"),
+        (
+            f"a: {{{ROUND}, trajectory: {{turn: {{degree: 6}}}}}}",
+            "degree: expected 5 or less (got 6)",
+        ),
         (f"a: {{{ROUND}, trajectory: {{turn: {{axes: [0, 0, 1]}}}}}}", "did you mean 'axis'?"),
         (f"a: {{{ROUND}, trajectory: {{translation: {{dims: 3}}}}}}", "translation.dims"),
         (

@@ -2,8 +2,9 @@ import base64
 import re
 
 import numpy as np
+import pytest
 
-from napari_hypermol.runs.report import montage, projection, report_page
+from napari_hypermol.runs.report import _occupancies, montage, projection, report_page
 from napari_hypermol.runs.store import Run
 
 
@@ -18,7 +19,8 @@ def test_page_needs_nothing_but_itself(tiny_run):
 def test_page_says_what_was_done(tiny_run):
     page = report_page(tiny_run.run)
     assert "60 of 24 px at 8 Å" in page
-    assert "state 2 (arm_b)" in page
+    assert "<th>tau2</th><td>state of arm_b, known to ±" in page
+    assert "How components move" not in page
     rows = page[page.index("<h2>Sweeps") :].count("<tr>")
     assert rows == 1 + len(tiny_run.run.snapshot.trace)
 
@@ -66,3 +68,35 @@ def test_says_whether_states_are_used(tiny_run, monkeypatch):
     assert "Is the state used?" not in report_page(tiny_run.run)
     del metrics["diagnostics"]  # a run that has not ended
     assert "Is the state used?" not in report_page(tiny_run.run)
+
+
+def test_page_of_every_kind(mixed_run):
+    page = report_page(mixed_run.run)
+    assert "<th>tau1</th><td>circular state of ring, known to ±" in page
+    assert "class of lobe, with" in page
+    assert "position of lid, known to ±" in page
+    assert "A circle has no ends" in page
+    assert "Classes have no order" in page
+    assert "How components move as a whole" in page
+    assert "<li>lid turns by" in page
+    pictures = re.findall(r"data:image/png;base64,", page)
+    assert len(pictures) == 4  # maps along circle, classes and position; occupancies
+
+
+def test_half_sets_name_classes(mixed_run, monkeypatch):
+    halves = {"states": [[0.2, 1 / 6, 0.5]], "resolution": [21.0], "fsc": [[1.0]]}
+    metrics = mixed_run.run.metrics | {"half_sets": halves}
+    monkeypatch.setattr(Run, "metrics", property(lambda self: metrics))
+    assert "0.20, class 1, 0.50" in report_page(mixed_run.run)
+
+
+def test_occupancies_are_of_one_coordinate_each(mixed_run):
+    """Shares sum to 1, and of classes to the particles' posterior probabilities of each."""
+    run = mixed_run.run
+    found = _occupancies(run)
+    assert [o.axis.kind for o in found] == ["circle", "class", "interval"]
+    for occupancy in found:
+        assert occupancy.shares.sum() == pytest.approx(1, abs=1e-5)  # float32 tables
+    classes = run.snapshot.posterior.tables[1].astype(float)
+    np.testing.assert_allclose(found[1].shares, classes.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(found[1].states, [1 / 6, 3 / 6, 5 / 6])

@@ -18,6 +18,21 @@ def test_names(run):
     assert {v.shape for v in values.values()} == {(60,)}
 
 
+def test_classes_by_their_number(mixed_run):
+    run = mixed_run.run
+    values = selectable(run)
+    assert "class2" in values
+    assert "class1" not in values  # a circle
+    numbers = (3 * run.states[:, 1] + 0.5).round()  # middles 1/6, 3/6, 5/6
+    assert set(numbers) <= {1.0, 2.0, 3.0}
+    for k in (1, 2, 3):
+        rows = select(run, f"class2 == {k}")
+        np.testing.assert_array_equal(rows, np.flatnonzero(numbers == k))
+    rows = select(run, "class2 != 1 and (state1 < 0.1 or state1 > 0.9)")
+    near = (run.states[:, 0] < 0.1) | (run.states[:, 0] > 0.9)
+    np.testing.assert_array_equal(rows, np.flatnonzero((numbers != 1) & near))
+
+
 @pytest.mark.parametrize(
     ("condition", "meaning"),
     [

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from examples import pretzel_like
+from napari_hypermol.bases.classes import ClassBasis
 from napari_hypermol.bases.constant import ConstantBasis
+from napari_hypermol.bases.fourier import FourierBasis
+from napari_hypermol.bases.product import ProductBasis
 from napari_hypermol.errors import HypermolError, OutputExistsError
 from napari_hypermol.io.mrc import read_volume
 from napari_hypermol.molecules.component import Component
@@ -96,3 +99,47 @@ def test_rigid_has_no_states_to_ask_for():
     for text in ("0.5", "abc"):
         with pytest.raises(HypermolError, match="expected 0 number"):
             parse_states(text, 0)
+
+
+# ---- circles and classes ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mixed(rng):
+    """Three classes and a circle on one ball."""
+    basis = ProductBasis(ClassBasis(3), FourierBasis(1), 1)
+    ball = Component("ball", Ball((0, 0, 0), 4.0), basis)
+    molecule = Composite([ball], 12).discretise(4)
+    return HyperMaps(molecule, rng.normal(size=molecule.n_coefficients).astype(np.float32))
+
+
+def test_classes_have_one_map_each(mixed, tmp_path):
+    paths = write_run_volumes(mixed, 3.0, tmp_path, steps=5)
+    assert [p.name for p in paths[:3]] == [f"tau1_class{k}.mrc" for k in (1, 2, 3)]
+    for k in range(3):
+        expected = mixed.volume([(k + 0.5) / 3, 0.5])
+        np.testing.assert_allclose(read_volume(paths[k]).values, expected, atol=1e-6)
+    script = (tmp_path / "tau1.cxc").read_text()
+    assert "oscillate" not in script
+    assert "loop true direction forward maxFrameRate 1\n" in script
+
+
+def test_circle_goes_round_once(mixed, tmp_path):
+    paths = write_run_volumes(mixed, 3.0, tmp_path, steps=5)[3:]
+    assert [p.name for p in paths] == [f"tau2_{i:02d}.mrc" for i in range(5)]
+    maps = [read_volume(path).values for path in paths]
+    np.testing.assert_allclose(maps[4], mixed.volume([0.5, 0.8]), atol=1e-6)
+    # the first map is not repeated: from the last to the first is a step like any other
+    steps = [abs(maps[i] - maps[i - 1]).max() for i in range(5)]
+    assert min(steps) > 0.1 * max(steps)
+    script = (tmp_path / "tau2.cxc").read_text()
+    assert "loop true direction forward maxFrameRate 8\n" in script
+
+
+def test_names_of_many_classes_sort_in_order(rng, tmp_path):
+    ball = Component("ball", Ball((0, 0, 0), 3.0), ClassBasis(11))
+    molecule = Composite([ball], 8).discretise(3)
+    maps = HyperMaps(molecule, rng.normal(size=molecule.n_coefficients).astype(np.float32))
+    paths = write_run_volumes(maps, 3.0, tmp_path)
+    assert paths == sorted(paths)
+    assert [paths[0].name, paths[-1].name] == ["tau1_class01.mrc", "tau1_class11.mrc"]

@@ -69,6 +69,31 @@ def test_particles_keep_rows_and_columns_and_gain_states(tiny_run):
     np.testing.assert_allclose(contrasts, run.contrasts, atol=1e-5)
 
 
+def test_columns_of_every_kind(mixed_run):
+    run = mixed_run.run
+    found = read_star(run.path / "particles.star")["particles"]
+    own = [name for name in found.columns if name.startswith("hypermolState")]
+    assert own == [
+        *("hypermolState1", "hypermolState1Std"),  # a circle has no order to rank
+        *("hypermolState2", "hypermolState2Std", "hypermolState2Class"),
+        *("hypermolState3", "hypermolState3Std", "hypermolState3Rank"),
+    ]
+    classes = found["hypermolState2Class"].tolist()
+    assert set(classes) <= {"1", "2", "3"}  # whole numbers, as RELION's own classes
+    expected = run.snapshot.posterior.tables[1].argmax(axis=1) + 1
+    np.testing.assert_array_equal(np.array(classes, dtype=int), expected)
+
+
+def test_trajectories_are_in_the_metrics(mixed_run):
+    run = mixed_run.run
+    found = run.metrics["trajectories"]
+    assert set(found) == {"lid"}
+    turn = run.snapshot.molecule.trajectories[2].turn
+    np.testing.assert_allclose(found["lid"]["axis"], turn.axis)
+    line = np.array(found["lid"]["pivot"]) / run.pixel_size - turn.pivot
+    np.testing.assert_allclose(np.cross(line, turn.axis), 0, atol=1e-9)
+
+
 def test_folder_can_be_moved_with_its_masks(tmp_path):
     (tmp_path / "here").mkdir()
     mask = tmp_path / "here" / "my.mrc"

@@ -21,7 +21,7 @@ from napari_hypermol.plugin.lazy_states import (
     RecentVolumes,
     StateMaps,
     lazy_states,
-    steps_for,
+    stops_of,
 )
 from napari_hypermol.runs.store import Run
 
@@ -29,7 +29,6 @@ __all__ = [
     "COLORMAP",
     "ISO_FRACTION",
     "LayerData",
-    "axis_scale",
     "centred",
     "maps_layer",
     "particles_layer",
@@ -52,11 +51,6 @@ ISO_FRACTION = 0.25  # of the highest density, as in the ChimeraX scripts of `ru
 _SAMPLED = 24  # images looked at for contrast limits: a tenth of a second, and steady to a few %
 _STACK_CHUNK = 16 * 2**20  # bytes of a stack read at once
 _UNKNOWN = "pixel"  # unit of a file that does not say how large its pixels are
-
-
-def axis_scale(steps: int) -> float:
-    """How much of a state's range lies between two stops of its slider."""
-    return 1.0 / (steps - 1)
 
 
 def centred(shape: tuple[int, ...], pixel_size: float) -> tuple[float, ...]:
@@ -197,9 +191,9 @@ def maps_layer(
         Edge of a voxel [Å].
     name : str
     facts : dict
-        Goes into ``metadata["hypermol"]``, beside the names of the axes and their components.
+        Goes into ``metadata["hypermol"]``, beside the axes.
     steps : int
-        Stops of each slider; fewer where there are three sliders or more.
+        Stops of the slider of a range; see `stops_of`.
 
     Returns
     -------
@@ -210,15 +204,15 @@ def maps_layer(
     -----
     Nothing but the contrast limits is computed here: napari cannot know them from one state.
     """
-    dims, size = maps.dims, float(pixel_size)
-    steps = steps_for(dims, steps)
+    dims, size, axes = maps.dims, float(pixel_size), maps.axes
+    stops = stops_of(axes, steps)
     limits = maps.contrast_limits
     attributes = {
         "name": name,
-        "axis_labels": (*maps.axis_names, "z", "y", "x"),
+        "axis_labels": (*(axis.label for axis in axes), "z", "y", "x"),
         "units": ("dimensionless",) * dims + ("angstrom",) * 3,
-        "scale": (axis_scale(steps),) * dims + (size,) * 3,
-        "translate": (0.0,) * dims + centred((maps.box_size,) * 3, size),
+        "scale": (*(float(s[1] - s[0]) for s in stops), *(size,) * 3),
+        "translate": (*(float(s[0]) for s in stops), *centred((maps.box_size,) * 3, size)),
         "contrast_limits": limits,
         "iso_threshold": ISO_FRACTION * limits[1],
         "rendering": RENDERING,
@@ -228,14 +222,13 @@ def maps_layer(
         "metadata": {
             "hypermol": {
                 "kind": "states",
-                "axes": maps.axis_names,
-                "components": maps.axis_components,
+                "axes": axes,
                 "pixel_size": size,
                 **facts,
             }
         },
     }
-    return lazy_states(RecentVolumes(maps, steps)), attributes, "image"
+    return lazy_states(RecentVolumes(maps, stops)), attributes, "image"
 
 
 def run_layer(run: Run, steps: int = STATE_STEPS) -> LayerData:
@@ -245,7 +238,7 @@ def run_layer(run: Run, steps: int = STATE_STEPS) -> LayerData:
     ----------
     run : Run
     steps : int
-        Stops of each slider.
+        Stops of the slider of a range.
 
     Returns
     -------

@@ -6,17 +6,21 @@ Not here: what a map is (`runs.maps`), how napari is told about the array (`laye
 import threading
 import uuid
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STATE_STEPS", "RecentVolumes", "StateMaps", "lazy_states", "steps_for"]
+from napari_hypermol.runs.state_axes import StateAxis, shown_states
+
+__all__ = ["STATE_STEPS", "RecentVolumes", "StateMaps", "lazy_states", "stops_of"]
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
-STATE_STEPS = 21  # stops of a slider: 5 % of the range apart
+STATE_STEPS = 21  # stops of a slider along a range: 5 % of it apart
 _MANY_DIMS = 3  # from here on a grid of 21 stops a slider has too many chunks for dask's graph
 _STEPS_OF_MANY = 11
 _RECENT_BYTES = 256 * 2**20  # 30 maps of 128^3; scrubbing back and forth is then free
@@ -34,12 +38,8 @@ class StateMaps(Protocol):
         """Number of state coordinates."""
 
     @property
-    def axis_names(self) -> tuple[str, ...]:
-        """One name for each state coordinate."""
-
-    @property
-    def axis_components(self) -> tuple[str, ...]:
-        """The component each state coordinate belongs to."""
+    def axes(self) -> tuple[StateAxis, ...]:
+        """What every state coordinate is."""
 
     @property
     def contrast_limits(self) -> tuple[float, float]:
@@ -49,9 +49,20 @@ class StateMaps(Protocol):
         """Density at one state, (z, y, x)."""
 
 
-def steps_for(dims: int, wanted: int = STATE_STEPS) -> int:
-    """Stops of each slider for a molecule of `dims` state coordinates."""
-    return wanted if dims < _MANY_DIMS else min(wanted, _STEPS_OF_MANY)
+def stops_of(axes: Sequence[StateAxis], wanted: int = STATE_STEPS) -> tuple[Float64, ...]:
+    """States at which the slider of every axis stops.
+
+    Parameters
+    ----------
+    axes : sequence of StateAxis
+    wanted : int
+        Stops along a range, both ends among them; fewer where there are three sliders or more. A
+        circle has one less, as far apart, for its end is its beginning; a class one for each.
+    """
+    steps = wanted if len(axes) < _MANY_DIMS else min(wanted, _STEPS_OF_MANY)
+    return tuple(
+        shown_states(axis, max(steps - 1, 2) if axis.kind == "circle" else steps) for axis in axes
+    )
 
 
 class RecentVolumes:
@@ -62,13 +73,13 @@ class RecentVolumes:
     Parameters
     ----------
     maps : StateMaps
-    steps : int
-        Stops along every state axis, from 0 to 1.
+    stops : tuple of (t,) float64 ndarray
+        States along every axis, as `stops_of` has them.
     """
 
-    def __init__(self, maps: StateMaps, steps: int) -> None:
+    def __init__(self, maps: StateMaps, stops: tuple[Float64, ...]) -> None:
         self.maps = maps
-        self.steps = steps
+        self.stops = stops
         self.n_computed = 0
         self._capacity = max(4, _RECENT_BYTES // (4 * maps.box_size**3))
         self._recent: OrderedDict[tuple[int, ...], Float32] = OrderedDict()
@@ -80,7 +91,7 @@ class RecentVolumes:
             if index in self._recent:
                 self._recent.move_to_end(index)
                 return self._recent[index]
-        volume = self.maps.volume([i / (self.steps - 1) for i in index])
+        volume = self.maps.volume([float(s[i]) for s, i in zip(self.stops, index, strict=True)])
         volume.flags.writeable = False  # it is shared with whoever asks for this state next
         with self._lock:
             self.n_computed += 1
@@ -115,7 +126,7 @@ def lazy_states(volumes: RecentVolumes) -> Any:
         volumes.chunk,
         # dask and napari remember chunks by name: two molecules must never share one
         name=f"hypermol-states-{uuid.uuid4().hex}",
-        chunks=((1,) * volumes.steps,) * dims + ((size,),) * 3,
+        chunks=(*((1,) * len(stops) for stops in volumes.stops), *((size,),) * 3),
         dtype=np.float32,
         meta=np.empty((0,) * (dims + 3), dtype=np.float32),
     )

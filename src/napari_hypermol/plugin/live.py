@@ -13,13 +13,13 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import numpy as np
 from napari.qt.threading import GeneratorWorker, create_worker
 
 from napari_hypermol.errors import HypermolError, RunCancelled
 from napari_hypermol.plugin.lazy_states import StateMaps
 from napari_hypermol.runs.progress import Progress
 from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.state_axes import middle_states
 from napari_hypermol.runs.store import Run
 
 __all__ = ["LiveRun", "Outcome", "Update", "follow"]
@@ -175,7 +175,7 @@ def _prepared(progress: Progress, thread: _Thread, states: Callable[[], Any]) ->
     if maps is not None and thread.job is not None:
         wanted = states()
         is_fitting = wanted is not None and len(wanted) == maps.dims
-        maps.volume(wanted if is_fitting else np.full(maps.dims, 0.5))
+        maps.volume(wanted if is_fitting else middle_states(maps.axes))
         _ = maps.contrast_limits
         size = Run.open(thread.job.out).pixel_size
     return Update(progress.fraction, progress.seconds_left, progress.message, maps, size)

@@ -12,6 +12,7 @@ from napari_hypermol.plugin.viewing import (
     lay_along_box,
     set_states,
 )
+from napari_hypermol.runs.state_axes import middle_states
 
 __all__ = ["MoleculeLayer"]
 
@@ -60,7 +61,8 @@ class MoleculeLayer:
         self.layer = viewer.add_image(data, **attributes)
         for name in _LOOK:
             self._give(name, attributes[name])
-        set_states(viewer, self.layer, [0.5] * (data.ndim - 3))
+        axes = attributes["metadata"]["hypermol"]["axes"]
+        set_states(viewer, self.layer, middle_states(axes))
         ease_rendering(self.layer)
         frame_molecule(viewer, self.layer)
 

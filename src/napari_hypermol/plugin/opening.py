@@ -11,6 +11,7 @@ from napari_hypermol.plugin.viewing import (
     set_chimerax_handed,
     set_states,
 )
+from napari_hypermol.runs.state_axes import middle_states
 
 __all__ = ["ask_for_run", "open_run"]
 
@@ -32,7 +33,7 @@ def open_run(viewer: Any, path: str | Path) -> list[Any]:
     layers = viewer.open(str(path), plugin="napari-hypermol")
     for layer in layers:
         axes = (hypermol_of(layer, "states") or {}).get("axes", ())
-        set_states(viewer, layer, [0.5] * len(axes))
+        set_states(viewer, layer, middle_states(axes))
         set_chimerax_handed(viewer, preferences().is_chimerax_handed)
         ease_rendering(layer)
         frame_molecule(viewer, layer)

@@ -18,6 +18,7 @@ from napari_hypermol.io.mrc import read_volume
 from napari_hypermol.io.particle_file import read_particles
 from napari_hypermol.plugin.layers import LayerData, maps_layer, particles_layer
 from napari_hypermol.plugin.viewing import lay_along_box
+from napari_hypermol.runs.state_axes import StateAxis
 from napari_hypermol.synthetic.simulate import Simulation, simulate
 
 __all__ = ["TrueMaps", "cache_folder", "make_cat", "make_pretzel"]
@@ -57,14 +58,9 @@ class TrueMaps:
         return len(self._moving)
 
     @property
-    def axis_names(self) -> tuple[str, ...]:
-        """tau1, tau2, ... in the order of the components."""
-        return tuple(f"tau{i + 1}" for i in range(self.dims))
-
-    @property
-    def axis_components(self) -> tuple[str, ...]:
-        """Which component each state coordinate belongs to."""
-        return tuple(c["name"] for c in self._moving)
+    def axes(self) -> tuple[StateAxis, ...]:
+        """A range of each moving component."""
+        return tuple(StateAxis(f"tau{i}", c["name"]) for i, c in enumerate(self._moving, 1))
 
     @cached_property
     def _rigid(self) -> NDArray[np.float32]:

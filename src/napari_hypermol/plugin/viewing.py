@@ -108,7 +108,7 @@ def states_shown(viewer: Any, layer: Any) -> dict[str, float]:
         return {}
     point = viewer.dims.point[first : first + len(axes)]
     # `+ 0.0`: no negative zeros on the screen
-    return {a: float(np.clip(p, 0, 1)) + 0.0 for a, p in zip(axes, point, strict=True)}
+    return {a.name: float(np.clip(p, 0, 1)) + 0.0 for a, p in zip(axes, point, strict=True)}
 
 
 def set_states(viewer: Any, layer: Any, states: Sequence[float]) -> None:

@@ -15,6 +15,7 @@ from napari_hypermol.errors import VolumeFileError
 from napari_hypermol.io.mrc import write_volume
 from napari_hypermol.plugin.layers import centred
 from napari_hypermol.runs.series import write_series
+from napari_hypermol.runs.state_axes import StateAxis
 
 __all__ = ["write_image"]
 
@@ -26,11 +27,9 @@ class _LayerMaps:
         self._data = data
         self.contrast_limits = limits
 
-    def volume(self, states: Any) -> NDArray[np.float32]:
-        """The volume at the stop nearest to `states`."""
-        counts = self._data.shape[:-3]
-        index = tuple(round(s * (n - 1)) for s, n in zip(states, counts, strict=True))
-        return np.asarray(self._data[index], dtype=np.float32)
+    def volume(self, stops: Any) -> NDArray[np.float32]:
+        """The volume at one stop of every slider."""
+        return np.asarray(self._data[tuple(int(stop) for stop in stops)], dtype=np.float32)
 
 
 def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -101,16 +100,25 @@ def _write_states(
     target: Path, data: Any, attributes: dict[str, Any], pixel_size: float
 ) -> list[str]:
     """One series along each state axis, the others half way."""
-    dims = data.ndim - 3
-    names = [str(label) for label in attributes.get("axis_labels") or ()][:dims]
-    names = names if len(names) == dims else [f"axis{i + 1}" for i in range(dims)]
+    counts = data.shape[:-3]
     limits = tuple(float(v) for v in attributes.get("contrast_limits") or (0.0, 1.0))
     maps = _LayerMaps(data, limits)
     written = []
-    for axis, name in enumerate(names):
-        states = np.full((data.shape[axis], dims), 0.5)
-        states[:, axis] = np.linspace(0, 1, data.shape[axis])
-        stem = f"{target.stem}_{name}"
-        paths = write_series(maps, states.tolist(), pixel_size, target.parent, stem)
+    for index, axis in enumerate(_axes(attributes, len(counts))):
+        stops = np.tile([n // 2 for n in counts], (counts[index], 1))
+        stops[:, index] = np.arange(counts[index])
+        stem = f"{target.stem}_{axis.name}"
+        paths = write_series(maps, stops.tolist(), pixel_size, target.parent, stem, kind=axis.kind)
         written += [*paths, target.parent / f"{stem}.cxc"]
     return [str(path) for path in written]
+
+
+def _axes(attributes: dict[str, Any], dims: int) -> list[StateAxis]:
+    """The state axes of a layer; another plugin's are ranges by the names of their labels."""
+    facts = (attributes.get("metadata") or {}).get("hypermol")
+    axes = facts.get("axes", ()) if isinstance(facts, dict) else ()
+    if len(axes) == dims:
+        return list(axes)
+    names = [str(label) for label in attributes.get("axis_labels") or ()][:dims]
+    names = names if len(names) == dims else [f"axis{i + 1}" for i in range(dims)]
+    return [StateAxis(name, "") for name in names]

@@ -10,7 +10,9 @@ from napari_hypermol.io.mrc_header import read_header
 from napari_hypermol.io.particle_file import read_particles
 from napari_hypermol.runs.diagnostics import diagnosis_sentences
 from napari_hypermol.runs.recipe import read_recipe
+from napari_hypermol.runs.state_axes import known_words
 from napari_hypermol.runs.store import Run, is_run_folder
+from napari_hypermol.runs.trajectories import learned_trajectories, trajectory_sentences
 from napari_hypermol.runs.unknowns import unknowns_sentences
 
 __all__ = ["describe"]
@@ -98,15 +100,13 @@ def _run_lines(run: Run) -> list[str]:
     detail = run.box_size * run.pixel_size / stage.max_radius
     done = "finished" if run.metrics.get("is_done") else "not finished"
     lines.append(f"{done}, last stage '{stage.name}' at {detail:.1f} Å, degree {stage.max_degree}")
-    deviations = run.state_stds.mean(axis=0)
-    for axis, (name, component) in enumerate(
-        zip(maps.axis_names, maps.axis_components, strict=True)
-    ):
+    for index, axis in enumerate(maps.axes):
         # the first stage of a run is the mean molecule, without states
-        known = (
-            f"known to ± {deviations[axis]:.3f} on average" if len(deviations) else "not yet read"
-        )
-        lines.append(f"{name}: state of {component}, {known}")
+        known = "not yet read"
+        if run.states.shape[1]:
+            known = known_words(axis, run.states[:, index], run.state_stds[:, index])
+        lines.append(f"{axis.name}: {axis.words}, {known}")
+    lines += trajectory_sentences(learned_trajectories(run.snapshot.molecule, run.pixel_size))
     if "unknowns" in run.metrics:
         lines += unknowns_sentences(run.metrics["unknowns"])
     lines += diagnosis_sentences(run.metrics.get("diagnostics", {"states": [], "mirrors": []}))

@@ -18,12 +18,14 @@ from napari_hypermol.runs.alignment import align_hands
 from napari_hypermol.runs.chunks import FourierStack, stage_problem
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.recover import Snapshot
+from napari_hypermol.runs.state_axes import middle_states, shown_states
 from napari_hypermol.runs.sweep import StageProblem, expectation, precisions, state_tables
 
 __all__ = ["diagnose", "diagnosis_sentences", "mirror_check", "state_use"]
 
 Float64 = NDArray[np.float64]
 _PARTICLES = 500  # asked; spread over the file, so that a large run takes no longer
+_CANDIDATES = 4  # states along a knob of which two may be mirror images; of classes every one
 _MIRROR_FIT = 0.95  # correlation a mirror image must reach
 _MIRROR_SHARE = 0.5  # and the most it may leave of what the best rotation leaves unexplained
 
@@ -190,9 +192,9 @@ def mirror_check(maps: HyperMaps, component: str, states: Float64 | None = None)
     Returns
     -------
     dict
-        ``component``; the two ``states``; the correlation of their maps as they are (``as_is``),
-        after the best rotation (``rotated``) and that of one with the mirror image of the other
-        after the best rotation (``mirrored``); ``is_mirror``.
+        ``component``; the two ``states``, and their ``names``; the correlation of their maps as
+        they are (``as_is``), after the best rotation (``rotated``) and that of one with the mirror
+        image of the other after the best rotation (``mirrored``); ``is_mirror``.
 
     Notes
     -----
@@ -211,6 +213,10 @@ def mirror_check(maps: HyperMaps, component: str, states: Float64 | None = None)
     return {
         "component": component,
         "states": [pair.one, pair.two],
+        "names": [
+            ", ".join(a.text(t) for a, t in zip(maps.axes, state, strict=True))
+            for state in (pair.one, pair.two)
+        ],
         "as_is": as_is,
         "rotated": rotated.correlation,
         "mirrored": mirrored.correlation,
@@ -220,13 +226,14 @@ def mirror_check(maps: HyperMaps, component: str, states: Float64 | None = None)
 
 def _most_different(maps: HyperMaps, component: str, states: Float64 | None) -> _Pair:
     """Of a few states along each knob of the component, the two whose maps differ most."""
-    axes = [a for a, name in enumerate(maps.axis_components) if name == component]
     candidates: list[list[float]] = []
-    for axis in axes:
-        low, high = (0.0, 1.0) if states is None else np.quantile(states[:, axis], [0.02, 0.98])
-        for value in np.linspace(low, high, 4):
-            state = [0.5] * maps.dims
-            state[axis] = float(value)
+    for index, axis in enumerate(maps.axes):
+        if axis.component != component:
+            continue
+        low, high = (0.0, 1.0) if states is None else np.quantile(states[:, index], [0.02, 0.98])
+        for value in shown_states(axis, _CANDIDATES, float(low), float(high)):
+            state = middle_states(maps.axes)
+            state[index] = float(value)
             candidates.append(state)
     volumes = np.array([maps.volume(state).ravel() for state in candidates])
     volumes -= volumes.mean(axis=0)  # distances are the same, and keep their digits
@@ -250,7 +257,7 @@ def diagnosis_sentences(diagnostics: dict[str, Any]) -> list[str]:
             f"{use['information']:.2f} nats about it"
         )
     for mirror in diagnostics["mirrors"]:
-        one, two = (", ".join(f"{t:.2f}" for t in state) for state in mirror["states"])
+        one, two = mirror["names"]
         if mirror["is_mirror"]:
             lines.append(
                 f"states ({one}) and ({two}) of {mirror['component']} are mirror images: "

@@ -1,25 +1,31 @@
 """Two independent halves: the FSC of every state between molecules that share no particle."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from napari_hypermol.errors import ParticleFileError
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.particles import Particles
-from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.chunks import FourierStack, stage_problem
 from napari_hypermol.runs.fsc import fourier_shell_correlation, resolution_at
-from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.recover import RecoverySettings, Snapshot, recover
+from napari_hypermol.runs.state_axes import (
+    StateAxis,
+    class_numbers,
+    middle_states,
+    shown_states,
+)
+from napari_hypermol.runs.state_scores import circular_match, class_match, spearman
 from napari_hypermol.runs.sweep import expectation, state_tables
 
-__all__ = ["half_set_fsc", "half_set_rows"]
+__all__ = ["half_set_fsc", "half_set_rows", "same_state", "states_compared"]
 
-_STATES = 5  # along each axis, the others half way
+Float64 = NDArray[np.float64]
+_STATES = 5  # along each axis, the others half way; of classes every one
 _PROBES = 1000  # particles both halves' molecules are asked about, to bring their states together
 
 
@@ -64,14 +70,15 @@ def half_set_fsc(
         half = Reporter(None, reporter.stop)
         snapshots.append(recover(particles, stack, composite, settings, rows, rng, half))
         reporter.advance(0.5 * (reporter.total - reporter.done), f"half {index + 1} of 2 recovered")
-    flips = _flips(particles, stack, snapshots)
+    readings = _readings(particles, stack, snapshots)
     one, two = (s.maps for s in snapshots)
+    partners = [same_state(axis, *(r[:, d] for r in readings)) for d, axis in enumerate(one.axes)]
     edge = composite.box_size * particles.pixel_size
     limit = edge / min(s.stage.max_radius for s in snapshots)
-    states = _states(one)
+    states = states_compared(one.axes)
     curves = []
     for state in states:
-        other = [1 - t if flip else t for t, flip in zip(state, flips, strict=True)]
+        other = [partner(t) for t, partner in zip(state, partners, strict=True)]
         curves.append(fourier_shell_correlation(one.volume(state), two.volume(other)))
     return {
         "states": states,
@@ -82,32 +89,58 @@ def half_set_fsc(
     }
 
 
-def _states(maps: HyperMaps) -> list[list[float]]:
-    if maps.dims == 0:
+def states_compared(axes: Sequence[StateAxis]) -> list[list[float]]:
+    """States along each axis in turn, the others half way; one of no coordinates if rigid."""
+    if not axes:
         return [[]]
     states = []
-    for axis in range(maps.dims):
-        for value in np.linspace(0.1, 0.9, _STATES):
-            state = [0.5] * maps.dims
-            state[axis] = float(value)
+    for index, axis in enumerate(axes):
+        for value in shown_states(axis, _STATES, 0.1, 0.9):
+            state = middle_states(axes)
+            state[index] = float(value)
             states.append(state)
     return states
 
 
-def _flips(
-    particles: Particles,
-    stack: FourierStack,
-    snapshots: list[Snapshot],
-) -> list[bool]:
-    """Which state coordinates run the other way in the second half's molecule."""
+def same_state(axis: StateAxis, one: Float64, two: Float64) -> Callable[[float], float]:
+    """Where the second half's molecule has a state of the first half's.
+
+    Parameters
+    ----------
+    axis : StateAxis
+    one, two : (n,) float64 ndarray
+        The same particles' states, read by either molecule.
+
+    Returns
+    -------
+    callable
+        State of the first molecule -> state of the second: a range runs the same way or the other,
+        a circle also begins elsewhere, classes come in another order.
+    """
+    if axis.kind == "circle":
+        turned = circular_match(two, one)
+        return lambda state: float(turned.found_at(state))
+    if axis.kind == "class":
+        k = axis.n_classes
+        first, second = (class_numbers(states, k) - 1 for states in (one, two))
+        order = class_match(second, first, k, k).found_class
+        return lambda state: float(order[class_numbers(np.array([state]), k)[0] - 1] + 0.5) / k
+    is_reversed = spearman(one, two) < 0
+    return lambda state: 1 - state if is_reversed else state
+
+
+def _readings(
+    particles: Particles, stack: FourierStack, snapshots: list[Snapshot]
+) -> list[Float64]:
+    """States of the same particles as either half's molecule reads them; (n, d) each."""
     n = int(particles.images.shape[0])
     rows = np.unique(np.linspace(0, n - 1, min(n, _PROBES)).astype(np.int64))
-    readings: list[ParticlePosterior] = []
+    readings = []
     for snapshot in snapshots:
         radius = snapshot.stage.max_radius
         estimate = snapshot.estimate
         problem = stage_problem(particles, stack, snapshot.molecule, radius, estimate.noise, rows)
-        tables = state_tables(snapshot.molecule)
-        readings.append(expectation(problem, estimate, tables, np.random.default_rng(0)))
-    one, two = (r.state_mean for r in readings)
-    return [bool(spearmanr(one[:, d], two[:, d]).statistic < 0) for d in range(one.shape[1])]
+        tables = state_tables(snapshot.molecule, estimate.occupancies)
+        posterior = expectation(problem, estimate, tables, np.random.default_rng(0))
+        readings.append(posterior.state_mean)
+    return readings

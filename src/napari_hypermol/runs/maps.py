@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.molecules.linear import LinearMolecule, MovingVolumes, PlacedVolumes
 from napari_hypermol.protocols import StateKind
+from napari_hypermol.runs.state_axes import StateAxis, middle_states, shown_states, state_axes
 
 __all__ = ["HyperMaps"]
 
@@ -33,11 +34,27 @@ def _add_density(total: Any, corner: Any, functions: Any, volumes: Any) -> None:
                     row[corner[2] + x] += factor * source[x]
 
 
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _inside(start: Any, step: Any, fine: Any, n: Any) -> Any:
+    """Which x of 0 to n - 1 have every coordinate start + x step in [0, fine - 1]; first, end."""
+    first, end = 0.0, float(n)
+    for axis in range(3):
+        if abs(step[axis]) < 1e-9:  # x does not change it: 1e-9 of a voxel, over any box
+            if not 0 <= start[axis] <= fine - 1:
+                return 0, 0
+            continue
+        one, two = -start[axis] / step[axis], (fine - 1 - start[axis]) / step[axis]
+        first = max(first, np.ceil(min(one, two)))
+        end = min(end, np.floor(max(one, two)) + 1)
+    return int(first), int(max(first, end))
+
+
 @numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _add_moved(total: Any, density: Any, rotation: Any, shift: Any, centre: Any) -> None:
     """Add V(P^-1 (r - s)) of a density sampled twice as finely as the box, by linear interpolation.
 
-    `centre` is the middle of the density's cube in its own frame.
+    `centre` is the middle of the density's cube in its own frame. Along a row of the box the
+    density is crossed in a straight line, of which only the part inside is visited.
     """
     size, fine = total.shape[0], density.shape[0]
     middle = rotation @ centre + shift
@@ -46,28 +63,26 @@ def _add_moved(total: Any, density: Any, rotation: Any, shift: Any, centre: Any)
     for axis in range(3):
         low[axis] = max(int(np.floor(middle[axis] - reach)) + size // 2, 0)
         high[axis] = min(int(np.ceil(middle[axis] + reach)) + size // 2 + 1, size)
-    own = np.empty(3)
+    start, step = np.empty(3), 2 * rotation[0]
     for z in range(low[2], high[2]):
         for y in range(low[1], high[1]):
-            for x in range(low[0], high[0]):
-                rx = x - size // 2 - shift[0]
-                ry = y - size // 2 - shift[1]
-                rz = z - size // 2 - shift[2]
-                inside = True
-                for axis in range(3):
-                    back = rotation[0, axis] * rx + rotation[1, axis] * ry + rotation[2, axis] * rz
-                    own[axis] = 2 * (back - centre[axis]) + fine // 2
-                    inside &= 0 <= own[axis] < fine - 1
-                if inside:
-                    i, j, k = int(own[2]), int(own[1]), int(own[0])
-                    c, b, a = own[2] - i, own[1] - j, own[0] - k
-                    near = (1 - b) * ((1 - a) * density[i, j, k] + a * density[i, j, k + 1])
-                    near += b * ((1 - a) * density[i, j + 1, k] + a * density[i, j + 1, k + 1])
-                    far = (1 - b) * ((1 - a) * density[i + 1, j, k] + a * density[i + 1, j, k + 1])
-                    far += b * (
-                        (1 - a) * density[i + 1, j + 1, k] + a * density[i + 1, j + 1, k + 1]
-                    )
-                    total[z, y, x] += (1 - c) * near + c * far
+            ry, rz = y - size // 2 - shift[1], z - size // 2 - shift[2]
+            for axis in range(3):
+                back = rotation[1, axis] * ry + rotation[2, axis] * rz
+                back -= rotation[0, axis] * (size // 2 + shift[0])
+                start[axis] = 2 * (back - centre[axis]) + fine // 2
+            first, end = _inside(start, step, fine, size)
+            row = total[z, y]
+            for x in range(first, end):
+                u, v, w = start[0] + x * step[0], start[1] + x * step[1], start[2] + x * step[2]
+                # the last voxel belongs to the cell before it; rounding may go a little beyond
+                i, j, k = min(int(w), fine - 2), min(int(v), fine - 2), min(int(u), fine - 2)
+                c, b, a = w - i, v - j, u - k
+                near = (1 - b) * ((1 - a) * density[i, j, k] + a * density[i, j, k + 1])
+                near += b * ((1 - a) * density[i, j + 1, k] + a * density[i, j + 1, k + 1])
+                far = (1 - b) * ((1 - a) * density[i + 1, j, k] + a * density[i + 1, j, k + 1])
+                far += b * ((1 - a) * density[i + 1, j + 1, k] + a * density[i + 1, j + 1, k + 1])
+                row[x] += (1 - c) * near + c * far
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,19 +109,24 @@ class HyperMaps:
         return sum(c.dims for c in self.molecule.components)
 
     @cached_property
+    def axes(self) -> tuple[StateAxis, ...]:
+        """What every state coordinate is, components side by side."""
+        return state_axes(self.molecule)
+
+    @cached_property
     def axis_names(self) -> tuple[str, ...]:
         """tau1, tau2, ... in the order of the components."""
-        return tuple(f"tau{i + 1}" for i in range(self.dims))
+        return tuple(axis.name for axis in self.axes)
 
     @cached_property
     def axis_components(self) -> tuple[str, ...]:
         """Which component each state coordinate belongs to."""
-        return tuple(c.name for c in self.molecule.components for _ in range(c.dims))
+        return tuple(axis.component for axis in self.axes)
 
     @cached_property
     def axis_kinds(self) -> tuple[StateKind, ...]:
         """Whether each state coordinate is an interval, a circle or a class."""
-        return tuple(kind for c in self.molecule.components for kind in c.kinds)
+        return tuple(axis.kind for axis in self.axes)
 
     @cached_property
     def _placed(self) -> list[PlacedVolumes | MovingVolumes]:
@@ -145,7 +165,10 @@ class HyperMaps:
             _add_density(total, placed.corner, functions, placed.volumes)
             return
         rotations, shifts = molecule.placements(m, position)
-        density = np.tensordot(functions, placed.volumes, axes=1)
+        density = placed.volumes[0]
+        if len(functions) > 1 or functions[0] != 1:  # else it keeps its shape
+            density = np.zeros_like(placed.volumes[0])
+            _add_density(density, (0, 0, 0), functions, placed.volumes)
         _add_moved(total, density, rotations[0], shifts[0], np.asarray(placed.centre, float))
 
     @cached_property
@@ -169,12 +192,13 @@ class HyperMaps:
     @cached_property
     def contrast_limits(self) -> tuple[float, float]:
         """Limits that fit every state: 0 and the highest density over a grid of states."""
-        grid = np.linspace(0, 1, 5)
+        grids = [shown_states(axis, 5) for axis in self.axes]
         if self.dims <= 2:
-            corners = np.array(list(itertools.product(grid, repeat=self.dims)))
+            corners = list(itertools.product(*grids))
         else:  # many components: along each axis, the others half way
-            corners = np.full((5 * self.dims, self.dims), 0.5)
-            for axis in range(self.dims):
-                corners[5 * axis : 5 * axis + 5, axis] = grid
-        highest = max(float(self.volume(state.tolist()).max()) for state in corners)
+            middle = middle_states(self.axes)
+            corners = [
+                (*middle[:a], float(t), *middle[a + 1 :]) for a, g in enumerate(grids) for t in g
+            ]
+        highest = max(float(self.volume(state).max()) for state in corners)
         return (0.0, highest if highest > 0 else 1.0)

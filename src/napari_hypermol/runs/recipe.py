@@ -403,18 +403,48 @@ def _sentence(problem: ValidationError, values: dict[str, Any]) -> str:
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
         hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(known)}"
         return f"unknown key '{key}'{hint}"
-    if first["type"] == "model_type":
-        known = _known_keys((*first["loc"], ""))
-        return f"{key}: expected keys such as '{known[0]}:' (got {first.get('input')!r:.60})"
-    alternatives = [e["msg"] for e in same if _path(e["loc"]) == _path(first["loc"])]
-    messages = [m.removeprefix("Value error, ") for m in dict.fromkeys(alternatives)]
-    message = " or ".join(m[0].lower() + m[1:] for m in messages)
-    return f"{key}: {message} (got {first.get('input')!r:.60})" if key else messages[0]
+    wanted = dict.fromkeys(_wanted(e) for e in same if _path(e["loc"]) == _path(first["loc"]))
+    if None in wanted:  # our own sentence, or one that nothing is known of
+        message = str(first["msg"]).removeprefix("Value error, ")
+    else:
+        message = f"expected {' or '.join(str(w) for w in wanted)}"
+    value = first.get("input")
+    # a whole group of keys says less than its name
+    got = "" if isinstance(value, dict) and value else f" (got {value!r:.60})"
+    return f"{key}: {message[0].lower()}{message[1:]}{got}" if key else message
+
+
+def _wanted(error: Any) -> str | None:
+    """What pydantic wanted, as a person would say it; None: what it says will do."""
+    kind = error["type"]
+    limits = {k: f"{v:g}" if isinstance(v, float) else v for k, v in error.get("ctx", {}).items()}
+    if kind == "model_type":
+        return f"keys such as '{_known_keys((*error['loc'], ''))[0]}:'"
+    if kind == "missing" and isinstance(error["loc"][-1], int):
+        kind = "tuple_type"
+    example = (
+        "2 numbers, such as [2, 2]" if "beta" in error["loc"] else "3 numbers, such as [0, 0, 1]"
+    )
+    return {
+        "literal_error": str(limits.get("expected")),
+        "greater_than": f"more than {limits.get('gt')}",
+        "greater_than_equal": f"{limits.get('ge')} or more",
+        "less_than_equal": f"{limits.get('le')} or less",
+        "int_parsing": "a whole number",
+        "int_type": "a whole number",
+        "int_from_float": "a whole number",
+        "float_parsing": "a number",
+        "float_type": "a number",
+        "list_type": "a list",
+        "tuple_type": example,
+        "too_long": example,
+        "missing": "a value, and there is none",
+    }.get(kind)
 
 
 def _path(location: tuple[int | str, ...]) -> list[int | str]:
     """Keys and indices, without the names of types that pydantic puts between them."""
-    is_type = re.compile(r"\w+\[.*\]|\[key\]")
+    is_type = re.compile(r"\w+\[.*\]|\[key\]|[A-Z]\w+Recipe|constrained-\w+")
     kept = [part for part in location if not is_type.fullmatch(str(part))]
     return kept[:-1] if kept and kept[-1] == "float" else kept
 

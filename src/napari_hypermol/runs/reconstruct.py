@@ -42,7 +42,9 @@ from napari_hypermol.runs.recipe import (
 from napari_hypermol.runs.recover import RecoverySettings, Snapshot, recover, work_of
 from napari_hypermol.runs.report import write_report
 from napari_hypermol.runs.series import write_run_volumes
+from napari_hypermol.runs.state_axes import class_numbers, state_axes
 from napari_hypermol.runs.store import Run, RunWriter, check_output
+from napari_hypermol.runs.trajectories import learned_trajectories
 from napari_hypermol.runs.unknowns import unknowns, unknowns_sentences, warn_of_few_particles
 from napari_hypermol.schedules.stage import Stage
 
@@ -143,7 +145,7 @@ def reconstruct(
             writer.write_snapshot(snapshot)
             log.info("%s done: %s", snapshot.stage.name, snapshot.trace[-1])
             _write_particles(given.file, snapshot, job.out)
-            metrics = _metrics(snapshot, device, began, is_done=False)
+            metrics = _metrics(snapshot, particles.pixel_size, device, began, is_done=False)
             writer.write_json("metrics.json", metrics | {"unknowns": asked})
 
         rng = np.random.default_rng(recipe.seed)
@@ -151,7 +153,8 @@ def reconstruct(
         snapshot = recover(
             particles, stack, given.composite, settings, rows, rng, reporter, keep, start
         )
-        metrics = _metrics(snapshot, device, began, is_done=True) | {"unknowns": asked}
+        metrics = _metrics(snapshot, particles.pixel_size, device, began, is_done=True)
+        metrics["unknowns"] = asked
         if recipe.half_sets:
             metrics["half_sets"] = half_set_fsc(
                 particles, stack, given.composite, settings, recipe.seed, reporter
@@ -308,20 +311,28 @@ def _read_images(
 
 
 def particle_columns(snapshot: Snapshot) -> dict[str, Any]:
-    """The columns a run adds to its particles; states uniformised as well as raw.
+    """The columns a run adds to its particles; each (n,).
 
-    ``hypermolState1`` is the raw posterior mean in [0, 1]; ``hypermolState1Rank`` its rank among
-    all particles, uniform by construction, for comparisons between runs.
+    ``hypermolState1`` and ``hypermolState1Std`` are the raw state in [0, 1] and its spread, as
+    `posterior.states.state_moments` has them. For a range ``hypermolState1Rank`` is the rank among
+    all particles, uniform by construction, for comparisons between runs; for a class
+    ``hypermolState1Class`` is its number, 1 to K.
     """
     posterior = snapshot.posterior
     columns: dict[str, Any] = {}
     n = len(posterior.contrast_mean)
-    for index, states in enumerate(posterior.state_mean.T, 1):
+    # strict=False: before the states begin there are axes, but no states
+    for index, (states, axis) in enumerate(
+        zip(posterior.state_mean.T, state_axes(snapshot.molecule), strict=False), 1
+    ):
         columns[f"hypermolState{index}"] = states
         columns[f"hypermolState{index}Std"] = posterior.state_std[:, index - 1]
-        ranks = np.empty(n)
-        ranks[np.argsort(states, kind="stable")] = (np.arange(n) + 0.5) / n
-        columns[f"hypermolState{index}Rank"] = ranks
+        if axis.kind == "class":
+            columns[f"hypermolState{index}Class"] = class_numbers(states, axis.n_classes)
+        elif axis.kind == "interval":
+            ranks = np.empty(n)
+            ranks[np.argsort(states, kind="stable")] = (np.arange(n) + 0.5) / n
+            columns[f"hypermolState{index}Rank"] = ranks
     columns["hypermolRotationStd"] = np.zeros(n)  # poses are known
     columns["hypermolContrast"] = posterior.contrast_mean
     columns["hypermolContrastStd"] = posterior.contrast_std
@@ -333,7 +344,9 @@ def _write_particles(file: ParticleFile, snapshot: Snapshot, out: Path) -> None:
     file.write(out / "particles.star", particle_columns(snapshot), overwrite=True)
 
 
-def _metrics(snapshot: Snapshot, device: str, began: float, is_done: bool) -> dict[str, Any]:
+def _metrics(
+    snapshot: Snapshot, pixel_size: float, device: str, began: float, is_done: bool
+) -> dict[str, Any]:
     molecule = snapshot.molecule
     return {
         "is_done": is_done,
@@ -343,6 +356,7 @@ def _metrics(snapshot: Snapshot, device: str, began: float, is_done: bool) -> di
         "peak_memory_bytes": _peak_memory(),
         "n_coefficients": molecule.n_coefficients,
         "contrast_std": snapshot.estimate.contrast_std,
+        "trajectories": learned_trajectories(molecule, pixel_size),
         "trace": snapshot.trace,
     }
 

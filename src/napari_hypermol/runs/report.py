@@ -3,7 +3,8 @@
 import base64
 import html
 import io
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,10 +12,19 @@ from numpy.typing import NDArray
 
 from napari_hypermol.runs.diagnostics import diagnosis_sentences
 from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.state_axes import (
+    StateAxis,
+    known_words,
+    middle_states,
+    shown_states,
+)
 from napari_hypermol.runs.store import Run
+from napari_hypermol.runs.sweep import state_tables
+from napari_hypermol.runs.trajectories import learned_trajectories, trajectory_sentences
 
 __all__ = ["montage", "report_page", "write_report"]
 
+_SHOWN = 6  # states along a range or a circle
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
        color: #222; background: #fff; }
@@ -72,33 +82,63 @@ def _png(figure: Figure) -> str:
     return f'<img alt="" src="data:image/png;base64,{data}">'
 
 
-def _state_montage(maps: HyperMaps) -> Figure:
-    steps = np.linspace(0, 1, 6)
+def _state_montages(maps: HyperMaps) -> list[Figure]:
+    """One figure for all ranges, one for all circles, one for each set of classes."""
     if maps.dims == 0:
         volume = maps.volume(())
-        return montage([("map", [projection(volume, a) for a in (0, 1, 2)])], ["along z", "y", "x"])
-    rows = []
-    for axis, name in enumerate(maps.axis_names):
-        pictures = []
-        for step in steps:
-            state = [0.5] * maps.dims
-            state[axis] = float(step)
-            pictures.append(projection(maps.volume(state)))
-        rows.append((f"{maps.axis_components[axis]}\n{name}", pictures))
-    return montage(rows, [f"{s:.1f}" for s in steps])
+        views = [projection(volume, a) for a in (0, 1, 2)]
+        return [montage([("map", views)], ["along z", "y", "x"])]
+    figures: dict[tuple[str, ...], list[tuple[str, list[NDArray[np.floating]]]]] = {}
+    for index, axis in enumerate(maps.axes):
+        states = middle_states(maps.axes)
+        pictures, titles = [], []
+        for value in shown_states(axis, _SHOWN):
+            states[index] = float(value)
+            pictures.append(projection(maps.volume(states)))
+            titles.append(axis.text(float(value)))
+        figures.setdefault(tuple(titles), []).append((f"{axis.component}\n{axis.name}", pictures))
+    return [montage(rows, list(titles)) for titles, rows in figures.items()]
+
+
+class _Occupancy(NamedTuple):
+    """How populated the tabulated states of one coordinate are; (t,) both."""
+
+    axis: StateAxis
+    states: NDArray[np.float64]
+    shares: NDArray[np.float64]
+
+
+def _occupancies(run: Run) -> list[_Occupancy]:
+    """Average posterior of the particles along every coordinate."""
+    axes = run.maps.axes
+    found: list[_Occupancy] = []
+    for table, posterior in zip(
+        state_tables(run.snapshot.molecule), run.snapshot.posterior.tables, strict=True
+    ):
+        shares = posterior.mean(axis=0, dtype=np.float64)
+        for states in table.states.T:
+            values, index = np.unique(states, return_inverse=True)
+            summed = np.zeros(len(values))
+            np.add.at(summed, index, shares)
+            found.append(_Occupancy(axes[len(found)], values, summed))
+    return found
 
 
 def _occupancy(run: Run) -> Figure | None:
-    tables = run.snapshot.posterior.tables
-    if not tables:
+    found = _occupancies(run)
+    if not found:
         return None
-    figure = Figure(figsize=(3.2 * len(tables), 2.4), dpi=110, layout="constrained")
-    for index, table in enumerate(tables):
-        axes = figure.add_subplot(1, len(tables), index + 1)
-        density = table.mean(axis=0, dtype=np.float64) * table.shape[1]
-        middle = (np.arange(len(density)) + 0.5) / len(density)
-        axes.bar(middle, density, width=1 / len(density), color="#4472a8")
-        axes.set(xlabel=f"state {index + 1}", ylabel="occupancy", xlim=(0, 1))
+    figure = Figure(figsize=(3.2 * len(found), 2.4), dpi=110, layout="constrained")
+    for index, (axis, values, shares) in enumerate(found):
+        axes = figure.add_subplot(1, len(found), index + 1)
+        if axis.kind == "class":
+            axes.bar(np.arange(1, len(values) + 1), shares, width=0.8, color="#4472a8")
+            axes.set(xlabel=axis.label, ylabel="share of particles", ylim=(0, None))
+            axes.set_xticks(np.arange(1, len(values) + 1))
+        else:
+            width = 1 / len(values)
+            axes.bar(values, shares * len(values), width=width, color="#4472a8")
+            axes.set(xlabel=axis.label, ylabel="occupancy", xlim=(0, 1))
     return figure
 
 
@@ -119,27 +159,27 @@ def report_page(run: Run) -> str:
         ("peak memory", f"{metrics.get('peak_memory_bytes', 0) / 2**30:.2f} GiB"),
         ("contrast", f"1 ± {snapshot.estimate.contrast_std:.2f}"),
     ]
-    deviation = run.state_stds.mean(axis=0)
-    for index, value in enumerate(deviation, 1):
-        name = run.maps.axis_components[index - 1]
-        facts.append(
-            (f"state {index} ({name})", f"known to ± {value:.3f} on average, range 0 to 1")
-        )
+    axes = run.maps.axes
+    # strict=False: before the states begin there are axes, but no states
+    for axis, states, stds in zip(axes, run.states.T, run.state_stds.T, strict=False):
+        facts.append((axis.name, f"{axis.words}, {known_words(axis, states, stds)}"))
     parts = [
         f"<!doctype html><meta charset='utf-8'><title>{html.escape(run.path.name)}</title>",
         f"<style>{_STYLE}</style><h1>{html.escape(run.path.name)}</h1>",
         _rows(facts),
         "<h2>The molecule along its states</h2>",
-        "<p class='note'>Projections along y; the other states half way.</p>",
-        _png(_state_montage(run.maps)),
+        f"<p class='note'>Projections along y; the other states half way.{_kinds_note(axes)}</p>",
+        *(_png(figure) for figure in _state_montages(run.maps)),
     ]
+    parts += _trajectories(run)
     occupancy = _occupancy(run)
     if occupancy is not None:
         parts += [
             "<h2>How populated each state is</h2>",
             (
-                "<p class='note'>Average of all particles' posteriors. The coordinate is not a "
-                "distance: only the order of states and the maps along it have a meaning.</p>"
+                "<p class='note'>Average of all particles' posteriors. The coordinate of a range "
+                "or a circle is not a distance: only the order of states and the maps along it "
+                "have a meaning.</p>"
             ),
             _png(occupancy),
         ]
@@ -147,7 +187,7 @@ def report_page(run: Run) -> str:
     if "half_sets" in metrics:
         halves = metrics["half_sets"]
         pairs = [
-            (", ".join(f"{t:.2f}" for t in state) or "map", f"{resolution:.1f} Å")
+            (_state_text(axes, state), f"{resolution:.1f} Å")
             for state, resolution in zip(halves["states"], halves["resolution"], strict=True)
         ]
         parts += [
@@ -165,6 +205,37 @@ def report_page(run: Run) -> str:
         f"</tr>{body}</table>",
     ]
     return "\n".join(parts)
+
+
+def _state_text(axes: Sequence[StateAxis], state: Sequence[float]) -> str:
+    return ", ".join(axis.text(t) for axis, t in zip(axes, state, strict=True)) or "map"
+
+
+def _kinds_note(axes: Sequence[StateAxis]) -> str:
+    """What a reader must know of circles and classes, where there are any."""
+    kinds = {axis.kind for axis in axes}
+    note = ""
+    if "circle" in kinds:
+        note += " A circle has no ends: after its last picture comes its first."
+    if "class" in kinds:
+        note += " Classes have no order, and nothing lies between them."
+    return note
+
+
+def _trajectories(run: Run) -> list[str]:
+    """Axes, angles and distances of what moves as a whole."""
+    found = learned_trajectories(run.snapshot.molecule, run.pixel_size)
+    if not found:
+        return []
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in trajectory_sentences(found))
+    return [
+        "<h2>How components move as a whole</h2>",
+        f"<ul>{lines}</ul>",
+        (
+            "<p class='note'>(x, y, z) in the frame of the maps, from the centre of the box "
+            "(voxel n // 2). An axis and its opposite are the same axis.</p>"
+        ),
+    ]
 
 
 def _diagnosis(metrics: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Particles by what a run says about them: ``state1 < 0.3 and contrast > 0.8``."""
+"""Particles by what a run says about them: ``state1 < 0.3 and contrast > 0.8``, ``class1 == 2``."""
 
 import ast
 import operator
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.errors import HypermolError
+from napari_hypermol.runs.state_axes import class_numbers
 from napari_hypermol.runs.store import Run
 
 __all__ = ["select", "selectable"]
@@ -24,9 +25,17 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 
 
 def selectable(run: Run) -> dict[str, NDArray[np.float64]]:
-    """Names that a condition may use, and their values; each (n,)."""
+    """Names that a condition may use, and their values; each (n,).
+
+    Where state 1 is a class, ``class1`` is its number, 1 to K.
+    """
     values: dict[str, NDArray[np.float64]] = {"contrast": run.contrasts}
-    for index, (states, stds) in enumerate(zip(run.states.T, run.state_stds.T, strict=True), 1):
+    # strict=False: before the states begin there are axes, but no states
+    for index, (states, stds, axis) in enumerate(
+        zip(run.states.T, run.state_stds.T, run.maps.axes, strict=False), 1
+    ):
+        if axis.kind == "class":
+            values[f"class{index}"] = class_numbers(states, axis.n_classes).astype(np.float64)
         values[f"state{index}"] = states
         values[f"state{index}_std"] = stds
     values["log_likelihood"] = run.snapshot.posterior.log_evidence

@@ -7,9 +7,19 @@ import numpy as np
 
 from napari_hypermol.errors import HypermolError, OutputExistsError
 from napari_hypermol.io.mrc import write_volume
+from napari_hypermol.protocols import StateKind
 from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.state_axes import middle_states, shown_states
 
 __all__ = ["parse_states", "write_run_volumes", "write_series"]
+
+
+# how ChimeraX plays them [frames per second]: classes have no way from one to the next
+_PLAYED = {
+    "interval": "direction oscillate maxFrameRate 8",
+    "circle": "direction forward maxFrameRate 8",
+    "class": "direction forward maxFrameRate 1",
+}
 
 
 def parse_states(text: str, dims: int) -> tuple[float, ...]:
@@ -40,8 +50,23 @@ def write_series(
     folder: Path,
     stem: str,
     overwrite: bool = False,
+    kind: StateKind = "interval",
 ) -> list[Path]:
     """One MRC a state and a .cxc script that opens them as a series.
+
+    Parameters
+    ----------
+    maps : HyperMaps
+    states : sequence of (d,) sequences of float
+    pixel_size : float
+        [Å]
+    folder : Path
+    stem : str
+        Of all names.
+    overwrite : bool
+    kind : StateKind
+        Of the coordinate that varies. A range is played to and fro, a circle round and round,
+        classes slowly one after the other, named by their number.
 
     Returns
     -------
@@ -54,8 +79,7 @@ def write_series(
         If the first map exists and `overwrite` is False.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    width = max(2, len(str(len(states) - 1)))
-    paths = [folder / f"{stem}_{i:0{width}d}.mrc" for i in range(len(states))]
+    paths = [folder / f"{stem}_{name}.mrc" for name in _names(len(states), kind)]
     script = folder / f"{stem}.cxc"
     taken = [p for p in (*paths, script) if p.exists()]
     if taken and not overwrite:
@@ -70,9 +94,16 @@ def write_series(
         f"volume #1 level {level:.6g}",
     ]
     if len(paths) > 1:
-        lines.append("vseries play #1 loop true direction oscillate maxFrameRate 8")
+        lines.append(f"vseries play #1 loop true {_PLAYED[kind]}")
     script.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return paths
+
+
+def _names(n: int, kind: StateKind) -> list[str]:
+    """Numbers of n maps; they sort in order."""
+    if kind == "class":
+        return [f"class{k:0{len(str(n))}d}" for k in range(1, n + 1)]
+    return [f"{i:0{max(2, len(str(n - 1)))}d}" for i in range(n)]
 
 
 def write_run_volumes(
@@ -83,7 +114,7 @@ def write_run_volumes(
     Parameters
     ----------
     steps : int
-        Maps in a series, from 0 to 1.
+        Maps in a series: of a range from 0 to 1, of a circle once round; classes have one each.
     """
     if steps < 1:
         raise HypermolError(f"--steps {steps}: expected at least 1")
@@ -94,8 +125,11 @@ def write_run_volumes(
         taken = next(script for script in scripts if script.exists())
         raise OutputExistsError(f"{taken}: exists already; choose another --out or --overwrite")
     paths = []
-    for axis, name in enumerate(maps.axis_names):
-        states = np.full((steps, maps.dims), 0.5)
-        states[:, axis] = np.linspace(0, 1, steps)
-        paths += write_series(maps, states.tolist(), pixel_size, folder, name, overwrite)
+    for index, axis in enumerate(maps.axes):
+        along = shown_states(axis, steps)
+        states = np.tile(middle_states(maps.axes), (len(along), 1))
+        states[:, index] = along
+        paths += write_series(
+            maps, states.tolist(), pixel_size, folder, axis.name, overwrite, axis.kind
+        )
     return paths

@@ -6,12 +6,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from napari_hypermol.plugin.viewing import hypermol_of, states_shown
+from napari_hypermol.runs.state_axes import StateAxis
 
 __all__ = ["StateReadout"]
 
 
 class StateReadout(QWidget):
-    """One line a state axis: its name, its value, the component it moves.
+    """One line a state axis: its name, its value or class, and what it is of.
 
     Parameters
     ----------
@@ -22,6 +23,7 @@ class StateReadout(QWidget):
         super().__init__()
         self._viewer = viewer
         self._layer: Any = None
+        self._axes: tuple[StateAxis, ...] = ()
         self._values: dict[str, QLabel] = {}
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
@@ -47,26 +49,28 @@ class StateReadout(QWidget):
         self._layer = layer
         facts = (hypermol_of(layer, "states") if layer is not None else None) or {}
         axes = tuple(facts.get("axes", ()))
-        if axes != tuple(self._values):
-            self._rebuild(axes, tuple(facts.get("components", ())))
+        if axes != self._axes:
+            self._rebuild(axes)
         self._on_point()
 
-    def _rebuild(self, axes: tuple[str, ...], components: tuple[str, ...]) -> None:
+    def _rebuild(self, axes: tuple[StateAxis, ...]) -> None:
         while (item := self._grid.takeAt(0)) is not None:
             if item.widget() is not self._hint:
                 item.widget().deleteLater()
-        self._values = {}
+        self._axes, self._values = axes, {}
         self._hint.setVisible(not axes)
         if not axes:
             self._grid.addWidget(self._hint, 0, 0, 1, 3)
-        for row, (axis, component) in enumerate(zip(axes, components, strict=True)):
+        for row, axis in enumerate(axes):
             value = QLabel()
             value.setAlignment(Qt.AlignmentFlag.AlignRight)
             value.setStyleSheet("font-weight: bold")
-            self._values[axis] = value
-            self._grid.addWidget(QLabel(axis), row, 0)
+            self._values[axis.name] = value
+            self._grid.addWidget(QLabel(axis.name), row, 0)
             self._grid.addWidget(value, row, 1)
-            self._grid.addWidget(QLabel(f"of {component}"), row, 2)
+            words = QLabel(axis.words)
+            words.setWordWrap(True)  # a long name must not widen the window
+            self._grid.addWidget(words, row, 2)
 
     def _on_point(self, event: Any = None) -> None:
         if self._viewer is None or self._layer is None:
@@ -74,5 +78,6 @@ class StateReadout(QWidget):
         if self._layer not in self._viewer.layers:
             self.follow(None)
             return
-        for axis, state in states_shown(self._viewer, self._layer).items():
-            self._values[axis].setText(f"{state:.2f}")
+        shown = states_shown(self._viewer, self._layer)
+        for axis in self._axes if shown else ():
+            self._values[axis.name].setText(axis.text(shown[axis.name]))
