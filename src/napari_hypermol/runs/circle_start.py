@@ -141,6 +141,8 @@ def ring_angles(points: Float64, rng: np.random.Generator) -> Float64:
         In turns, [0, 1), uniformly occupied.
     """
     n = len(points)
+    if n < 4:  # any order is once round
+        return np.asarray((np.arange(n) + 0.5) / n)
     chosen = np.sort(rng.permutation(n)[:_LANDMARKS])
     landmarks = points[chosen]
     k = min(_NEIGHBOURS, len(chosen) - 1)
