@@ -115,7 +115,7 @@ def test_more_particles_than_landmarks(monkeypatch):
 
 
 class Wheels:
-    """Simulated wheels, their mean molecule, and the problem that the first states are sought in."""
+    """Simulated wheels, their mean molecule, and the problem in which first states are sought."""
 
     def __init__(self, composite, plan=PLAN, molecule=None):
         self.composite, self.n = composite, plan.n

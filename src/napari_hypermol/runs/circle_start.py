@@ -113,7 +113,8 @@ def linear_coordinates(
     _, _, mean = _moments(b, g, factors)
     # of all copies together: they are to lie on one curve
     blocks = [slice(columns.start + 1, columns.stop) for columns in users]
-    information = np.mean([g[:, own, own].mean(axis=0, dtype=np.float64) for own in blocks], axis=0)
+    means = [g[:, own, own].mean(axis=0, dtype=np.float64) for own in blocks]
+    information: Float64 = np.asarray(np.mean(means, axis=0))
     root = np.linalg.cholesky(information + 1e-9 * np.eye(_FACTORS))
     by_user = np.split(mean, len(users), axis=1)
     return [np.asarray(part @ root, dtype=np.float64) for part in by_user]
