@@ -5,7 +5,12 @@ from scipy.stats import beta
 
 from contracts.particle_prior import StatePriorContract
 from napari_hypermol.errors import RecipeError, ShapeError
-from napari_hypermol.posterior.state_priors import BetaState, HistogramState, UniformState
+from napari_hypermol.posterior.state_priors import (
+    BetaState,
+    HistogramState,
+    UniformState,
+    updated_probabilities,
+)
 
 
 class TestUniformState(StatePriorContract):
@@ -162,3 +167,43 @@ def test_histogram_recovers_two_humps():
 def test_refuses_in_one_sentence(make, error, sentence):
     with pytest.raises(error, match=sentence):
         make()
+
+
+def one_hot(n_states, at, n=200):
+    """Posterior tables of particles that are all certain to be in one state."""
+    tables = np.zeros((n, n_states))
+    tables[:, at] = 1
+    return tables
+
+
+def test_a_circle_is_blurred_all_round():
+    """The last state is as near to the first as the second is."""
+    found = updated_probabilities(one_hot(12, 0), (12,), ("circle",), 1e-9, smooth=1.0)
+    np.testing.assert_allclose(found[1:], found[:0:-1], rtol=1e-9)  # 1, 2, ... as 11, 10, ...
+    assert found[11] > 0.1
+    shifted = updated_probabilities(one_hot(12, 5), (12,), ("circle",), 1e-9, smooth=1.0)
+    np.testing.assert_allclose(np.roll(found, 5), shifted)
+
+
+def test_a_range_is_not_blurred_across_its_ends():
+    found = updated_probabilities(one_hot(12, 0), (12,), ("interval",), 1e-9, smooth=1.0)
+    assert found[1] > 0.1
+    assert found[8:].max() < 1e-3
+    assert found.sum() == pytest.approx(1)
+
+
+def test_classes_are_counted_and_not_blurred():
+    tables = np.repeat(np.eye(4), (1, 2, 3, 4), axis=0)
+    found = updated_probabilities(tables, (4,), ("class",), 0.5, smooth=2.0)
+    np.testing.assert_allclose(found, (np.array([1, 2, 3, 4]) + 0.5) / 12)
+
+
+def test_each_coordinate_by_its_own_kind():
+    """Two classes, each with a circle: blurred round the circle, never from class to class."""
+    tables = one_hot(2 * 8, 8)  # class 1, the first state of its circle
+    found = updated_probabilities(tables, (2, 8), ("class", "circle"), 1e-9, smooth=1.0)
+    found = found.reshape(2, 8)
+    assert found[0].max() < 1e-9
+    assert found[1].sum() == pytest.approx(1)
+    assert found[1, 7] == pytest.approx(found[1, 1])
+    assert found[1, 7] > 0.1

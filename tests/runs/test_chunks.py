@@ -2,12 +2,18 @@ import dask.array as da
 import numpy as np
 import pytest
 
+from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.coordinates.grids import fourier_samples
 from napari_hypermol.errors import ParticleFileError
 from napari_hypermol.io import read_particles
+from napari_hypermol.io.stack import images_in_memory
+from napari_hypermol.molecules.component import Component
+from napari_hypermol.molecules.composite import Composite
+from napari_hypermol.molecules.support import Ball
 from napari_hypermol.runs import chunks
 from napari_hypermol.runs.chunks import read_fourier_stack, stage_problem, starting_noise
 from napari_hypermol.runs.recipe import composite_of, read_recipe
+from napari_hypermol.runs.sweep import residual_noise
 from oracles.dft import image_transform
 
 RADIUS = 8.0
@@ -104,3 +110,29 @@ def test_starting_noise_is_all_the_power(particles, stack):
     weights = stack.samples.weights[shell]
     mean = (abs(stack.values[:, shell]) ** 2 * weights).sum() / (60 * weights.sum())
     assert noise[0, 4] == pytest.approx(mean, rel=1e-4)
+
+
+def test_unit_noise_is_one_in_a_shell_that_lies_half_inside(particles, rng):
+    """The stack's last shell of a stage goes on beyond its band limit: its power must not."""
+    noise_only = particles._replace(
+        images=images_in_memory(rng.standard_normal((60, 24, 24)).astype(np.float32))
+    )
+    stack = read_fourier_stack(noise_only, 9.0)
+    composite = Composite((Component("ball", Ball((0, 0, 0), 6.0, 1.0), ConstantBasis()),), 24)
+    for radius in (6.0, 6.2):
+        problem = stage_problem(
+            noise_only, stack, composite.discretise(radius), radius,
+            np.ones((1, stack.n_shells)), np.arange(60),
+        )  # fmt: skip
+        last = int(problem.samples.shells.max())
+        counts = np.bincount(problem.samples.shells)
+        of_stack = np.bincount(stack.samples.shells)
+        assert counts[last] < 0.8 * of_stack[last]  # half inside
+        explained = np.zeros((60, stack.n_shells))  # there is no molecule
+        found = residual_noise(
+            problem.images, explained, np.full((1, stack.n_shells), 1e-3), problem.samples
+        )
+        # of a variance from so many complex numbers
+        error = 4 / np.sqrt(60 * counts[1:])
+        assert (abs(found[0, 1 : last + 1] - 1) < error).all()
+        np.testing.assert_array_equal(found[0, last + 1 :], 1e-3)  # beyond, nothing was seen

@@ -1,11 +1,23 @@
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from examples import cosine_plane, one_ball, pretzel_like, random_data, random_rotations, scene
+from napari_hypermol.bases.constant import ConstantBasis
+from napari_hypermol.bases.cosine import CosineBasis
+from napari_hypermol.bases.fourier import FourierBasis
 from napari_hypermol.imaging import projector
 from napari_hypermol.imaging.forward import shell_sums
 from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import Composite
+from napari_hypermol.molecules.support import Ball
+from napari_hypermol.posterior.coefficient_priors import Ridge
+from napari_hypermol.posterior.density_priors import (
+    DensityAtStates,
+    NonNegativity,
+    SolventFlatness,
+    Sparsity,
+)
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.sweep import (
@@ -13,6 +25,7 @@ from napari_hypermol.runs.sweep import (
     StageProblem,
     edge_share,
     expectation,
+    kindled_mixing,
     maximisation,
     state_tables,
     updated_noise,
@@ -231,3 +244,190 @@ def test_tables_of_two_dimensions():
     assert table.states.shape == (256, 2)
     assert table.functions.shape == (256, 6)
     assert {tuple(s) for s in table.states[:2]} == {(1 / 32, 1 / 32), (1 / 32, 3 / 32)}
+
+
+# ---- kindling several functions ------------------------------------------------------------------
+
+
+def weak_overlaps(rng, strengths, n=200):
+    """G (n, q, q): column 0 by itself, the others mixtures of directions of these strengths."""
+    q = len(strengths)
+    axes = np.eye(q)
+    axes[1:, 1:] = np.linalg.qr(rng.normal(size=(q - 1, q - 1)))[0]
+    axes *= np.sqrt(strengths)
+    rows = rng.normal(size=(n, 5, q)) @ axes.T
+    return np.einsum("nkq,nkr->nqr", rows, rows).astype(np.float32)
+
+
+def lifted(g, mixing):
+    return mixing.T.astype(np.float64) @ g.mean(axis=0, dtype=np.float64) @ mixing
+
+
+def test_weak_functions_become_equally_strong_and_independent(rng):
+    molecule = scene(one_ball(12, degree=3), 4).molecule
+    g = weak_overlaps(rng, np.array([50.0, 1e-2, 3e-3, 5e-4]))
+    mixing = kindled_mixing(molecule, g, 3.0)
+    found = lifted(g, mixing)[1:, 1:]
+    before = g.mean(axis=0)[1:, 1:]
+    assert before[0, 1] ** 2 > 0.1 * before[0, 0] * before[1, 1]  # they were correlated
+    np.testing.assert_allclose(found, np.eye(3), atol=1e-3)  # trace 3
+    assert mixing.dtype == np.float32
+    np.testing.assert_array_equal(mixing[0], [1, 0, 0, 0])  # the mean molecule is left alone
+    np.testing.assert_array_equal(mixing[:, 0], [1, 0, 0, 0])
+
+
+def test_a_single_weak_function_is_multiplied(rng):
+    molecule = scene(one_ball(12, degree=1), 4).molecule
+    g = weak_overlaps(rng, np.array([50.0, 1e-3]))
+    mixing = kindled_mixing(molecule, g, 3.0)
+    factor = np.sqrt(3.0 / g[:, 1, 1].mean(dtype=np.float64))
+    np.testing.assert_allclose(mixing, np.diag([1, factor]), rtol=1e-5)
+
+
+def test_strong_functions_are_read_as_they_are(rng):
+    molecule = scene(one_ball(12, degree=3), 4).molecule
+    g = weak_overlaps(rng, np.array([50.0, 2.0, 1.5, 1.0]))
+    assert np.trace(g.mean(axis=0)[1:, 1:]) > 3.0
+    np.testing.assert_array_equal(kindled_mixing(molecule, g, 3.0), np.eye(4))
+
+
+def test_functions_that_are_nothing_stay_nothing():
+    molecule = scene(one_ball(12, degree=2), 4).molecule
+    np.testing.assert_array_equal(
+        kindled_mixing(molecule, np.zeros((5, 3, 3), np.float32), 3.0), np.eye(3)
+    )
+
+
+def test_components_are_kindled_apart_and_circles_not_at_all(rng):
+    ball = Ball((0, 0, 0), 3.6, 1.0)
+    composite = Composite(
+        (
+            Component("circle", ball, FourierBasis(1)),
+            Component("range", ball, CosineBasis(2)),
+            Component("still", ball, ConstantBasis()),
+        ),
+        12,
+    )
+    molecule = composite.discretise(4.0)
+    g = weak_overlaps(rng, np.full(7, 1e-2))
+    mixing = kindled_mixing(molecule, g, 3.0)
+    kindled = np.zeros((7, 7), dtype=bool)
+    kindled[4:6, 4:6] = True  # columns: three of the circle, three of the range, one
+    np.testing.assert_array_equal(mixing[~kindled], np.eye(7)[~kindled])
+    np.testing.assert_allclose(lifted(g, mixing)[4:6, 4:6], 1.5 * np.eye(2), rtol=1e-3, atol=1e-3)
+
+
+def test_a_direction_in_which_nothing_varies_is_no_fuel(rng):
+    """A function a millionth as strong as another is lifted by no more than a thousandth of it."""
+    molecule = scene(one_ball(12, degree=2), 4).molecule
+    g = np.zeros((4, 3, 3), dtype=np.float32)
+    g[:, 1, 1], g[:, 2, 2] = 1e-2, 1e-8
+    found = np.diag(lifted(g, kindled_mixing(molecule, g, 3.0)))
+    np.testing.assert_allclose(found[1:], [1.5, 1.5e-3], rtol=1e-3)
+
+
+# ---- further priors ------------------------------------------------------------------------------
+
+
+class Dense:
+    """A tiny problem and its normal equations, entry by entry."""
+
+    def __init__(self, rng):
+        self.n, box_size = 12, 12
+        self.here = here = scene(one_ball(box_size), 4)
+        (self.basis,), self.images = here.molecule.bases, random_data(rng, self.n, here.samples)
+        basis, c = self.basis, rng.normal(size=(self.n, 2))
+        second = np.einsum("nq,nr->nqr", c, c) + 0.1 * np.eye(2)
+        self.moments = posterior_of(c, second)
+        self.spectra = rng.uniform(5, 50, size=(2, basis.n_shells))
+        spacing = basis.edge / basis.size
+        self.voxel = spacing**3
+        self.mask = basis.mask.ravel()[basis.inside].astype(np.float64)
+        points = cube_points(basis.size, spacing)
+        data = self.images.data[:, 0] + 1j * self.images.data[:, 1]
+        frequencies = list(zip(here.samples.kx, here.samples.ky, strict=True))
+        self.matrix, self.right = dense_equations(
+            points[basis.inside], self.mask * self.voxel, self.images.rotations, frequencies,
+            box_size, self.images.weights, data, c, second,
+        )  # fmt: skip
+        k = self.k = basis.n_coefficients
+        for q in range(2):
+            block = slice(q * k, (q + 1) * k)
+            self.matrix[block, block] += stationary_precision(
+                basis.size, basis.inside, self.spectra[q]
+            )
+        noise = np.ones((1, self.images.power.shape[1]))
+        self.start = Estimate(here.molecule.zeros(), [self.spectra], noise, 0.1)
+        self.problem = problem_of(here, self.images)
+
+    def solved(self, estimate, *priors, tolerance=1e-6):
+        found, info = maximisation(
+            self.problem, estimate, self.moments, 300, tolerance, further=[list(priors)]
+        )
+        assert info.residual <= tolerance
+        return estimate._replace(theta=found.theta)
+
+
+def relative(found, expected):
+    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return Dense(np.random.default_rng(4))
+
+
+def test_further_quadratic_priors_add_to_the_matrix(tiny, rng):
+    n, k = tiny.basis.size, tiny.k
+    without = tiny.solved(tiny.start)
+    scale = without.theta.std()
+    outside = rng.uniform(size=(n, n, n))
+    expected = tiny.matrix + 0.7 * np.eye(2 * k)
+    in_voxels = 30 * tiny.voxel / scale**2 * outside.ravel()[tiny.basis.inside] * tiny.mask**2
+    expected += np.diag(np.tile(in_voxels, 2))
+    expected = np.linalg.solve(expected, tiny.right)
+    priors = Ridge(0.7), SolventFlatness(tiny.basis, outside, scale, 30)
+    found = tiny.solved(tiny.start, *priors)
+    assert relative(found.theta, expected) < 0.03  # the projector's 1 % on both sides
+    assert relative(without.theta, expected) > 0.3
+    # where it starts makes no difference
+    again = tiny.solved(without, *priors)
+    assert relative(again.theta, found.theta) < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["nonnegative", "sparse"])
+def test_further_priors_by_their_parabolas_reach_the_optimum(kind, tiny):
+    """Against a minimiser that knows the penalty's formula and the dense equations."""
+    estimate = without = tiny.solved(tiny.start)
+    scale, knee, strength = float(without.theta.std()), 0.1, 0.1
+    tau = (np.arange(4) + 0.5) / 4
+    functions = np.stack([np.ones(4), np.sqrt(2) * np.cos(np.pi * tau)], axis=1)
+
+    def objective(x):
+        v = functions @ (x.reshape(2, -1) * tiny.mask) / scale
+        if kind == "nonnegative":
+            penalty, slope = 0.5 * np.minimum(v, 0) ** 2, np.minimum(v, 0)
+        else:
+            root = np.sqrt(v**2 + knee**2)
+            penalty, slope = root - knee, v / root
+        weight = strength * tiny.voxel / 4
+        value = 0.5 * x @ tiny.matrix @ x - tiny.right @ x + weight * penalty.sum()
+        further = weight / scale * (functions.T @ slope) * tiny.mask
+        return value, tiny.matrix @ x - tiny.right + further.ravel()
+
+    answer = minimize(
+        objective, np.zeros(2 * tiny.k), jac=True, method="L-BFGS-B",
+        options={"maxiter": 5000, "maxfun": 10000, "ftol": 1e-14, "gtol": 1e-8},
+    )  # fmt: skip
+    densities = DensityAtStates(tiny.basis, functions)
+    prior = {
+        "nonnegative": NonNegativity(densities, scale, strength),
+        "sparse": Sparsity(densities, scale, strength, knee),
+    }[kind]
+    errors = []
+    for _ in range(8):
+        estimate = tiny.solved(estimate, prior, tolerance=1e-4)
+        errors.append(objective(estimate.theta.astype(np.float64))[0] - answer.fun)
+    assert relative(estimate.theta, answer.x) < 0.03  # the projector's 1 % on both sides
+    assert relative(without.theta, answer.x) > 0.2
+    assert 0 < errors[-1] < 0.1 * errors[0]  # what is left is the projector's 1 %

@@ -119,3 +119,40 @@ def test_coefficients_of_a_small_molecule_against_dense_equations(rng):
     theta, _ = solve(operator, ours, molecule.zeros(), identity, 200, 1e-5)
     error = np.linalg.norm(theta - expected) / np.linalg.norm(expected)
     assert error < 0.03  # 1 % of the slices on both sides of the equation, and the ridge's leverage
+
+
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_goes_on_while_what_is_left_is_too_much(problem, patience):
+    """Residuals after 4, 8, 12 steps are all above what is enough: as long as patience lasts."""
+    matrix, right = problem
+    _, info = solve(matrix.dot, right, np.zeros(30), identity, 4, 1e-12, patience, 1e-9)
+    assert info.n_iterations == 4 * patience
+    assert info.residual > 1e-9
+
+
+def test_stops_as_soon_as_it_is_enough(problem):
+    matrix, right = problem
+    residuals = [
+        solve(matrix.dot, right, np.zeros(30), identity, steps, 0.0)[1].residual
+        for steps in range(30)
+    ]
+    enough = 0.02
+    first = next(k for k, residual in enumerate(residuals) if k >= 4 and residual <= enough)
+    assert 5 < first < 20  # neither at once nor never
+    _, info = solve(matrix.dot, right, np.zeros(30), identity, 4, 1e-12, 10, enough)
+    assert info.n_iterations == first
+    assert info.residual == pytest.approx(residuals[first])
+
+
+def test_what_is_enough_cuts_no_solve_short(problem):
+    """Below it, but not below the tolerance: still `max_iterations` steps."""
+    matrix, right = problem
+    _, info = solve(matrix.dot, right, np.zeros(30), identity, 6, 1e-12, 5, 1e3)
+    assert info.n_iterations == 6
+
+
+def test_without_patience_nothing_changes(problem):
+    matrix, right = problem
+    one, _ = solve(matrix.dot, right, np.zeros(30), identity, 6, 1e-12)
+    two, _ = solve(matrix.dot, right, np.zeros(30), identity, 6, 1e-12, 1, 1e-9)
+    np.testing.assert_array_equal(one, two)

@@ -32,6 +32,8 @@ def ring_angles(points: Float64, rng: np.random.Generator) -> Float64:
     (n,) float64 ndarray
         In turns, [0, 1), uniformly occupied.
     """
+    if len(points) < 4:  # any order is once round
+        return np.asarray((np.arange(len(points)) + 0.5) / len(points))
     modes = diffusion_modes(points, 2, rng)
     angles = np.arctan2(modes[:, 1], modes[:, 0])
     ranks = np.empty(len(points))

@@ -33,6 +33,8 @@ def path_ranks(points: Float64, rng: np.random.Generator) -> Float64:
     (n,) float64 ndarray
         In (0, 1), uniformly occupied; the direction is arbitrary.
     """
+    if len(points) < 4:  # too few to be near one another
+        return np.asarray((np.arange(len(points)) + 0.5) / len(points))
     slowest = diffusion_modes(points, 1, rng)[:, 0]
     ranks = np.empty(len(points))
     ranks[np.argsort(slowest, kind="stable")] = (np.arange(len(points)) + 0.5) / len(points)
