@@ -5,6 +5,7 @@ idea of how states run. Curves and rings are found among its points.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,9 +93,9 @@ def linear_coordinates(
              if owner == s]  # fmt: skip
     factors = np.concatenate([np.arange(c.start + 1, c.stop) for c in users])
     n = len(problem.mean_weights)
-    first: Float32 = np.ones((n, sum(molecule.n_functions)), dtype=np.float32)
+    first: NDArray[np.floating] = np.ones((n, sum(molecule.n_functions)), dtype=np.float32)
     first[:, factors] = rng.normal(size=(n, len(factors)))
-    second = np.asarray(first[:, :, None] * first[:, None, :]).astype(np.float32)
+    second: NDArray[np.floating] = first[:, :, None] * first[:, None, :]
     for _ in range(_ROUNDS):
         solved, _ = maximisation(linear, current, _only_moments(first, second), 6)
         current = current._replace(theta=solved.theta)
@@ -102,7 +103,7 @@ def linear_coordinates(
         b, g = overlaps(problem.images, grids, linear.placements, problem.samples)
         mixing = kindled_mixing(molecule, g, _KINDLING)
         first, second, _ = _moments(b @ mixing, mixing.T @ g @ mixing, factors)
-    _, _, mean = _moments(b, g, factors)
+    mean = _moments(b, g, factors)[2]
     # of all copies together: they are to lie on one curve
     blocks = [slice(columns.start + 1, columns.stop) for columns in users]
     informations = [g[:, own, own].mean(axis=0, dtype=np.float64) for own in blocks]
@@ -112,7 +113,7 @@ def linear_coordinates(
     return [np.asarray(part @ root, dtype=np.float64) for part in by_user]
 
 
-def _only_moments(first: Float32, second: Float32) -> ParticlePosterior:
+def _only_moments(first: Any, second: Any) -> ParticlePosterior:
     nothing = np.zeros((len(first), 0))
     zeros = np.zeros(len(first))
     return ParticlePosterior(nothing, nothing, zeros, zeros, first, second, zeros, ())
