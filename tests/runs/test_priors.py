@@ -17,7 +17,7 @@ from napari_hypermol.molecules.support import Ball
 from napari_hypermol.posterior.coefficient_priors import DegreePenalty, Ridge, Smoothness
 from napari_hypermol.posterior.density_priors import NonNegativity, SolventFlatness, Sparsity
 from napari_hypermol.posterior.states import ParticlePosterior
-from napari_hypermol.posterior.transport import Transport
+from napari_hypermol.posterior.transport import Transport, neighbouring_states
 from napari_hypermol.runs import recover as recover_module
 from napari_hypermol.runs.chunks import read_fourier_stack, stage_problem
 from napari_hypermol.runs.priors import (
@@ -146,6 +146,18 @@ def test_nothing_is_transported_between_classes(basis):
     molecule = one(basis)
     (found,) = density_priors(blobs(molecule), molecule, ALL)
     assert [type(p) for p in found] == [SolventFlatness, NonNegativity, Sparsity]
+
+
+def test_transport_closes_a_circle():
+    """Every state has two neighbours, the first and the last each other's."""
+    molecule = one(FourierBasis(1))
+    (found,) = density_priors(blobs(molecule), molecule, ALL)
+    (transport,) = (p for p in found if type(p) is Transport)
+    turns = neighbouring_states(transport.states)
+    assert sorted(turns[:, 0].tolist()) == list(range(len(transport.states) - 1))
+    np.testing.assert_allclose(transport.states[-1] - transport.states[0], 1)
+    functions = transport.densities.functions
+    np.testing.assert_allclose(functions[-1], functions[0], atol=1e-12)
 
 
 def test_typical_density_is_that_of_the_molecule():
