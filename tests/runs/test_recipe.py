@@ -633,7 +633,7 @@ def test_motions_are_written_and_read_again(tmp_path, item):
 @pytest.mark.parametrize(
     ("component", "words"),
     [
-        ({"trajectory": {"turn": {"range": 1000}}}, "less than or equal to 360"),
+        ({"trajectory": {"turn": {"range": 1000}}}, "expected 360 or less"),
         (
             {"trajectory": {"turn": {}}, "state": {"basis": "classes", "classes": 3}, "tied": True},
             "classes cannot be tied",
