@@ -13,9 +13,10 @@ from napari_hypermol.io import read_particles
 from napari_hypermol.runs import diagnostics
 from napari_hypermol.runs.chunks import read_fourier_stack
 from napari_hypermol.runs.diagnostics import diagnose, diagnosis_sentences, mirror_check, state_use
+from napari_hypermol.runs.from_recipe import composite_of, stages_of
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.recipe import composite_of, read_recipe, stages_of
+from napari_hypermol.runs.recipe import read_recipe
 from napari_hypermol.runs.recover import RecoverySettings, recover
 from napari_hypermol.synthetic import simulate as room
 from napari_hypermol.synthetic.gaussians import GaussianMolecule

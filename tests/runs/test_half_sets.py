@@ -4,6 +4,7 @@ import pytest
 from napari_hypermol.errors import ParticleFileError
 from napari_hypermol.io import read_particles
 from napari_hypermol.runs.chunks import read_fourier_stack
+from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.half_sets import (
     half_set_fsc,
     half_set_rows,
@@ -11,7 +12,7 @@ from napari_hypermol.runs.half_sets import (
     states_compared,
 )
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.recipe import composite_of, read_recipe, recipe_from
+from napari_hypermol.runs.recipe import read_recipe, recipe_from
 from napari_hypermol.runs.recover import RecoverySettings
 from napari_hypermol.runs.state_axes import StateAxis
 from napari_hypermol.schedules.stage import Stage

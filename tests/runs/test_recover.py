@@ -8,9 +8,10 @@ from napari_hypermol.io import read_particles
 from napari_hypermol.particles import Defocus
 from napari_hypermol.runs import recover as module
 from napari_hypermol.runs.chunks import read_fourier_stack
+from napari_hypermol.runs.from_recipe import composite_of, stages_of
 from napari_hypermol.runs.priors import PriorSettings
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.recipe import composite_of, read_recipe, stages_of
+from napari_hypermol.runs.recipe import read_recipe
 from napari_hypermol.runs.recover import RecoverySettings, recover, work_of
 from napari_hypermol.schedules.stage import Stage
 from small_runs import PRETZEL, TINY, simulated

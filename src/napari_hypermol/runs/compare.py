@@ -20,10 +20,10 @@ from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.evidence import check_joint_states
 from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
+from napari_hypermol.runs.from_recipe import composite_of, stages_of
 from napari_hypermol.runs.half_sets import half_set_rows
 from napari_hypermol.runs.held_out import check_can_be_predicted, log_predictive, noise_of
 from napari_hypermol.runs.progress import Progress, Reporter
-from napari_hypermol.runs.recipe import composite_of, stages_of
 from napari_hypermol.runs.reconstruct import settings_of
 from napari_hypermol.runs.recover import RecoverySettings, Snapshot, recover, work_of
 from napari_hypermol.runs.store import Run

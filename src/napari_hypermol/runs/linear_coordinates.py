@@ -42,7 +42,8 @@ def _linear_molecule(molecule: LinearMolecule, s: int) -> LinearMolecule:
     bases: list[StateBasis] = [
         _LinearBasis(_FACTORS) if owner == s else ConstantBasis() for owner in molecule.owners
     ]
-    return replace(molecule, state_bases=tuple(bases))
+    still = (None,) * len(molecule.bases)
+    return replace(molecule, state_bases=tuple(bases), trajectories=still)
 
 
 def _moments(

@@ -43,7 +43,8 @@ def path_ranks(points: Float64, rng: np.random.Generator) -> Float64:
 
 def can_be_threaded(molecule: LinearMolecule) -> bool:
     """Whether some component has a state on an interval and functions enough to be in disorder."""
-    return bool(_threaded_sets(molecule))
+    sets = _threaded_sets(molecule)
+    return any(molecule.state_bases[users[0]].n_functions > 2 for _, users in sets)
 
 
 def _threaded_sets(molecule: LinearMolecule) -> list[tuple[int, list[int]]]:
@@ -51,8 +52,7 @@ def _threaded_sets(molecule: LinearMolecule) -> list[tuple[int, list[int]]]:
     out = []
     for s in range(len(molecule.bases)):
         users = np.flatnonzero(molecule.owners == s).tolist()
-        is_simple = molecule.trajectories[s] is None and molecule.kinds(users[0]) == ("interval",)
-        if is_simple and molecule.state_bases[users[0]].n_functions > 2:
+        if molecule.trajectories[s] is None and molecule.kinds(users[0]) == ("interval",):
             out.append((s, users))
     return out
 

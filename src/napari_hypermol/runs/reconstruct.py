@@ -29,16 +29,10 @@ from napari_hypermol.protocols import Executor
 from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
 from napari_hypermol.runs.diagnostics import diagnose
 from napari_hypermol.runs.executors import executor_at
+from napari_hypermol.runs.from_recipe import composite_of, priors_of, stages_of
 from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
 from napari_hypermol.runs.progress import Progress, Reporter
-from napari_hypermol.runs.recipe import (
-    Recipe,
-    composite_of,
-    priors_of,
-    read_recipe,
-    recipe_from,
-    stages_of,
-)
+from napari_hypermol.runs.recipe import Recipe, read_recipe, recipe_from
 from napari_hypermol.runs.recover import RecoverySettings, Snapshot, recover, work_of
 from napari_hypermol.runs.report import write_report
 from napari_hypermol.runs.series import write_run_volumes

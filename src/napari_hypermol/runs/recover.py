@@ -187,22 +187,37 @@ def recover(
         )  # fmt: skip
         is_first = stage.max_degree > 1 and not is_threaded
         if is_first and position < len(stages) and can_be_threaded(snapshot.molecule):
-            noise = snapshot.estimate.noise
             coarse, fine = (
-                stage_problem(particles, stack, m, s.max_radius, noise, rows)
-                for m, s in (
-                    (composite.discretise(stages[0].max_radius, stage.max_degree), stages[0]),
-                    (snapshot.molecule, stage),
+                stage_problem(particles, stack, m, radius, snapshot.estimate.noise, rows)
+                for m, radius in (
+                    (composite.discretise(stages[0].max_radius, 1), stages[0].max_radius),
+                    (snapshot.molecule, stage.max_radius),
                 )
             )
-            states = path_states(
-                coarse, _carried(coarse, snapshot, noise, settings), draws[position - 1]
-            )
-            snapshot = _threaded(snapshot, fine, states, settings, draws[position - 1], reporter)
+            draw = draws[position - 1]
+            snapshot = _in_order(snapshot, coarse, fine, settings, draw, reporter)
         is_threaded = is_threaded or is_first
         on_stage(snapshot)
     assert snapshot is not None  # a schedule has at least one stage
     return snapshot
+
+
+def _in_order(
+    snapshot: Snapshot,
+    coarse: StageProblem,
+    problem: StageProblem,
+    settings: RecoverySettings,
+    rng: np.random.Generator,
+    reporter: Reporter,
+) -> Snapshot:
+    """The better of what was found and of the same with its particles put in order.
+
+    `coarse`, at a low band limit, is where their order is looked for.
+    """
+    reporter.check()
+    mean = _carried(coarse, snapshot, snapshot.estimate.noise, settings)
+    states = path_states(coarse, mean, rng)
+    return _threaded(snapshot, problem, states, settings, rng, reporter)
 
 
 def _threaded(
@@ -213,8 +228,7 @@ def _threaded(
     rng: np.random.Generator,
     reporter: Reporter,
 ) -> Snapshot:
-    """The better of what was found and of the same with its particles put in order."""
-    reporter.check()
+    """The better of what was found and of the same from other states."""
     posterior = threaded_posterior(problem.molecule, snapshot.posterior, states)
     stage = replace(snapshot.stage, sweeps=_THREADED_SWEEPS, kindled_sweeps=0, settle=0.0)
     quiet = Reporter(None, reporter.stop)  # not planned: a short look aside

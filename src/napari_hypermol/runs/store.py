@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from napari_hypermol.errors import HypermolError, OutputExistsError, RunFolderError
 from napari_hypermol.io.particle_file import ParticleFile, read_particles
 from napari_hypermol.posterior.states import ParticlePosterior
+from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.maps import HyperMaps
-from napari_hypermol.runs.recipe import Recipe, composite_of, read_recipe, write_recipe
+from napari_hypermol.runs.recipe import Recipe, read_recipe, write_recipe
 from napari_hypermol.runs.recover import Snapshot
 from napari_hypermol.runs.sweep import Estimate
 from napari_hypermol.schedules.stage import Stage
