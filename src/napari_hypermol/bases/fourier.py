@@ -1,42 +1,22 @@
 """Fourier state basis on the circle: a knob that can be turned all the way round."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.bases.constant import ConstantBasis
+from napari_hypermol.bases.degree_basis import DegreeBasis
 from napari_hypermol.bases.state_algebra import checked_states
-from napari_hypermol.errors import ShapeError
-from napari_hypermol.protocols import StateBasis, StateKind
+from napari_hypermol.protocols import StateKind
 
 __all__ = ["FourierBasis"]
 
 Float64 = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class FourierBasis:
+class FourierBasis(DegreeBasis):
     """P_0 = 1, P_2q-1 = sqrt(2) cos(2 pi q tau), P_2q = sqrt(2) sin(2 pi q tau).
 
     Assumes that the states 0 and 1 are one and the same.
-
-    Parameters
-    ----------
-    degree : int
-        Highest q, at least 1.
     """
-
-    degree: int
-
-    def __post_init__(self) -> None:
-        if self.degree < 1:
-            raise ShapeError(f"fourier basis: degree {self.degree}; 1 or more is possible")
-
-    @property
-    def dims(self) -> int:
-        """One."""
-        return 1
 
     @property
     def kinds(self) -> tuple[StateKind, ...]:
@@ -69,15 +49,7 @@ class FourierBasis:
         slope = -np.sqrt(2.0) * 2 * np.pi * self.degrees * np.sin(angles)
         return np.asarray(slope)[:, :, None]
 
-    def capped(self, degree: int) -> StateBasis:
-        """The functions up to `degree`."""
-        return FourierBasis(min(self.degree, degree)) if degree > 0 else ConstantBasis()
-
     def quadrature(self) -> tuple[Float64, Float64]:
         """Equal weights, exact on a circle."""
         n = 2 * self.degree + 1
         return np.arange(n)[:, None] / n, np.full(n, 1 / n)
-
-    def table(self, n_states: int) -> Float64:
-        """Equal steps round the circle; (t, 1)."""
-        return (np.arange(n_states)[:, None] + 0.5) / n_states

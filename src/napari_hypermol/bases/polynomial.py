@@ -3,84 +3,19 @@
 Both span the polynomials; they differ in what an independent prior of their coefficients means.
 """
 
-from dataclasses import dataclass
-from typing import Self
-
 import numpy as np
 from numpy.polynomial import chebyshev, legendre
 from numpy.typing import NDArray
 
-from napari_hypermol.bases.constant import ConstantBasis
-from napari_hypermol.bases.state_algebra import checked_states, gauss_legendre
-from napari_hypermol.errors import ShapeError
-from napari_hypermol.protocols import StateBasis, StateKind
+from napari_hypermol.bases.degree_basis import DegreeBasis
+from napari_hypermol.bases.state_algebra import checked_states
 
 __all__ = ["ChebyshevBasis", "LegendreBasis"]
 
 Float64 = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class _PolynomialBasis:
-    """What both have in common; x = 2 tau - 1.
-
-    Parameters
-    ----------
-    degree : int
-        Highest degree, at least 1.
-    """
-
-    degree: int
-
-    def __post_init__(self) -> None:
-        if self.degree < 1:
-            raise ShapeError(f"polynomial basis: degree {self.degree}; 1 or more is possible")
-
-    @property
-    def dims(self) -> int:
-        """One."""
-        return 1
-
-    @property
-    def kinds(self) -> tuple[StateKind, ...]:
-        """An interval."""
-        return ("interval",)
-
-    @property
-    def n_functions(self) -> int:
-        """Number of state functions, q."""
-        return self.degree + 1
-
-    @property
-    def degrees(self) -> NDArray[np.int64]:
-        """0, 1, 2, ...; (q,)."""
-        return np.arange(self.degree + 1)
-
-    def capped(self, degree: int) -> StateBasis:
-        """The functions up to `degree`."""
-        return self._of(min(self.degree, degree)) if degree > 0 else ConstantBasis()
-
-    def _of(self, degree: int) -> Self:
-        return type(self)(degree)
-
-    def evaluate(self, states: NDArray[np.floating]) -> Float64:
-        """The state functions; (n, 1) -> (n, q)."""
-        raise NotImplementedError
-
-    def derivative(self, states: NDArray[np.floating]) -> Float64:
-        """Their derivatives; (n, 1) -> (n, q, 1)."""
-        raise NotImplementedError
-
-    def quadrature(self) -> tuple[Float64, Float64]:
-        """Gauss-Legendre, exact."""
-        return gauss_legendre(self.degree + 1)
-
-    def table(self, n_states: int) -> Float64:
-        """Midpoints of equal parts; (t, 1)."""
-        return (np.arange(n_states)[:, None] + 0.5) / n_states
-
-
-class LegendreBasis(_PolynomialBasis):
+class LegendreBasis(DegreeBasis):
     """P_q = sqrt(2 q + 1) L_q(2 tau - 1), orthonormal for the uniform density.
 
     Assumes a smooth change along the state that need not flatten at its ends: a steady turn.
@@ -102,7 +37,7 @@ class LegendreBasis(_PolynomialBasis):
         return np.asarray(legendre.legval(x, slopes).T, dtype=np.float64)[:, :, None]
 
 
-class ChebyshevBasis(_PolynomialBasis):
+class ChebyshevBasis(DegreeBasis):
     """P_q = sqrt(2) T_q(2 tau - 1), P_0 = 1: orthonormal for the density of a cosine's values.
 
     Assumes what `LegendreBasis` does, and treats the ends of the state as carefully as its middle.
