@@ -21,8 +21,9 @@ __all__ = ["linear_coordinates"]
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
+_LEARNED_FROM = 2000  # particles; motions strong enough to order particles show in fewer
 _FACTORS = 8  # four harmonics: two pairs can cross where three do not
-_ROUNDS = 8
+_ROUNDS, _ITERATIONS = 6, 4  # of power iteration, and of the solve in each
 _KINDLING = 3.0  # as for states: information at which weak functions are read
 
 
@@ -82,7 +83,9 @@ def linear_coordinates(
         For every component that uses the set; in units of their standard error.
     """
     molecule = _linear_molecule(problem.molecule, s)
-    linear = replace(problem, molecule=molecule)
+    n = len(problem.mean_weights)
+    rows = np.sort(rng.permutation(n)[:_LEARNED_FROM])
+    linear = replace(problem.of(rows), molecule=molecule)
     means = [part[:1] for part in problem.molecule.split(estimate.theta)]
     parts, spectra = [], []
     for (q, k), mean, spectrum in zip(molecule.set_shapes, means, estimate.spectra, strict=True):
@@ -93,17 +96,18 @@ def linear_coordinates(
     users = [columns for columns, owner in zip(molecule.columns, molecule.owners, strict=True)
              if owner == s]  # fmt: skip
     factors = np.concatenate([np.arange(c.start + 1, c.stop) for c in users])
-    n = len(problem.mean_weights)
-    first: NDArray[np.floating] = np.ones((n, sum(molecule.n_functions)), dtype=np.float32)
-    first[:, factors] = rng.normal(size=(n, len(factors)))
+    shape = (len(rows), sum(molecule.n_functions))
+    first: NDArray[np.floating] = np.ones(shape, dtype=np.float32)
+    first[:, factors] = rng.normal(size=(len(rows), len(factors)))
     second: NDArray[np.floating] = first[:, :, None] * first[:, None, :]
     for _ in range(_ROUNDS):
-        solved, _ = maximisation(linear, current, _only_moments(first, second), 6)
+        solved, _ = maximisation(linear, current, _only_moments(first, second), _ITERATIONS)
         current = current._replace(theta=solved.theta)
         grids = molecule.grids(current.theta)
-        b, g = overlaps(problem.images, grids, linear.placements, problem.samples)
+        b, g = overlaps(linear.images, grids, linear.placements, problem.samples)
         mixing = kindled_mixing(molecule, g, _KINDLING)
         first, second, _ = _moments(b @ mixing, mixing.T @ g @ mixing, factors)
+    b, g = overlaps(problem.images, grids, linear.placements, problem.samples)
     places = _moments(b, g, factors)[2]
     # of all copies together: they are to lie on one curve
     blocks = [slice(columns.start + 1, columns.stop) for columns in users]

@@ -58,7 +58,7 @@ Float32 = NDArray[np.float32]
 _NEGLIGIBLE = 1e-3
 # Components that overlap near a hinge, where they hardly move against one another, are told apart
 # slowly, and what is left unsolved grows from sweep to sweep: then a solve may take longer.
-_PATIENCE, _ENOUGH = 5, 0.03
+_PATIENCE, _ENOUGH = 5, 0.1
 
 
 class Estimate(NamedTuple):
@@ -97,6 +97,11 @@ class StageProblem:
     def placements(self) -> Placements:
         """Where the components are."""
         return Placements(*self.molecule.placement_arrays)
+
+    def of(self, rows: NDArray[np.int64]) -> "StageProblem":
+        """The same problem on some of its particles."""
+        images = WhitenedImages(*(column[rows] for column in self.images))
+        return replace(self, images=images, mean_weights=self.mean_weights[rows])
 
     def with_noise(self, old: Float64, new: Float64) -> "StageProblem":
         """The same data whitened with another noise: D and W scale with 1 / sigma^2."""
