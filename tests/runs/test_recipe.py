@@ -628,3 +628,25 @@ def test_motions_are_written_and_read_again(tmp_path, item):
     recipe = recipe_from({"components": {"a": BALL | item, "b": placed}})
     write_recipe(recipe, tmp_path / "again.yaml")
     assert read_recipe(tmp_path / "again.yaml") == recipe
+
+
+@pytest.mark.parametrize(
+    ("component", "words"),
+    [
+        ({"trajectory": {"turn": {"range": 1000}}}, "expected 360 or less"),
+        (
+            {"trajectory": {"turn": {}}, "state": {"basis": "classes", "classes": 3}, "tied": True},
+            "classes cannot be tied",
+        ),
+    ],
+)
+def test_motions_that_mean_nothing_are_refused(component, words):
+    ball = {"support": {"ball": {"radius": 20}}}
+    with pytest.raises(RecipeError, match=words):
+        recipe_from({"components": {"lid": ball | component}})
+
+
+def test_a_copy_has_the_basis_of_its_original():
+    ball = {"support": {"ball": {"radius": 20}}}
+    with pytest.raises(RecipeError, match="give the basis to the component that is shared"):
+        recipe_from({"components": {"a": ball, "b": {"share": "a", "basis": "gpswf"}}})

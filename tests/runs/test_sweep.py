@@ -360,7 +360,7 @@ class Dense:
         self.start = Estimate(here.molecule.zeros(), [self.spectra], noise, 0.1)
         self.problem = problem_of(here, self.images)
 
-    def solved(self, estimate, *priors, tolerance=1e-6):
+    def solved(self, estimate, *priors, tolerance=1e-5):
         found, info = maximisation(
             self.problem, estimate, self.moments, 300, tolerance, further=[list(priors)]
         )

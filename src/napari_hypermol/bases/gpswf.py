@@ -35,7 +35,8 @@ Float = NDArray[np.floating]
 Float64 = NDArray[np.float64]
 Complex128 = NDArray[np.complex128]
 
-_MIN_PER_SHELL = 9  # fewer coefficients give no spectrum worth the name
+_MOST_SHELLS = 32  # the forms of more take memory, and spectra are smooth
+_NODES_PER_SHELL = 24
 _MAX_STEPS = 200  # of conjugate gradients; about 20 are needed
 
 
@@ -276,45 +277,50 @@ class GpswfBasis:
 
     # ---- radial spectra ----------------------------------------------------------------------
 
-    @cached_property
-    def _inverse_frequencies(self) -> Float64:
-        """Mean of 1 / |k| over each function's energy inside the band [box edges]; (k,)."""
-        nodes, weights = np.polynomial.legendre.leggauss(int(self.bandwidth) + 60)
-        x, w = 0.5 * (nodes + 1), 0.5 * weights
-        means = [(w * x) @ order.evaluate(x) ** 2 / self.max_radius for order in self._orders]
-        return self._per_coefficient(means)
+    # A function is spread over many frequencies, so a shell is not a set of functions: it is the
+    # quadratic form of the energy that coefficients have there, a matrix between the radial
+    # functions of each l. The forms add up to the identity.
 
     @cached_property
-    def _eigenvalues(self) -> Float64:
-        """The mu of every coefficient's function; (k,)."""
-        return self._per_coefficient([order.mu for order in self._orders])
-
-    def _per_coefficient(self, values: list[Float64]) -> Float64:
-        """One value for each (l, n), repeated for every m; (k,)."""
-        return np.concatenate([np.repeat(v, 2 * order + 1) for order, v in enumerate(values)])
-
-    @cached_property
-    def _shells(self) -> NDArray[np.int64]:
-        """Shell of every coefficient; (k,)."""
-        index = np.floor(self.edge / (self.box_size * self._inverse_frequencies)).astype(np.int64)
-        counts = np.bincount(index)
-        shells, filled = np.zeros(len(counts), dtype=np.int64), 0
-        for i in range(1, len(counts)):  # a new shell when the last one has enough, and so do we
-            filled += counts[i - 1]
-            is_new = filled >= _MIN_PER_SHELL and counts[i:].sum() >= _MIN_PER_SHELL
-            shells[i] = shells[i - 1] + is_new
-            filled = 0 if is_new else filled
-        return shells[index]
+    def _shell_edges(self) -> Float64:
+        """Of |k| over the band limit, about one frequency of the cube apart; (n_shells + 1,)."""
+        frequencies = self.max_radius * self.edge / self.box_size
+        n = int(np.clip(round(frequencies - 0.5), 1, _MOST_SHELLS))
+        edges = np.linspace(0, 1, n + 2)[1:]  # the two innermost are one: a shell needs modes
+        return np.concatenate([[0.0], edges[1:]]) if n > 1 else np.array([0.0, 1.0])
 
     @cached_property
+    def _shell_nodes(self) -> tuple[Float64, Float64]:
+        """Nodes x and weights of an integral over each shell; (n_shells, nodes)."""
+        nodes, weights = np.polynomial.legendre.leggauss(_NODES_PER_SHELL)
+        low, width = self._shell_edges[:-1, None], np.diff(self._shell_edges)[:, None]
+        return low + 0.5 * width * (nodes + 1), 0.5 * width * weights
+
+    @cached_property
+    def _energies(self) -> list[Float64]:
+        """Energy in each shell as a form of the radial functions of each l; (n_shells, n, n)."""
+        x, w = self._shell_nodes
+        forms = []
+        for order in self._orders:
+            signed = order.evaluate(x.ravel()) * np.sqrt(order.mu) * np.sign(order.gamma)
+            values = signed.reshape(*x.shape, -1)
+            form = np.einsum("sr,srn,srp->snp", w * x**2, values, values, optimize=True)
+            form[-1] += np.eye(len(order.mu)) - form.sum(axis=0)  # what lies beyond the band
+            forms.append(form)
+        return forms
+
+    @property
     def n_shells(self) -> int:
-        """Groups of functions of like mean frequency, about one per frequency of the cube."""
-        return int(self._shells.max()) + 1
+        """Bins of |k|, about one per frequency of the cube; the last one holds what is beyond."""
+        return len(self._shell_edges) - 1
 
     @cached_property
     def shell_counts(self) -> Float64:
-        """Functions in each shell; (n_shells,)."""
-        return np.bincount(self._shells).astype(np.float64)
+        """Modes in each shell, of sum k; (n_shells,)."""
+        traces = [
+            (2 * order + 1) * np.einsum("snn->s", form) for order, form in enumerate(self._energies)
+        ]
+        return np.asarray(np.sum(traces, axis=0))
 
     @cached_property
     def shell_radii(self) -> Float64:
@@ -322,22 +328,39 @@ class GpswfBasis:
 
         Harmonic because a plane meets a frequency in proportion to 1 / |k|: `shell_coverage`.
         """
-        return self.shell_counts / np.bincount(self._shells, self._inverse_frequencies)
+        x, w = self._shell_nodes
+        return np.asarray(self.max_radius * (w * x**2).sum(axis=1) / (w * x).sum(axis=1))
 
     @cached_property
     def shell_coverage(self) -> Float64:
-        """Squared norm of a slice of a unit coefficient, mean over rotations; (n_shells,).
+        """Squared norm of a slice of a unit mode, mean over rotations; (n_shells,).
 
-        That is what one particle whose samples have unit weight adds to a coefficient's
-        precision. mu N / 2 times the mean of 1 / |k|, so close to N / (2 shell_radii).
+        That is what one particle whose samples have unit weight adds to a mode's precision,
+        N / (2 |k|), of the share of its energy that lies inside the band.
         """
-        each = 0.5 * self.box_size * self._eigenvalues * self._inverse_frequencies
-        return np.bincount(self._shells, each) / self.shell_counts
+        beyond = np.zeros(self.n_shells)
+        beyond[-1] = sum(
+            (2 * number + 1) * (1 - order.mu).sum() for number, order in enumerate(self._orders)
+        )
+        inside = 1 - beyond / self.shell_counts
+        return np.asarray(inside * self.box_size / (2 * self.shell_radii))
+
+    def _blocks(self, coefficients: Float) -> list[Float]:
+        """Coefficients of each l; (q, n, m)."""
+        ends = np.cumsum([n * (2 * order + 1) for order, n in enumerate(self._counts)])
+        return [
+            coefficients[:, end - n * (2 * order + 1) : end].reshape(len(coefficients), n, -1)
+            for order, (n, end) in enumerate(zip(self._counts, ends, strict=True))
+        ]
 
     def power(self, coefficients: Float) -> Float64:
-        """Mean square of each shell's coefficients; (q, k) -> (q, n_shells)."""
-        squares = coefficients.astype(np.float64) ** 2
-        return np.array([np.bincount(self._shells, s) for s in squares]) / self.shell_counts
+        """Mean square of the modes in each shell; (q, k) -> (q, n_shells)."""
+        total = np.zeros((len(coefficients), self.n_shells))
+        for block, form in zip(self._blocks(coefficients.astype(np.float64)), self._energies,
+                               strict=True):  # fmt: skip
+            products = block @ np.swapaxes(block, 1, 2)
+            total += np.einsum("snp,qnp->qs", form, products)
+        return np.asarray(total / self.shell_counts)
 
     def filter(self, coefficients: Float, gain: Float) -> Float:
         """Radial filter that may mix the functions.
@@ -353,10 +376,18 @@ class GpswfBasis:
         (q, k) float ndarray
             Symmetric positive if every matrix is.
         """
-        gain = gain.astype(coefficients.dtype)[self._shells]
-        if gain.ndim == 2:
-            return coefficients * gain.T
-        return np.asarray(np.einsum("kpq,qk->pk", gain, coefficients))
+        q = len(coefficients)
+        pieces = []
+        for block, form in zip(self._blocks(coefficients), self._energies, strict=True):
+            if gain.ndim == 2:
+                mixed = np.tensordot(gain.T, form, axes=1).astype(block.dtype) @ block
+            else:
+                n = block.shape[1]
+                matrix = np.tensordot(np.moveaxis(gain, 0, -1), form, axes=1)  # q, p, n, n'
+                matrix = np.moveaxis(matrix, 1, 2).reshape(q * n, q * n).astype(block.dtype)
+                mixed = matrix @ block.reshape(q * n, -1)
+            pieces.append(mixed.reshape(q, -1))
+        return np.asarray(np.concatenate(pieces, axis=1), dtype=coefficients.dtype)
 
 
 def _cube(size: int) -> Lattice:

@@ -103,13 +103,13 @@ def linear_coordinates(
         b, g = overlaps(problem.images, grids, linear.placements, problem.samples)
         mixing = kindled_mixing(molecule, g, _KINDLING)
         first, second, _ = _moments(b @ mixing, mixing.T @ g @ mixing, factors)
-    mean = _moments(b, g, factors)[2]
+    places = _moments(b, g, factors)[2]
     # of all copies together: they are to lie on one curve
     blocks = [slice(columns.start + 1, columns.stop) for columns in users]
     informations = [g[:, own, own].mean(axis=0, dtype=np.float64) for own in blocks]
     information: Float64 = np.asarray(np.mean(informations, axis=0))
     root = np.linalg.cholesky(information + 1e-9 * np.eye(_FACTORS))
-    by_user = np.split(mean, len(users), axis=1)
+    by_user = np.split(places, len(users), axis=1)
     return [np.asarray(part @ root, dtype=np.float64) for part in by_user]
 
 

@@ -124,6 +124,9 @@ def _of_set(
     if settings.sparse:
         priors.append(Sparsity(densities, scale, settings.sparse))
     if settings.transport and state.dims and "class" not in state.kinds:
+        if state.kinds == ("circle",):  # the last state's neighbour is the first, once round
+            states = np.concatenate([states, states[:1] + 1])
+            densities = DensityAtStates(basis, state.evaluate(states))
         priors.append(Transport(densities, states, scale, settings.transport))
     return priors
 

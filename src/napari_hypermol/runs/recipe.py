@@ -124,7 +124,7 @@ class TurnRecipe(_Strict):
 
     axis: tuple[float, float, float] | None = None
     pivot: tuple[float, float, float] | None = None
-    range: float | None = None
+    range: float | None = Field(default=None, ge=-360, le=360)
     degree: int = Field(default=1, ge=1, le=5)
     refine: bool = False
 
@@ -230,6 +230,8 @@ class ComponentRecipe(_Strict):
             raise ValueError("only a component that shares another's coefficients is placed")
         if self.share is not None and self.trajectory is not None:
             raise ValueError("a component that shares another's coefficients moves as that one")
+        if self.share is not None and self.basis != "voxel":
+            raise ValueError("give the basis to the component that is shared")
         if self.share is not None and self.symmetry is not None:
             raise ValueError("give the symmetry to the component that is shared")
         if self.basis == "gpswf" and self.support is not None and self.support.ball is None:
@@ -242,6 +244,8 @@ class ComponentRecipe(_Strict):
                 raise ValueError("beside a trajectory the shape has one continuous state")
         if self.tied and (self.trajectory is None or self.state is None):
             raise ValueError("tied: true needs both a state and a trajectory")
+        if self.tied and self.state is not None and self.state.classes is not None:
+            raise ValueError("a trajectory is continuous; classes cannot be tied to it")
         return self
 
 
