@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_hypermol.runs.linear_coordinates import _moments as linear_moments
 from napari_hypermol.runs.linear_coordinates import linear_coordinates
 from small_starts import WHEEL
 from small_starts import wheels as simulated_wheels
@@ -44,12 +45,18 @@ def test_same_generator_same_coordinates(wheels):
     np.testing.assert_allclose(one, two, atol=1e-3 * abs(one).max())
 
 
-def test_coordinates_are_in_units_of_their_standard_error(wheels):
-    """Noise alone then spreads by about 1 in the directions nothing moves along, not by 10 or .1.
-
-    The prior N(0, 1) takes part of it, the more the weaker the direction.
-    """
-    (found,) = linear_coordinates(wheels.problem, wheels.estimate, 0, np.random.default_rng(0))
-    spread = np.sqrt(np.linalg.eigvalsh(np.cov(found.T)))
-    assert 0.1 < spread[0] < 2.0
-    assert spread[-1] > 2 * spread[0]
+def test_moments_are_those_of_a_normal_prior_times_the_likelihood(rng):
+    """Two factors beside a mean, by summing over a grid of their values."""
+    a = rng.normal(size=(5, 3))  # an image of five pixels: the mean, two factors
+    y = rng.normal(size=(2, 5))
+    g = np.repeat((a.T @ a)[None], 2, axis=0)
+    first, second, places = linear_moments(y @ a, g, np.array([1, 2]))
+    axis = np.linspace(-7, 7, 281)
+    x = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+    c = np.concatenate([np.ones((len(x), 1)), x], axis=1)
+    for i in range(2):
+        weight = np.exp(-0.5 * ((y[i] - c @ a.T) ** 2).sum(axis=1) - 0.5 * (x**2).sum(axis=1))
+        weight /= weight.sum()
+        np.testing.assert_allclose(first[i], weight @ c, atol=1e-6)  # float32
+        np.testing.assert_allclose(second[i], (c.T * weight) @ c, atol=1e-5)
+        np.testing.assert_allclose(places[i], weight @ x, atol=1e-8)
