@@ -93,7 +93,7 @@ def threaded_posterior(
     ----------
     molecule : LinearMolecule
     posterior : ParticlePosterior
-        Other components' states and all contrasts are kept.
+        Other components' states and moments and all contrasts are kept.
     states : dict of (n,) float64 ndarray
         By component.
 
@@ -102,11 +102,16 @@ def threaded_posterior(
     ParticlePosterior
     """
     first, mean = posterior.first.copy(), posterior.state_mean.copy()
+    is_kept = np.ones(first.shape[1], dtype=bool)
     starts = np.cumsum([0, *(len(molecule.kinds(m)) for m in range(len(molecule.components)))])
     for m, own in states.items():
         mean[:, starts[m]] = own
         functions = molecule.state_bases[m].evaluate(own[:, None])
         first[:, molecule.columns[m]] = posterior.contrast_mean[:, None] * functions
-    return posterior._replace(
-        state_mean=mean, first=first, second=first[:, :, None] * first[:, None, :]
-    )
+        is_kept[molecule.columns[m]] = False
+    # E[a^2] of E[a]^2, as if contrasts did not depend on the states
+    spread = 1 + (posterior.contrast_std / posterior.contrast_mean) ** 2
+    second = spread[:, None, None] * first[:, :, None] * first[:, None, :]
+    kept = np.flatnonzero(is_kept)
+    second[:, kept[:, None], kept] = posterior.second[:, kept[:, None], kept]
+    return posterior._replace(state_mean=mean, first=first, second=second.astype(np.float32))

@@ -53,6 +53,9 @@ _MEAN_PRIOR = 20.0  # start of the mean's spectrum, relative to the data's mean 
 # that the solve is a matched filter and noise cannot pose as signal.
 _NEW_FUNCTION = 0.1
 _KINDLED_FUNCTION = 1e-3
+# An order is preferred even if the log likelihood falls by this share of itself: a fold in a nearly
+# straight motion fits as well as its order, and an order that is wrong costs percents.
+_NEAR_TIE = 0.002
 _THREADED_SWEEPS = 3  # before a new order of the particles is compared with the old one
 _SLOPE_SHELLS = 4  # over which the fall of a spectrum is read, to go on beyond the band limit
 _EXHAUSTED = 0.5  # share of the mean at the band edge that is data, below which marching ends
@@ -237,8 +240,14 @@ def _threaded(
         snapshot.trace,
         is_last=False,
     )  # fmt: skip
-    key = "log_likelihood_per_particle"
-    is_better = float(other.trace[-1][key]) > float(snapshot.trace[-1][key])
+    tables = state_tables(problem.molecule, snapshot.estimate.occupancies)
+    found, ordered = (
+        # under one noise, one spread of contrasts
+        expectation(problem, snapshot.estimate._replace(theta=s.estimate.theta), tables, rng)
+        for s in (snapshot, other)
+    )
+    margin = _NEAR_TIE * abs(float(found.log_evidence.mean()))
+    is_better = float((ordered.log_evidence - found.log_evidence).mean()) > -margin
     return replace(other, stage=snapshot.stage) if is_better else snapshot
 
 

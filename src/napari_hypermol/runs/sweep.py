@@ -7,7 +7,7 @@ This is where algorithm and molecule meet.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +100,8 @@ class StageProblem:
 
     def of(self, rows: NDArray[np.int64]) -> "StageProblem":
         """The same problem on some of its particles."""
-        images = WhitenedImages(*(column[rows] for column in self.images))
+        columns: Any = [column[rows] for column in self.images]
+        images = WhitenedImages(*columns)
         return replace(self, images=images, mean_weights=self.mean_weights[rows])
 
     def with_noise(self, old: Float64, new: Float64) -> "StageProblem":
