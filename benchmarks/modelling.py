@@ -2,6 +2,8 @@
 
     python benchmarks/modelling.py [--case basis] [--case hinge] [--case classes]
                                    [--case occupancy] [--seeds 3]
+                                   [--molecules pretzel cat wheel]
+                                   [--particles 250 500 1000 2000 4000]
 
 Every run is what the command line does: simulate, reconstruct in a process of its own, score.
 Compiled code and tables are cached by a short run first. One line a run, and the mean with its
@@ -61,11 +63,11 @@ def report(title: str, rows: Rows) -> None:
         print(f"{title:28} {name:24} {np.mean(values):.4f}{spread}", flush=True)
 
 
-def basis(folder: Path, seeds: int) -> None:
+def basis(folder: Path, options: argparse.Namespace) -> None:
     """Prolate functions beside voxels, the same data and schedule."""
-    for molecule in ("pretzel", "cat", "wheel"):
+    for molecule in options.molecules:
         tables: dict[str, Rows] = {"voxel": defaultdict(list), "gpswf": defaultdict(list)}
-        for seed in range(seeds):
+        for seed in range(options.seeds):
             data = simulated(folder, molecule, 4000, seed)
             for kind, rows in tables.items():
                 recipe = given_recipe(data)
@@ -86,11 +88,11 @@ def basis(folder: Path, seeds: int) -> None:
         report(f"{molecule}, gpswf / voxel", {"time": slower.tolist()})
 
 
-def hinge(folder: Path, seeds: int) -> None:
+def hinge(folder: Path, options: argparse.Namespace) -> None:
     """Two rigid bodies: the recipe that says so beside one ball with a cosine state."""
-    for n in (250, 500, 1000, 2000, 4000):
+    for n in options.particles:
         tables: dict[str, Rows] = {"hinge": defaultdict(list), "generic": defaultdict(list)}
-        for seed in range(seeds):
+        for seed in range(options.seeds):
             data = simulated(folder, "clam", n, seed)
             rigid = given_recipe(data)
             ball = {"ball": {"center": [0, 0, 0], "radius": 80}}
@@ -109,10 +111,10 @@ def hinge(folder: Path, seeds: int) -> None:
             report(f"{n} particles, {kind}", rows)
 
 
-def classes(folder: Path, seeds: int) -> None:
+def classes(folder: Path, options: argparse.Namespace) -> None:
     """Four discrete classes of unequal populations."""
     rows: Rows = defaultdict(list)
-    for seed in range(seeds):
+    for seed in range(options.seeds):
         data = simulated(folder, "classes", 4000, seed)
         result = scored(data, given_recipe(data), seed)
         state = result["states"][0]
@@ -123,11 +125,11 @@ def classes(folder: Path, seeds: int) -> None:
     report("4 classes", rows)
 
 
-def occupancy(folder: Path, seeds: int) -> None:
+def occupancy(folder: Path, options: argparse.Namespace) -> None:
     """A learned histogram of two populations (two Betas)."""
     for molecule in ("clam", "cat"):
         rows: Rows = defaultdict(list)
-        for seed in range(seeds):
+        for seed in range(options.seeds):
             data = simulated(folder, molecule, 4000, seed, "--occupancy", "bimodal")
             recipe = given_recipe(data) | {"priors": {"states": {"occupancy": "histogram"}}}
             found = scored(data, recipe, seed)["states"][0]["occupancy"]
@@ -144,13 +146,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--case", action="append", choices=list(CASES))
+    parser.add_argument("--molecules", nargs="+", default=["pretzel", "cat", "wheel"])
+    parser.add_argument("--particles", nargs="+", type=int, default=[250, 500, 1000, 2000, 4000])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         warm = simulated(folder, "clam", 60, 0)
         scored(warm, given_recipe(warm), 0)
         for case in options.case or CASES:
-            CASES[case](folder, options.seeds)
+            CASES[case](folder, options)
 
 
 if __name__ == "__main__":
