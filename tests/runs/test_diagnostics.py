@@ -63,7 +63,7 @@ def recovered_from(folder, molecule, snr, n, seed, is_still):
 @pytest.mark.parametrize(
     ("molecule", "snr", "n", "seed"),
     [
-        ("cat", 0.1, 1000, 2),
+        ("cat", 0.1, 1000, 1),
         ("hinge", 0.1, 500, 1),
         ("pretzel", 0.3, 250, 0),
     ],
