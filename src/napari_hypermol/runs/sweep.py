@@ -57,7 +57,8 @@ Float32 = NDArray[np.float32]
 # weigh less than the noise of any estimate here.
 _NEGLIGIBLE = 1e-3
 # Components that overlap near a hinge, where they hardly move against one another, are told apart
-# slowly, and what is left unsolved grows from sweep to sweep: then a solve may take longer.
+# slowly, and what is left unsolved grows from sweep to sweep: with trajectories a solve may take
+# longer.
 _PATIENCE, _ENOUGH = 5, 0.1
 
 
@@ -302,7 +303,7 @@ def maximisation(
         _blockwise(molecule, covariances),
         iterations,
         tolerance,
-        _PATIENCE,
+        _PATIENCE if any(t is not None for t in molecule.trajectories) else 1,
         _ENOUGH,
     )
     spectra = [
