@@ -58,6 +58,7 @@ _KINDLED_FUNCTION = 1e-3
 _NEAR_TIE = 0.002
 _THREADED_SWEEPS = 3  # before a new order of the particles is compared with the old one
 _SLOPE_SHELLS = 4  # over which the fall of a spectrum is read, to go on beyond the band limit
+_MOST_FALL = 30.0  # more makes solves slow, less fills new shells with noise
 _EXHAUSTED = 0.5  # share of the mean at the band edge that is data, below which marching ends
 _LAST_STEP = 1.1  # there, and the last stage goes this much further
 
@@ -325,7 +326,7 @@ def _carried_spectrum(
 
 
 def _extended(spectrum: Float64, known: Float64, radii: Float64) -> Float64:
-    """A spectrum at other radii; beyond those known it goes on falling as it did, by 1000 at most.
+    """A spectrum at other radii; beyond those known it goes on falling as it did, by 30 at most.
 
     Constant, it would let the first solves at a finer band limit fill new shells with noise.
     """
@@ -334,7 +335,7 @@ def _extended(spectrum: Float64, known: Float64, radii: Float64) -> Float64:
     back = min(_SLOPE_SHELLS, len(known) - 1)
     fall = max((logs[-1 - back] - logs[-1]) / (known[-1] - known[-1 - back]), 0.0) if back else 0.0
     beyond = np.maximum(radii - known[-1], 0.0)
-    return np.asarray(np.exp(inside - np.minimum(fall * beyond, np.log(1e3))))
+    return np.asarray(np.exp(inside - np.minimum(fall * beyond, np.log(_MOST_FALL))))
 
 
 def _first_posterior(
