@@ -59,7 +59,7 @@ _NEGLIGIBLE = 1e-3
 # Components that overlap near a hinge, where they hardly move against one another, are told apart
 # slowly, and what is left unsolved grows from sweep to sweep: with trajectories a solve may take
 # longer.
-_PATIENCE, _ENOUGH = 5, 0.1
+_PATIENCE, _ENOUGH = 5, 0.03
 
 
 class Estimate(NamedTuple):
