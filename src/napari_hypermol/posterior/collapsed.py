@@ -1,0 +1,255 @@
+"""Log evidence of a rotation with shift, state and contrast summed out, from its slices.
+
+For one particle and one rotation: b at every shift of a small patch, G once, then
+
+    log sum_s sum_t exp(temperature log L(s, c_t) + log prior)
+
+over the patch's shifts s and tabulated joint states c_t, the contrast integrated out exactly at every
+entry. This is what a Metropolis step on rotations compares, so that one step may move rotation,
+shift and states together.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
+from napari_hypermol.imaging.projector import Placements, check_band_limit, slice_particle
+from napari_hypermol.posterior.likelihood import WhitenedImages
+from napari_hypermol.posterior.states import contrast_moments
+
+__all__ = [
+    "CollapsedModel",
+    "PosePrior",
+    "angle_square",
+    "collapsed_evidence",
+    "moved_data",
+    "patch_evidence",
+    "slice_and_gram",
+]
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+class CollapsedModel(NamedTuple):
+    """What is summed out, and the molecule it is summed out for.
+
+    Attributes
+    ----------
+    grids : FourierGrids
+    placements : Placements
+    samples : FourierSamples
+    nodes : (n or 1, t, q) float32 ndarray
+        c of every tabulated joint state; of each particle, or the same for all.
+    log_prior : (t,) float64 ndarray
+        Of the joint states.
+    contrast_std : float
+        Zero: contrast 1.
+    temperature : float
+        Factor on the log likelihood.
+    """
+
+    grids: FourierGrids
+    placements: Placements
+    samples: FourierSamples
+    nodes: Float32
+    log_prior: Float64
+    contrast_std: float
+    temperature: float
+
+
+class PosePrior(NamedTuple):
+    """Normal priors of rotations and shifts about given ones; precision 0 is none.
+
+    Attributes
+    ----------
+    rotations : (n, 3, 3) float32 ndarray
+    rotation_precision : float
+        Of each component of the tangent vector [1 / rad^2].
+    shifts : (n, 2) float64 ndarray
+        [pixels].
+    shift_precision : float
+        Of each coordinate [1 / pixels^2].
+    """
+
+    rotations: Float32
+    rotation_precision: float
+    shifts: Float64
+    shift_precision: float
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def slice_and_gram(
+    rotation: Any, weights: Any, grids: Any, placements: Any, samples: Any,
+    rows: Any, columns: Any, gram: Any,
+) -> None:  # fmt: skip
+    """Slices of one particle, (2 q, k), and G (q, q); `rows` (k, 2 q) is scratch."""
+    everything = np.ones(placements.grids.shape[0], dtype=np.bool_)
+    slice_particle(rows, rotation, grids, placements, samples, everything)
+    n_samples, n_q = weights.shape[0], gram.shape[0]
+    for k in range(n_samples):
+        for j in range(2 * n_q):
+            columns[j, k] = rows[k, j]
+    for q in range(n_q):
+        for p in range(q + 1):
+            total = np.float32(0)
+            for k in range(n_samples):
+                total += weights[k] * (
+                    columns[2 * q, k] * columns[2 * p, k]
+                    + columns[2 * q + 1, k] * columns[2 * p + 1, k]
+                )
+            gram[q, p] = total
+            gram[p, q] = total
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def moved_data(data: Any, offset: Any, samples: Any, out: Any) -> None:
+    """D with `offset` [pixels] more undone; both (2, k)."""
+    limit = samples.box_size // 2
+    along_x = np.empty(limit + 2, dtype=np.complex64)
+    along_y = np.empty(2 * limit + 3, dtype=np.complex64)
+    turn = 2.0 * np.pi / samples.box_size
+    top = int(samples.max_radius) + 1
+    for j in range(top + 1):
+        angle = turn * offset[0] * j
+        along_x[j] = np.complex64(complex(math.cos(angle), math.sin(angle)))
+        angle = turn * offset[1] * j
+        along_y[limit + j] = np.complex64(complex(math.cos(angle), math.sin(angle)))
+        along_y[limit - j] = np.conj(along_y[limit + j])
+    for k in range(data.shape[1]):
+        phase = along_x[int(samples.kx[k])] * along_y[int(samples.ky[k]) + limit]
+        re, im = data[0, k], data[1, k]
+        out[0, k] = re * phase.real - im * phase.imag
+        out[1, k] = re * phase.imag + im * phase.real
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def angle_square(first: Any, second: Any) -> Any:
+    """Square of the angle between two rotations [rad^2]."""
+    gap = 0.0
+    for i in range(3):
+        for j in range(3):
+            gap += (first[i, j] - second[i, j]) ** 2
+    return (2.0 * math.asin(min(math.sqrt(gap / 8.0), 1.0))) ** 2
+
+
+@numba.njit(fastmath={"contract", "reassoc", "nsz", "arcp"}, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def patch_evidence(
+    data: Any, columns: Any, gram: Any, offsets: Any, prior_offset: Any, shift_precision: Any,
+    samples: Any, nodes: Any, log_prior: Any, std: Any, temperature: Any, by_shift: Any,
+) -> Any:  # fmt: skip
+    """Log evidence of a patch of shifts; fills `by_shift` (s,), its log terms.
+
+    `offsets` (s, 2) are from the shift that `data` has undone, `prior_offset` (2,) leads from it
+    to the middle of the shifts' prior.
+    """
+    n_samples, n_q, n_nodes = columns.shape[1], gram.shape[0], nodes.shape[0]
+    moved = np.empty((2, n_samples), dtype=np.float32)
+    b, squares = np.empty(n_q), np.empty(n_nodes)
+    for t in range(n_nodes):
+        total = 0.0
+        for p in range(n_q):
+            for q in range(n_q):
+                total += nodes[t, p] * nodes[t, q] * gram[p, q]
+        squares[t] = max(total, 0.0)
+    terms = np.empty(n_nodes)
+    top = -np.inf
+    for s in range(offsets.shape[0]):
+        moved_data(data, offsets[s], samples, moved)
+        for q in range(n_q):
+            total32 = np.float32(0)
+            for k in range(n_samples):
+                total32 += columns[2 * q, k] * moved[0, k] + columns[2 * q + 1, k] * moved[1, k]
+            b[q] = total32
+        best = -np.inf
+        for t in range(n_nodes):
+            linear = 0.0
+            for q in range(n_q):
+                linear += nodes[t, q] * b[q]
+            value = contrast_moments(linear, squares[t], std)[0] * temperature + log_prior[t]
+            terms[t] = value
+            best = max(best, value)
+        total = 0.0
+        for t in range(n_nodes):
+            total += math.exp(terms[t] - best)
+        x, y = offsets[s, 0] - prior_offset[0], offsets[s, 1] - prior_offset[1]
+        by_shift[s] = best + math.log(total) - 0.5 * shift_precision * (x * x + y * y)
+        top = max(top, by_shift[s])
+    total = 0.0
+    for s in range(offsets.shape[0]):
+        total += math.exp(by_shift[s] - top)
+    return top + math.log(total)
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _collapsed(
+    data: Any, weights: Any, rotations: Any, offsets: Any, prior: Any, shifts: Any, model: Any,
+    parts: Any, evidence: Any, by_shift: Any,
+) -> None:  # fmt: skip
+    n, n_samples = weights.shape
+    n_q = model.nodes.shape[2]
+    for part in numba.prange(parts):
+        rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
+        columns = np.empty((2 * n_q, n_samples), dtype=np.float32)
+        gram = np.empty((n_q, n_q), dtype=np.float32)
+        for i in range(part * n // parts, (part + 1) * n // parts):
+            nodes = model.nodes[i % model.nodes.shape[0]]
+            for j in range(rotations.shape[1]):
+                slice_and_gram(
+                    rotations[i, j], weights[i], model.grids, model.placements, model.samples,
+                    rows, columns, gram,
+                )  # fmt: skip
+                evidence[i, j] = patch_evidence(
+                    data[i], columns, gram, offsets[i], prior.shifts[i] - shifts[i],
+                    prior.shift_precision, model.samples, nodes, model.log_prior,
+                    model.contrast_std, model.temperature, by_shift[i, j],
+                )  # fmt: skip
+                if prior.rotation_precision > 0:
+                    away = angle_square(rotations[i, j], prior.rotations[i])
+                    evidence[i, j] -= 0.5 * prior.rotation_precision * away
+
+
+def collapsed_evidence(
+    images: WhitenedImages,
+    rotations: NDArray[np.floating],
+    offsets: Float64,
+    shifts: Float64,
+    prior: PosePrior,
+    model: CollapsedModel,
+) -> tuple[Float64, Float64]:
+    """Log evidence of several rotations of every particle.
+
+    Parameters
+    ----------
+    images : WhitenedImages
+        With `shifts` undone.
+    rotations : (n, j, 3, 3) float ndarray
+        Instead of those of `images`.
+    offsets : (n, s, 2) float64 ndarray
+        Shifts that are summed over, from `shifts` [pixels].
+    shifts : (n, 2) float64 ndarray
+        [pixels].
+    prior : PosePrior
+    model : CollapsedModel
+
+    Returns
+    -------
+    evidence : (n, j) float64 ndarray
+        Against the empty molecule, priors included, up to a constant.
+    by_shift : (n, j, s) float64 ndarray
+        Its terms; without the prior of the rotation.
+    """
+    check_band_limit(model.grids, model.samples)
+    n, j = rotations.shape[:2]
+    evidence, by_shift = np.empty((n, j)), np.empty((n, j, offsets.shape[1]))
+    turned = np.ascontiguousarray(rotations, dtype=np.float32)
+    _collapsed(
+        images.data, images.weights, turned, np.ascontiguousarray(offsets, dtype=np.float64), prior,
+        np.ascontiguousarray(shifts, dtype=np.float64), model, numba.get_num_threads(),
+        evidence, by_shift,
+    )  # fmt: skip
+    return evidence, by_shift
