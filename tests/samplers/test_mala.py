@@ -11,6 +11,7 @@ from contracts.kernel import (
 )
 from napari_hypermol.coordinates.tangent import exponential, random_rotations
 from napari_hypermol.samplers import mala as module
+from napari_hypermol.samplers.folding import fold, unfolded
 from napari_hypermol.samplers.mala import mala, rotation_mala, start
 from napari_hypermol.samplers.metropolis import accept
 from napari_hypermol.samplers.preconditioner import IDENTITY, dense, diagonal
@@ -85,6 +86,65 @@ class TestRotationMala(RotationTargets, MalaContract):
         monkeypatch.setattr(self, "N_STEPS", 1500)
         monkeypatch.setattr(self, "STEP_SIZE", 0.4)
         self.test_finds_the_moments(rng, target, values)
+
+
+class Bent:
+    """An interval with most density at one end and a circle about 0, continued to the line."""
+
+    kinds = ("interval", "circle")
+
+    def __init__(self, slope):
+        self.slope = slope
+
+    def on_states(self, states):
+        interval, turns = states[:, 0], 2 * np.pi * states[:, 1]
+        gradient = np.stack([-np.ones_like(interval), -2 * np.pi * np.sin(turns)], axis=1)
+        return self.slope * (np.cos(turns) - interval), self.slope * gradient
+
+    def log_density_grad(self, value):
+        return unfolded(self.on_states, self.kinds)(value)
+
+    def log_density(self, value):
+        return self.log_density_grad(value)[0]
+
+    def statistics(self, value):
+        interval, circle = fold(value, self.kinds)[0].T
+        turns = 2 * np.pi * circle
+        parts = [interval, interval**2, interval < 0.1, np.cos(turns), np.sin(turns)]
+        return np.stack(parts, axis=1).astype(float)
+
+    def expected(self):
+        axis = (np.arange(3000) + 0.5) / 3000
+        p = np.exp(-self.slope * axis)
+        turns = 2 * np.pi * axis
+        around = np.exp(self.slope * np.cos(turns))
+        of_interval = [(p * f).sum() / p.sum() for f in (axis, axis**2, axis < 0.1)]
+        return np.array([*of_interval, (around * np.cos(turns)).sum() / around.sum(), 0])
+
+
+class TestStateMala(MalaContract):
+    """States whose steps are reflected at 0 and 1 or go round."""
+
+    STEP_SIZE = 0.03
+
+    @pytest.fixture
+    def target(self):
+        return Bent(1.5)
+
+    @pytest.fixture
+    def wrong_target(self):
+        return Bent(2.0)
+
+    @pytest.fixture
+    def values(self):
+        return np.full((self.N_CHAINS, 2), 0.9)
+
+    def step(self, rng, chain, target, step_size):
+        return mala(rng, chain, target.log_density_grad, step_size, diagonal([[2.0, 1.0]]))
+
+    def break_it(self, monkeypatch):
+        """No Hastings ratio."""
+        monkeypatch.setattr(module, "_dot", lambda x, y: np.zeros(len(x)))
 
 
 def test_ratio_of_proposal_densities_is_that_of_the_normals(rng):

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_hypermol.coordinates.tangent import exponential, tangent_normal
-from napari_hypermol.errors import DensityError, ShapeError
+from napari_hypermol.errors import DensityError
 from napari_hypermol.protocols import StateKind
+from napari_hypermol.samplers.folding import fold
 
 __all__ = [
     "Chain",
@@ -180,19 +181,11 @@ def state_walk(
     chain : Chain
     info : Info
     """
-    if chain.value.ndim != 2 or chain.value.shape[1] != len(kinds):
-        raise ShapeError(f"states of shape {chain.value.shape}, expected (n, {len(kinds)})")
     steps = per_chain(step_size, 2) * rng.standard_normal(chain.value.shape)
-    proposed = chain.value + steps
+    proposed, _ = fold(chain.value + steps, kinds)
     for axis, kind in enumerate(kinds):
-        column = proposed[:, axis]
-        if kind == "interval":
-            proposed[:, axis] = 1 - np.abs(1 - column % 2)
-        elif kind == "circle":
-            turns = column % 1
-            proposed[:, axis] = np.where(turns < 1, turns, 0.0)  # -1e-20 % 1 is 1
-        else:
-            proposed[:, axis] = rng.random(len(column))
+        if kind == "class":
+            proposed[:, axis] = rng.random(len(proposed))
     return update(rng, chain, proposed, log_density)
 
 
