@@ -78,12 +78,12 @@ class TestRotationMala(RotationTargets, MalaContract):
 
         monkeypatch.setattr(module, "log_tangent_normal", flat)
         monkeypatch.setattr(self, "STEP_SIZE", 0.4)  # longer steps: the volume varies more
-        monkeypatch.setattr(self, "N_STEPS", 1500)
-        with pytest.raises(AssertionError):
-            self.test_finds_the_moments(rng, target, values)
+        monkeypatch.setattr(self, "N_STEPS", 800)
+        samples = self.run(rng, values, target)
+        assert abs(scores(samples, target.expected())).max() > 2 * LARGEST_SCORE
 
     def test_long_steps_find_the_moments_too(self, rng, target, values, monkeypatch):
-        monkeypatch.setattr(self, "N_STEPS", 1500)
+        monkeypatch.setattr(self, "N_STEPS", 800)
         monkeypatch.setattr(self, "STEP_SIZE", 0.4)
         self.test_finds_the_moments(rng, target, values)
 
