@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "molecules": ARRAYS | {"coordinates", "bases"},
     "posterior": ARRAYS | {"coordinates", "imaging"},
     # Gibbs draws come from the conditional tables of `posterior`: one formula, kept in one place.
-    "samplers": GROUND | {"backend", "posterior"},
+    # Kernels on rotations step in the tangent space, which `coordinates` knows.
+    "samplers": GROUND | {"backend", "coordinates", "posterior"},
     "schedules": GROUND,
     "runs": ENGINE,
     "synthetic": ENGINE,

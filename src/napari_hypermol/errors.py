@@ -6,6 +6,7 @@ Every message says what was expected, what came, where, and what to do. The comm
 
 __all__ = [
     "BlackBoxError",
+    "DensityError",
     "DeviceError",
     "HypermolError",
     "MaskError",
@@ -46,6 +47,10 @@ class MaskError(HypermolError, ValueError):
 
 class BlackBoxError(HypermolError, ValueError):
     """A black-box molecule that does not keep to its protocol."""
+
+
+class DensityError(HypermolError, ValueError):
+    """A log density that no kernel can sample: not a number, or minus infinity at the start."""
 
 
 class RecipeError(HypermolError, ValueError):

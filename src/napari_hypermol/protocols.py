@@ -14,6 +14,7 @@ __all__ = [
     "BlackBox",
     "CoefficientPrior",
     "Executor",
+    "Kernel",
     "ParticlePrior",
     "SpatialBasis",
     "StateBasis",
@@ -87,6 +88,23 @@ class Executor(Protocol):
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """``function(item)`` for every item, results in order; both must pickle."""
+        ...
+
+
+class Kernel(Protocol):
+    """One Markov transition of n independent chains, each with its own log density.
+
+    A pure function: what the next call needs is in the chain, what a caller wants to know in the
+    info. Step sizes are arguments and never change in here; `samplers.adaptation` finds them.
+    """
+
+    def __call__(
+        self, rng: np.random.Generator, chain: Any, log_density: Callable[[Any], Any], *args: Any
+    ) -> tuple[Any, Any]:
+        """The next chain, and an info with `is_accepted` and `acceptance_rate` (n,).
+
+        `log_density` takes values (n, ...) to (n,); kernels with gradients get (n,) and (n, ...).
+        """
         ...
 
 
