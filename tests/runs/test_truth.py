@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from napari_hypermol.errors import ParticleFileError
+from napari_hypermol.io import write_volume
 from napari_hypermol.runs.truth import TrueComponent, read_truth
 from napari_hypermol.synthetic.simulate import simulate
 from small_runs import TINY
@@ -75,6 +76,14 @@ def test_what_simulations_write_is_read(molecule, kind, occupancy, tmp_path):
     if truth.hinge is not None:
         assert truth.hinge.component == "lid"
         assert np.linalg.norm(truth.hinge.axis) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_rigid_molecule_has_no_states(tmp_path):
+    write_volume(tmp_path / "map.mrc", np.arange(16.0**3).reshape(16, 16, 16), 4.0)
+    simulate(TINY._replace(molecule=str(tmp_path / "map.mrc"), n=2, box_size=16), tmp_path / "data")
+    truth = read_truth(tmp_path / "data" / "truth.star")
+    assert truth.states.shape == (2, 0)
+    assert (len(truth.components), truth.moving) == (1, [])
 
 
 def test_shares_of_a_mixture_by_hand():

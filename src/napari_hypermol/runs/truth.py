@@ -113,13 +113,15 @@ def read_truth(path: Path, maps: Path | None = None) -> Truth:
         If there is no trueState column.
     """
     blocks = read_star(path)
-    table = next((t for t in blocks.values() if _state_columns(t)), None)
+    table = next((t for t in blocks.values() if _state_columns(t) or "trueContrast" in t), None)
     if table is None:
         raise ParticleFileError(
-            f"{path}: has no column trueState or trueState1; is it a truth file?"
+            f"{path}: has no column trueState, trueState1 or trueContrast; is it a truth file?"
         )
     columns = _state_columns(table)
-    states = np.stack([numeric(table, c, path) for c in columns], axis=1)
+    states = np.zeros((len(table), len(columns)))  # of a rigid molecule there is none
+    for index, column in enumerate(columns):
+        states[:, index] = numeric(table, column, path)
     contrasts = numeric(table, "trueContrast", path) if "trueContrast" in table else None
     folder = maps or path.parent / "truth"
     if (folder / "truth.yaml").is_file():
