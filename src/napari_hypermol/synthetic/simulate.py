@@ -4,9 +4,8 @@ Writes what RELION would have written after extraction (3.1 STAR, .mrcs), and ap
 nobody knows of real data: states and contrasts (truth.star), the true molecule (truth/).
 """
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ from napari_hypermol.coordinates.grids import FourierSamples
 from napari_hypermol.errors import HypermolError, OutputExistsError
 from napari_hypermol.imaging.ctf import contrast_transfer
 from napari_hypermol.imaging.shift import shift_phases
-from napari_hypermol.io.mrc import read_volume, write_stack, write_volume
+from napari_hypermol.io.mrc import read_volume, write_stack
 from napari_hypermol.io.relion_poses import pose_columns
 from napari_hypermol.io.stack import images_in_memory
 from napari_hypermol.io.star import write_star
@@ -27,19 +26,20 @@ from napari_hypermol.particles import Defocus, Latents, Optics, Particles
 from napari_hypermol.synthetic.cat import cat
 from napari_hypermol.synthetic.clam import clam
 from napari_hypermol.synthetic.classes import classes
-from napari_hypermol.synthetic.gaussians import GaussianMolecule, Hinge, StateKind
+from napari_hypermol.synthetic.gaussians import GaussianMolecule
 from napari_hypermol.synthetic.hinge import hinge
 from napari_hypermol.synthetic.kinase import kinase
 from napari_hypermol.synthetic.occupancies import OCCUPANCIES, draw_states
+from napari_hypermol.synthetic.pose_errors import with_errors
 from napari_hypermol.synthetic.pretzel import pretzel
 from napari_hypermol.synthetic.recipes import components_of
 from napari_hypermol.synthetic.rigid_volume import is_map, read_rigid_volume
+from napari_hypermol.synthetic.truth_folder import Projected, WrittenMolecule, write_truth
 from napari_hypermol.synthetic.wheel import wheel
 
 __all__ = [
     "MOLECULES",
     "Poses",
-    "Projected",
     "Simulation",
     "own_box",
     "simulate",
@@ -55,7 +55,6 @@ MOLECULES = {
     "clam": clam,
     "classes": classes,
 }
-TRUTH_STATES = 21  # states at which the true maps are written; 5 % of the range apart
 _CHUNK = 256  # images made at once
 _TOY_BOX = (64, 3.0)  # pixels, and the edge of one [Å]
 
@@ -77,46 +76,6 @@ class Simulation(NamedTuple):
     pose_error: float = 0.0
     shift_error: float = 0.0
     poses: Poses = "true"
-
-
-class Projected(Protocol):
-    """A molecule as the simulation sees it."""
-
-    @property
-    def dims(self) -> int:
-        """Number of state coordinates."""
-        ...
-
-    def projections_ft(
-        self, rotations: NDArray[np.float64], states: NDArray[np.float64], box_size: int
-    ) -> NDArray[np.complex64]:
-        """Unitary transforms of projections on the whole half plane; (n, y, x // 2 + 1)."""
-        ...
-
-
-class _Part(Protocol):
-    """A component, to write its true maps."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def has_state(self) -> bool: ...
-    @property
-    def kind(self) -> StateKind: ...
-    @property
-    def populations(self) -> tuple[float, ...]: ...
-    def volume(self, state: float, box_size: int) -> NDArray[np.float32]: ...
-
-
-class _Molecule(Projected, Protocol):
-    """A molecule whose truth can be written."""
-
-    @property
-    def components(self) -> Sequence[_Part]: ...
-    @property
-    def hinge(self) -> Hinge | None: ...
-    @property
-    def symmetry(self) -> str: ...
 
 
 class _Draws(NamedTuple):
@@ -142,10 +101,9 @@ def simulate(plan: Simulation, out: Path, overwrite: bool = False) -> Path:
         of the noise, ``contrast_std`` the relative spread of contrasts, ``occupancy`` how the
         continuous states are distributed.
 
-        ``pose_error`` [degrees]: rotations in the particle file are exp([w]x) R of the true R, the
-        three components of w normal with a standard deviation of pose_error / sqrt(3), so that the
-        angle of the error has the root mean square pose_error and its axis any direction.
-        ``shift_error`` [pixels]: standard deviation of the error of each coordinate of a shift.
+        ``pose_error`` [degrees] is the root mean square angle by which rotations in the particle
+        file are off, ``shift_error`` [pixels] the standard deviation of the error of each
+        coordinate of a shift; see `pose_errors`.
         ``poses``: "none" leaves angles and origins out of the particle file. The images are the
         same whatever these three say, and truth.star has the true poses.
     out : Path
@@ -178,7 +136,9 @@ def simulate(plan: Simulation, out: Path, overwrite: bool = False) -> Path:
     images, noise_std = _images(plan, molecule, draws, rng)
     write_stack(out / "particles.mrcs", images, plan.pixel_size, overwrite=True)
     _write_tables(plan, draws, out)
-    _write_truth(plan, molecule, noise_std, out)
+    write_truth(
+        molecule, (plan.box_size, plan.pixel_size), noise_std, out / "truth", plan.occupancy
+    )
     recipe = {"particles": "particles.star", **_recipe(plan, molecule), "seed": plan.seed}
     (out / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     return out / "particles.star"
@@ -227,7 +187,7 @@ def simulated_particles(plan: Simulation, molecule: Projected) -> tuple[Particle
     return particles, Latents(draws.rotations, draws.shifts, draws.contrasts, draws.states)
 
 
-def _molecule(plan: Simulation) -> _Molecule:
+def _molecule(plan: Simulation) -> WrittenMolecule:
     if is_map(plan.molecule):
         return read_rigid_volume(Path(plan.molecule), plan.box_size)
     return MOLECULES[plan.molecule](plan.box_size)
@@ -291,10 +251,7 @@ def _told_poses(
     """Rotations and shifts with their errors, which are drawn apart from everything else."""
     (seed,) = np.random.SeedSequence(plan.seed).spawn(1)
     rng = np.random.default_rng(seed)
-    vectors = rng.normal(scale=np.radians(plan.pose_error) / np.sqrt(3), size=(len(rotations), 3))
-    errors = rng.normal(scale=plan.shift_error * plan.pixel_size, size=shifts.shape)
-    told = Rotation.from_rotvec(vectors).as_matrix() @ rotations if plan.pose_error else rotations
-    return np.asarray(told), shifts + errors
+    return with_errors(rotations, plan.pose_error, shifts, plan.shift_error * plan.pixel_size, rng)
 
 
 def _optics() -> Optics:
@@ -364,54 +321,7 @@ def _write_tables(plan: Simulation, draws: _Draws, out: Path) -> None:
     write_star(out / "truth.star", {"optics": optics, "particles": table}, overwrite=True)
 
 
-def _write_truth(plan: Simulation, molecule: _Molecule, noise_std: float, out: Path) -> None:
-    """True maps of every component at `TRUTH_STATES` states, on the scale of the images."""
-    folder = out / "truth"
-    folder.mkdir(exist_ok=True)
-    listing = []
-    for component in molecule.components:
-        names = []
-        states = _map_states(component)
-        for index, state in enumerate(states):
-            name = component.name + (f"_{index:02d}.mrc" if component.has_state else ".mrc")
-            volume = component.volume(float(state), plan.box_size) / np.float32(noise_std)
-            write_volume(folder / name, volume, plan.pixel_size, overwrite=True)
-            names.append(name)
-        entry: dict[str, object] = {"name": component.name, "volumes": names}
-        if component.has_state:
-            entry |= {"kind": component.kind, "states": [round(float(s), 6) for s in states]}
-            entry |= _distribution(component, plan.occupancy)
-        listing.append(entry)
-    facts: dict[str, object] = {"components": listing, "occupancy": plan.occupancy}
-    if molecule.symmetry != "C1":
-        facts["symmetry"] = molecule.symmetry
-    if molecule.hinge is not None:
-        facts["hinge"] = {
-            "component": molecule.hinge.component,
-            "axis": [round(v, 6) for v in molecule.hinge.axis],
-            "pivot": [round(v * plan.pixel_size, 4) for v in molecule.hinge.pivot],
-            "angles": list(molecule.hinge.angles),
-        }
-    (folder / "truth.yaml").write_text(yaml.safe_dump(facts, sort_keys=False))
-
-
-def _map_states(component: _Part) -> NDArray[np.float64]:
-    """Where true maps are written: over the whole range, both ends; in every class; or once."""
-    if not component.has_state:
-        return np.zeros(1)
-    if component.kind == "class":
-        return (np.arange(len(component.populations)) + 0.5) / len(component.populations)
-    return np.linspace(0, 1, TRUTH_STATES)
-
-
-def _distribution(component: _Part, occupancy: str) -> dict[str, object]:
-    """The true distribution of a state: shares of classes, or a mixture of Beta densities."""
-    if component.kind == "class":
-        return {"populations": list(component.populations)}
-    return {"betas": [list(entry) for entry in OCCUPANCIES[occupancy]]}
-
-
-def _recipe(plan: Simulation, molecule: _Molecule) -> dict[str, object]:
+def _recipe(plan: Simulation, molecule: WrittenMolecule) -> dict[str, object]:
     """The recipe a scientist would write for this molecule and these poses."""
     poses = "known"
     if plan.poses == "none":
