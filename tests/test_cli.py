@@ -337,6 +337,37 @@ def test_simulate(hypermol, refuses, tmp_path):
     refuses("simulate", "cat", out, "--n", "3", what=["cat", "exists already"])
 
 
+def test_simulate_without_poses_or_with_wrong_ones(hypermol, refuses, tmp_path):
+    small = ("--n", "3", "--box", "16")
+    for name, options in (("none", ["--no-poses"]), ("off", ["--pose-error", "5"])):
+        assert hypermol("simulate", "kinase", tmp_path / name, *small, *options).code == 0
+    assert "rlnAngleRot" not in read_star(tmp_path / "none" / "particles.star")["particles"]
+    tables = [
+        read_star(tmp_path / "off" / f"{n}.star")["particles"] for n in ("particles", "truth")
+    ]
+    assert (tables[0]["rlnAngleRot"] != tables[1]["rlnAngleRot"]).all()
+    assert (tables[0]["rlnOriginXAngst"] == tables[1]["rlnOriginXAngst"]).all()
+    refuses(
+        "simulate", "cat", tmp_path / "no", "--no-poses", "--shift-error", "1", what="--no-poses"
+    )
+
+
+def test_simulate_a_map(hypermol, refuses, tmp_path, rng):
+    volume = tmp_path / "map.mrc"
+    write_volume(volume, rng.normal(size=(18, 18, 18)).astype(np.float32), 4.0)
+    out = tmp_path / "own"
+    assert hypermol("simulate", volume, out, "--n", "2").code == 0
+    particles = read_particles(out / "particles.star").particles
+    assert (particles.images.shape, particles.pixel_size) == ((2, 18, 18), pytest.approx(4.0))
+    out = tmp_path / "cropped"
+    assert (
+        hypermol("simulate", volume, out, "--n", "2", "--box", "16", "--pixel-size", "2").code == 0
+    )
+    particles = read_particles(out / "particles.star").particles
+    assert (particles.images.shape, particles.pixel_size) == ((2, 16, 16), pytest.approx(2.0))
+    refuses("simulate", tmp_path / "absent.mrc", tmp_path / "no", what="absent.mrc")
+
+
 def test_volumes(hypermol, refuses, tiny_run, tmp_path):
     run, out = tiny_run.run.path, tmp_path / "maps"
     answer = hypermol("volumes", run, "--out", out, "--states", "0.1,0.5", "--states", "0.9,0.5")

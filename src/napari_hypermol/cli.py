@@ -195,25 +195,49 @@ def _view(path: Path) -> None:
 
 @app.command()
 def simulate(
-    molecule: Annotated[str, typer.Argument(help="cat, hinge, pretzel, wheel, clam or classes")],
+    molecule: Annotated[
+        str,
+        typer.Argument(
+            help="cat, hinge, kinase, pretzel, wheel, clam, classes, or an .mrc map (rigid)."
+        ),
+    ],
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
     n: Annotated[int, typer.Option("--n", help="Particles.")] = 4000,
-    box: Annotated[int, typer.Option(help="Pixels along an edge.")] = 64,
-    pixel_size: Annotated[float, typer.Option(help="Å.")] = 3.0,
+    box: Annotated[
+        int | None, typer.Option(help="Pixels along an edge; without: 64, or the map's.")
+    ] = None,
+    pixel_size: Annotated[float | None, typer.Option(help="Å; without: 3, or the map's.")] = None,
     snr: Annotated[float, typer.Option(help="Variance of signal over that of noise.")] = 0.1,
     shift_std: Annotated[float, typer.Option(help="Pixels.")] = 2.0,
     contrast_std: Annotated[float, typer.Option(help="Spread of contrasts about 1.")] = 0.1,
     occupancy: Annotated[
         str, typer.Option(help="Of continuous states: uniform, or bimodal (mostly near the ends).")
     ] = "uniform",
+    pose_error: Annotated[
+        float, typer.Option(help="Root mean square angle of the rotations' errors, degrees.")
+    ] = 0.0,
+    shift_error: Annotated[
+        float, typer.Option(help="Error of each coordinate of the shifts, pixels.")
+    ] = 0.0,
+    no_poses: Annotated[
+        bool, typer.Option("--no-poses", help="Leave angles and origins out of the particle file.")
+    ] = False,
     seed: int = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write particles, their truth and a recipe for a toy molecule."""
-    from napari_hypermol.synthetic.simulate import Simulation
+    """Write particles, their truth and a recipe for a toy molecule, or for a map."""
+    from napari_hypermol.synthetic.simulate import Simulation, own_box
     from napari_hypermol.synthetic.simulate import simulate as run
 
-    plan = Simulation(molecule, n, box, pixel_size, snr, shift_std, contrast_std, seed, occupancy)
+    own_size, own_pixel = own_box(molecule)
+    edge = own_pixel if pixel_size is None else pixel_size
+    if edge is None:
+        raise HypermolError(f"{molecule}: does not say its pixel size; give it with --pixel-size")
+    plan = Simulation(
+        molecule, n, own_size if box is None else box, edge,
+        snr, shift_std, contrast_std, seed, occupancy,
+        pose_error, shift_error, "none" if no_poses else "true",
+    )  # fmt: skip
     typer.echo(f"wrote {run(plan, out, overwrite)}")
 
 

@@ -9,14 +9,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from napari_hypermol.errors import HypermolError
-from napari_hypermol.io import read_particles
+from napari_hypermol.io import read_particles, write_volume
+from napari_hypermol.molecules.sharing import point_group
+from napari_hypermol.runs.found_frame import in_frame
+from napari_hypermol.runs.pose_scores import MIRROR
 from napari_hypermol.runs.recipe import recipe_from
 from napari_hypermol.runs.reconstruct import Job, reconstruct
 from napari_hypermol.runs.score import score
 from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.truth import read_truth
+from napari_hypermol.synthetic.pretzel import pretzel
 from small_runs import BRIEF, PRETZEL, TINY, recovered, simulated
 
 
@@ -220,6 +225,139 @@ def test_occupancy_of_the_pretzel(result):
         assert 0 < occupancy["total_variation"] < 0.17
         assert sum(occupancy["found"]) == pytest.approx(1, abs=1e-3)
         assert 0.7 < occupancy["motion_amplitude"] < 1.2
+
+
+# ---- poses that were not known ---------------------------------------------------------------
+
+
+def with_poses(run, rotations, shifts, states=None):
+    """The run as if it had found these poses."""
+    changed = with_states(run, run.states if states is None else states)
+    changed.__dict__["read_poses"] = lambda: (rotations, shifts)
+    return changed
+
+
+def in_another_frame(truth, frame, offset, pixel_size):
+    """The same truth, its molecule standing elsewhere: r is C r + o now."""
+    is_mirrored = np.linalg.det(frame) < 0
+    rotations = MIRROR @ truth.rotations @ MIRROR if is_mirrored else truth.rotations
+    turn = frame @ MIRROR if is_mirrored else frame
+    rotations = rotations @ turn.T
+    shifts = truth.shifts - pixel_size * (rotations @ offset)[:, :2]
+    components = [
+        replace(c, volumes=np.stack([in_frame(v, frame, offset) for v in c.volumes]))
+        for c in truth.components
+    ]
+    return replace(truth, rotations=rotations, shifts=shifts, components=components)
+
+
+def test_known_poses_are_not_scored(result):
+    assert "poses" not in result
+    assert "states_of_aligned" not in result
+    assert result["whole_map"]["correlation"] > 0.95
+
+
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_where_the_molecule_stands_is_nobodys_business(
+    pretzel_run, truth, result, is_mirrored, rng
+):
+    frame, offset = Rotation.random(rng=rng).as_matrix(), np.array([0.7, -0.4, 0.3])
+    frame = frame @ MIRROR if is_mirrored else frame
+    elsewhere = in_another_frame(truth, frame, offset, PRETZEL.pixel_size)
+    again = score(pretzel_run.run, replace(elsewhere, symmetry="C1"))
+    poses = again["poses"]
+    assert poses["is_mirrored"] == is_mirrored
+    assert poses["median_angle_degrees"] < 0.01
+    assert poses["median_shift_pixels"] < 0.01
+    assert poses["within_5_degrees"] == 1
+    assert poses["n_aligned"] == PRETZEL.n
+    assert "symmetry" not in poses
+    assert poses["before"]["median_angle_degrees"] < 0.01
+    assert spearmans(again) == spearmans(result)
+    assert [s["spearman"] for s in again["states_of_aligned"]] == spearmans(result)
+    for one, two in zip(again["states"], result["states"], strict=True):
+        # the oracle reads with the true molecule at the true poses, wherever that is
+        assert one["oracle"] == pytest.approx(two["oracle"], abs=0.005)
+    for one, two in zip(again["maps"], result["maps"], strict=True):
+        # beads of a coarse box, turned there and back by splines
+        assert one["difference_correlation"] == pytest.approx(
+            two["difference_correlation"], abs=0.04
+        )
+    assert again["whole_map"]["correlation"] == pytest.approx(
+        result["whole_map"]["correlation"], abs=0.03
+    )
+
+
+def test_maps_in_the_wrong_frame_would_score_less(pretzel_run, truth, result, rng):
+    """What the last test would see if maps were compared as they stand."""
+    frame = Rotation.random(rng=rng).as_matrix()
+    elsewhere = in_another_frame(truth, frame, np.zeros(3), PRETZEL.pixel_size)
+    blind = replace(elsewhere, rotations=None, shifts=None)
+    again = score(pretzel_run.run, replace(blind, components=elsewhere.components))
+    assert "poses" not in again
+    assert again["whole_map"]["correlation"] < result["whole_map"]["correlation"] - 0.2
+
+
+def test_particles_seen_from_the_symmetric_side(pretzel_run, truth, result, rng):
+    """A third turned by 180 degrees, their arms exchanged, and a tenth altogether wrong."""
+    run, n = pretzel_run.run, PRETZEL.n
+    turned, wrong = rng.random(n) < 0.33, rng.random(n) < 0.1
+    rotations, states = truth.rotations.copy(), run.states.copy()
+    rotations[turned] = rotations[turned] @ point_group("C2")[1]
+    states[turned] = states[turned, ::-1]
+    rotations[wrong] = Rotation.random(wrong.sum(), rng=rng).as_matrix()
+    states[wrong] = rng.random((wrong.sum(), 2))
+    again = score(with_poses(run, rotations, truth.shifts, states), truth)
+    poses = again["poses"]
+    assert poses["symmetry"] == "C2"
+    right = np.mean(~turned & ~wrong)
+    # by chance a random rotation lies within 15 degrees with a probability of 0.07 %
+    assert poses["within_15_degrees"] == pytest.approx(right, abs=0.01)
+    assert poses["within_15_degrees_modulo_symmetry"] == pytest.approx(1 - wrong.mean(), abs=0.01)
+    assert poses["median_angle_degrees_modulo_symmetry"] < 0.01
+    aligned = [s["spearman"] for s in again["states_of_aligned"]]
+    alone = score(with_states(run, run.states), truth)
+    for these, all_of_them, best in zip(aligned, spearmans(again), spearmans(alone), strict=True):
+        assert these == pytest.approx(best, abs=0.02)
+        assert all_of_them < 0.7 * best
+    for entry in again["states_of_aligned"]:
+        assert entry["fraction_of_oracle"] > 0.95
+    for one, two in zip(again["maps"], result["maps"], strict=True):
+        assert one["difference_correlation"] == pytest.approx(
+            two["difference_correlation"], abs=0.02
+        )
+
+
+def test_poses_with_errors_are_told_as_they_are(pretzel_run, truth, rng):
+    """Five degrees and 1.2 pixels off, in a run that was given the true ones."""
+    axes, moves = rng.normal(size=(PRETZEL.n, 3)), rng.normal(size=(PRETZEL.n, 2))
+    axes *= np.radians(5) / np.linalg.norm(axes, axis=1, keepdims=True)
+    moves *= 1.2 * PRETZEL.pixel_size / np.linalg.norm(moves, axis=1, keepdims=True)
+    off = Rotation.from_rotvec(axes).as_matrix() @ truth.rotations
+    poses = score(with_poses(pretzel_run.run, off, truth.shifts + moves), truth)["poses"]
+    assert poses["median_angle_degrees"] == pytest.approx(5, abs=0.2)
+    assert poses["median_shift_pixels"] == pytest.approx(1.2, abs=0.1)
+    assert poses["within_10_degrees"] == 1
+
+
+def test_random_poses_have_no_aligned_particles_to_speak_of(pretzel_run, truth, rng):
+    random = Rotation.random(PRETZEL.n, rng=rng).as_matrix()
+    result = score(with_poses(pretzel_run.run, random, truth.shifts), truth)
+    assert result["poses"]["n_aligned"] < 0.1 * PRETZEL.n
+    assert result["poses"]["median_angle_degrees_modulo_symmetry"] > 60
+
+
+def test_a_rigid_molecule_is_scored_by_its_map(tmp_path):
+    """From a map, by a recipe without states."""
+    lump = pretzel(24).components[0].volume(0.0, 24)
+    write_volume(tmp_path / "map.mrc", lump, TINY.pixel_size)
+    plan = TINY._replace(molecule=str(tmp_path / "map.mrc"), n=100)
+    run = recovered(simulated(tmp_path / "data", plan), tmp_path / "run").run
+    result = score(run, read_truth(tmp_path / "data" / "truth.star"))
+    assert (result["states"], result["maps"]) == ([], [])
+    assert result["true_map_scale"] == pytest.approx(1, abs=0.05)
+    assert result["whole_map"]["correlation"] > 0.9
+    assert result["whole_map"]["resolution_at_half"] < 5 * TINY.pixel_size
 
 
 # ---- one map a state, as other programs' simulations have them -------------------------------

@@ -7,7 +7,7 @@ import yaml
 
 from napari_hypermol.errors import OutputExistsError, RunFolderError
 from napari_hypermol.io.mrc import read_volume
-from napari_hypermol.io.star import read_star
+from napari_hypermol.io.star import read_star, write_star
 from napari_hypermol.runs.recipe import recipe_from
 from napari_hypermol.runs.store import Run, RunWriter, check_output, is_run_folder
 
@@ -46,6 +46,23 @@ def test_snapshot_is_read_as_it_was(tiny_run):
     np.testing.assert_allclose(again.posterior.tables[0].sum(axis=1), 1, atol=1e-5)
     middles = (np.arange(32) + 0.5) / 32
     np.testing.assert_allclose(again.posterior.tables[1] @ middles, run.states[:, 1], atol=1e-5)
+
+
+def test_poses_are_those_of_the_written_particles(tiny_run, folder):
+    run = Run.open(folder)
+    given = run.read_particles().particles
+    rotations, shifts = run.read_poses()
+    np.testing.assert_array_equal(rotations, given.rotations)
+    np.testing.assert_array_equal(shifts, given.shifts)
+    blocks = read_star(folder / "particles.star")
+    table = blocks["particles"].assign(rlnOriginXAngst=7.0)
+    write_star(folder / "particles.star", blocks | {"particles": table}, overwrite=True)
+    assert (run.read_poses()[1][:, 0] == -7).all()
+    without = blocks | {"particles": table.drop(columns=["rlnAngleTilt"])}
+    write_star(folder / "particles.star", without, overwrite=True)
+    assert run.read_poses() is None
+    (folder / "particles.star").unlink()
+    assert run.read_poses() is None
 
 
 def test_volumes_are_the_maps(tiny_run):

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from napari_hypermol.errors import ParticleFileError
+from napari_hypermol.io import read_particles, read_star, write_star, write_volume
 from napari_hypermol.runs.truth import TrueComponent, read_truth
 from napari_hypermol.synthetic.simulate import simulate
 from small_runs import TINY
@@ -75,6 +76,42 @@ def test_what_simulations_write_is_read(molecule, kind, occupancy, tmp_path):
     if truth.hinge is not None:
         assert truth.hinge.component == "lid"
         assert np.linalg.norm(truth.hinge.axis) == pytest.approx(1, abs=1e-5)
+
+
+def test_true_poses_and_symmetry(pretzel_run, truth, tmp_path):
+    particles = read_particles(pretzel_run.data / "particles.star").particles
+    np.testing.assert_array_equal(truth.rotations, particles.rotations)
+    np.testing.assert_array_equal(truth.shifts, particles.shifts)
+    assert truth.symmetry == "C2"
+    shutil.copytree(pretzel_run.data / "truth", tmp_path / "truth")
+    blocks = read_star(pretzel_run.data / "truth.star")
+    table = blocks["particles"].drop(columns=["rlnAngleRot"])
+    write_star(tmp_path / "truth.star", blocks | {"particles": table})
+    told = read_truth(tmp_path / "truth.star")
+    assert (told.rotations, told.shifts) == (None, None)
+    path = tmp_path / "truth" / "truth.yaml"
+    path.write_text(path.read_text().replace("C2", "T"))
+    with pytest.raises(ParticleFileError, match="symmetry 'T'; expected Cn or Dn"):
+        read_truth(tmp_path / "truth.star")
+
+
+def test_origins_in_pixels(pretzel_run, truth, tmp_path):
+    blocks = read_star(pretzel_run.data / "truth.star")
+    table = blocks["particles"].copy()
+    for name in ("X", "Y"):
+        origins = table.pop(f"rlnOrigin{name}Angst").astype(float)
+        table[f"rlnOrigin{name}"] = origins / pretzel_run.run.pixel_size
+    write_star(tmp_path / "truth.star", blocks | {"particles": table})
+    told = read_truth(tmp_path / "truth.star")
+    np.testing.assert_allclose(told.shifts, truth.shifts, atol=1e-5)
+
+
+def test_a_rigid_molecule_has_no_states(tmp_path):
+    write_volume(tmp_path / "map.mrc", np.arange(16.0**3).reshape(16, 16, 16), 4.0)
+    simulate(TINY._replace(molecule=str(tmp_path / "map.mrc"), n=2, box_size=16), tmp_path / "data")
+    truth = read_truth(tmp_path / "data" / "truth.star")
+    assert truth.states.shape == (2, 0)
+    assert (len(truth.components), truth.moving) == (1, [])
 
 
 def test_shares_of_a_mixture_by_hand():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import yaml
+from scipy.spatial.transform import Rotation
 
 from examples import one_grid
 from napari_hypermol.bases.voxel import VoxelBasis
@@ -10,13 +11,21 @@ from napari_hypermol.errors import HypermolError, OutputExistsError
 from napari_hypermol.imaging import projector
 from napari_hypermol.imaging.ctf import contrast_transfer
 from napari_hypermol.imaging.shift import shift_phases
-from napari_hypermol.io import read_particles, read_star, read_volume
+from napari_hypermol.io import read_particles, read_star, read_volume, write_volume
 from napari_hypermol.synthetic.clam import clam
+from napari_hypermol.synthetic.gaussians import GaussianMolecule
 from napari_hypermol.synthetic.pretzel import pretzel
-from napari_hypermol.synthetic.simulate import Simulation, simulate, simulated_particles
+from napari_hypermol.synthetic.rigid_volume import fit_box
+from napari_hypermol.synthetic.simulate import (
+    Simulation,
+    own_box,
+    simulate,
+    simulated_particles,
+)
 
 N, BOX = 12, 32
 PLAN = Simulation("pretzel", n=N, box_size=BOX, pixel_size=4.0, snr=0.5, seed=7)
+MANY = PLAN._replace(n=400, box_size=16)
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +247,11 @@ def test_existing_folders_are_kept_unless_told(tmp_path):
         ({"shift_std": -1.0}, "--shift-std -1.0"),
         ({"contrast_std": -0.1}, "--contrast-std -0.1"),
         ({"occupancy": "skewed"}, "--occupancy skewed: expected uniform or bimodal"),
+        ({"pose_error": -1.0}, "--pose-error -1.0"),
+        ({"shift_error": float("nan")}, "--shift-error nan"),
+        ({"poses": "some"}, "poses 'some': expected true or none"),
+        ({"poses": "none", "pose_error": 1.0}, "--no-poses: leaves no poses"),
+        ({"molecule": "absent.mrc"}, "absent.mrc"),
         ({"molecule": "classes", "occupancy": "bimodal"}, "classes has classes, with populations"),
     ],
 )
@@ -263,3 +277,137 @@ def test_particles_in_memory_are_those_of_the_files(made):
     )
     np.testing.assert_allclose(latents.states[:, 1], truth["trueState2"].astype(float), atol=1e-6)
     np.testing.assert_allclose(latents.contrasts, truth["trueContrast"].astype(float), atol=1e-6)
+
+
+# ---- poses with errors, or none --------------------------------------------------------------
+
+
+def poses_of(star):
+    """Rotations and shifts that a STAR file tells."""
+    particles = read_particles(star).particles
+    return particles.rotations, particles.shifts
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory):
+    out = tmp_path_factory.mktemp("poses") / "exact"
+    simulate(MANY, out)
+    return out
+
+
+def test_errors_of_poses_are_as_large_as_asked(exact, tmp_path):
+    star = simulate(MANY._replace(pose_error=8.0, shift_error=1.5), tmp_path / "off")
+    rotations, shifts = poses_of(star)
+    true_rotations, true_shifts = poses_of(tmp_path / "off" / "truth.star")
+    errors = Rotation.from_matrix(rotations @ true_rotations.swapaxes(1, 2)).as_rotvec(degrees=True)
+    # of a mean square of 3 n normal numbers: relative error sqrt(2 / 3n), halved by the root
+    rms = np.sqrt((errors**2).sum(axis=1).mean())
+    assert rms == pytest.approx(8.0, rel=4 * np.sqrt(2 / 1200) / 2)
+    axes = errors.std(axis=0) / (8 / np.sqrt(3))
+    assert axes == pytest.approx(np.ones(3), abs=4 / np.sqrt(800))  # in every direction
+    off = (shifts - true_shifts) / MANY.pixel_size
+    assert off.std(axis=0) == pytest.approx([1.5, 1.5], rel=4 / np.sqrt(800))
+    assert abs(off.mean(axis=0)).max() < 4 * 1.5 / np.sqrt(400)
+    # what is true does not depend on what is told
+    np.testing.assert_array_equal(images_of(tmp_path / "off"), images_of(exact))
+    assert (tmp_path / "off" / "truth.star").read_bytes() == (exact / "truth.star").read_bytes()
+    recipe = yaml.safe_load((tmp_path / "off" / "recipe.yaml").read_text())
+    assert recipe["latents"] == {"rotation": "refine", "shift": "refine", "contrast": "refine"}
+
+
+def test_without_errors_the_true_poses_are_told(exact):
+    for told, true in zip(
+        poses_of(exact / "particles.star"), poses_of(exact / "truth.star"), strict=True
+    ):
+        np.testing.assert_array_equal(told, true)
+    recipe = yaml.safe_load((exact / "recipe.yaml").read_text())
+    assert recipe["latents"] == {"rotation": "known", "shift": "known", "contrast": "refine"}
+
+
+def test_one_error_leaves_the_other_alone(tmp_path):
+    turned, moved = (
+        simulate(PLAN._replace(box_size=16, **{name: 5.0}), tmp_path / name)
+        for name in ("pose_error", "shift_error")
+    )
+    true_rotations, true_shifts = poses_of(tmp_path / "pose_error" / "truth.star")
+    rotations, shifts = poses_of(turned)
+    np.testing.assert_array_equal(shifts, true_shifts)
+    assert not np.allclose(rotations, true_rotations, atol=1e-3)
+    rotations, shifts = poses_of(moved)
+    np.testing.assert_array_equal(rotations, true_rotations)
+    assert not np.allclose(shifts, true_shifts, atol=1e-3)
+
+
+def test_a_stack_without_poses(exact, tmp_path):
+    star = simulate(MANY._replace(poses="none"), tmp_path / "none")
+    table = read_star(star)["particles"]
+    assert not [name for name in table if "Angle" in name and name != "rlnDefocusAngle"]
+    assert not [name for name in table if "Origin" in name]
+    rotations, shifts = poses_of(star)
+    assert rotations is None
+    assert not shifts.any()
+    np.testing.assert_array_equal(images_of(tmp_path / "none"), images_of(exact))
+    assert (tmp_path / "none" / "truth.star").read_bytes() == (exact / "truth.star").read_bytes()
+    recipe = yaml.safe_load((tmp_path / "none" / "recipe.yaml").read_text())
+    assert recipe["latents"] == {"rotation": "search", "shift": "search", "contrast": "refine"}
+
+
+def test_particles_in_memory_have_the_poses_of_the_files(tmp_path):
+    plan = PLAN._replace(pose_error=4.0, shift_error=1.0)
+    particles, latents = simulated_particles(plan, pretzel(BOX))
+    star = simulate(plan, tmp_path / "off")
+    for name, ours in (("particles", particles), ("truth", latents)):
+        rotations, shifts = poses_of(star.with_name(f"{name}.star"))
+        np.testing.assert_allclose(ours.rotations, rotations, atol=1e-6)
+        np.testing.assert_allclose(ours.shifts, shifts, atol=1e-5)
+    particles, latents = simulated_particles(plan._replace(poses="none"), pretzel(BOX))
+    assert particles.rotations is None
+    assert not particles.shifts.any()
+    assert latents.shifts.any()
+
+
+def test_the_truth_names_the_symmetry(made):
+    facts = [
+        yaml.safe_load((made / n / "truth" / "truth.yaml").read_text()) for n in ("noisy", "cat")
+    ]
+    assert [f.get("symmetry") for f in facts] == ["C2", None]
+
+
+# ---- a molecule from a map -------------------------------------------------------------------
+
+
+@pytest.fixture
+def map_file(tmp_path, rng):
+    """A lump in a box of 18, none of it at the rim."""
+    molecule = pretzel(16).components[0]
+    write_volume(tmp_path / "map.mrc", fit_box(molecule.volume(0.0, 16), 18), 5.0)
+    return tmp_path / "map.mrc"
+
+
+def test_a_map_is_simulated_as_a_rigid_molecule(map_file, tmp_path):
+    assert own_box(str(map_file)) == (18, pytest.approx(5.0))
+    plan = PLAN._replace(molecule=str(map_file), box_size=16, pixel_size=5.0)
+    star = simulate(plan, tmp_path / "out")
+    truth = read_star(tmp_path / "out" / "truth.star")["particles"]
+    assert not [name for name in truth if name.startswith("trueState")]
+    facts = yaml.safe_load((tmp_path / "out" / "truth" / "truth.yaml").read_text())
+    (component,) = facts["components"]
+    assert component == {"name": "molecule", "volumes": ["molecule.mrc"]}
+    written = read_volume(tmp_path / "out" / "truth" / "molecule.mrc").values
+    source = fit_box(read_volume(map_file).values, 16)
+    assert np.corrcoef(written.ravel(), source.ravel())[0, 1] > 1 - 1e-6
+    recipe = yaml.safe_load((tmp_path / "out" / "recipe.yaml").read_text())
+    assert recipe["components"] == {"molecule": {"support": {"ball": {
+        "center": [0.0, 0.0, 0.0], "radius": 37.5,
+    }}}}  # fmt: skip
+    # the same images as of the same molecule in closed form, but for the coarse voxels
+    gaussians = GaussianMolecule((pretzel(16).components[0],))
+    particles, _ = simulated_particles(plan._replace(snr=1e4), gaussians)
+    again = simulate(plan._replace(snr=1e4), tmp_path / "quiet")
+    one, two = np.asarray(particles.images), np.asarray(read_particles(again).particles.images)
+    assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.99
+    assert star.is_file()
+
+
+def test_own_box_of_a_toy():
+    assert own_box("pretzel") == (64, 3.0)

@@ -10,7 +10,7 @@ from napari_hypermol.runs.fsc import fourier_shell_correlation, resolution_at
 from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.truth import TrueComponent, Truth
 
-__all__ = ["map_scores", "true_maps"]
+__all__ = ["map_scores", "true_maps", "whole_map_score"]
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -57,6 +57,30 @@ def map_scores(run: Run, truth: Truth, found: list[Correspondence]) -> list[dict
             }
         )
     return scores
+
+
+def whole_map_score(run: Run, truth: Truth, found: list[Correspondence]) -> dict[str, Any]:
+    """Correlation and resolution of the whole map, every component at rest.
+
+    Parameters
+    ----------
+    run, truth, found
+        As in `map_scores`; a molecule without states has one map.
+
+    Returns
+    -------
+    dict
+        ``correlation``, Pearson's over the box, and ``resolution_at_half`` [Å].
+    """
+    state = [0.5] * run.maps.dims
+    for its in found:
+        state[its.axis] = its.rest[1]
+    result, true = run.maps.volume(state), _at_rest(truth, found)
+    fsc = fourier_shell_correlation(result, true)
+    return {
+        "correlation": _correlation(result, true, 0.0),
+        "resolution_at_half": round(resolution_at(fsc, 0.5, run.box_size * run.pixel_size), 3),
+    }
 
 
 def _found_maps(
@@ -106,12 +130,20 @@ def true_maps(component: TrueComponent, at: Float64) -> Float32:
 
 def _rest(truth: Truth, moving: TrueComponent, found: list[Correspondence]) -> Float32:
     """The other true components at rest, to compare whole maps."""
-    total: Float32 = np.zeros_like(moving.volumes[0])
+    return _at_rest(truth, found, without=moving)
+
+
+def _at_rest(
+    truth: Truth, found: list[Correspondence], without: TrueComponent | None = None
+) -> Float32:
+    """The true molecule with every component at rest."""
+    components = truth.components or []
+    total: Float32 = np.zeros_like(components[0].volumes[0])
     rests = iter(found)
-    for component in truth.components or []:
+    for component in components:
         is_rigid = len(component.states) == 1
         rest = 0.0 if is_rigid else next(rests).rest[0]
-        if component is not moving:
+        if component is not without:
             still = component.volumes if is_rigid else true_maps(component, np.array([rest]))
             total += still[0]
     return total

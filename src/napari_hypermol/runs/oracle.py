@@ -67,7 +67,7 @@ def oracle_states(run: Run, truth: Truth) -> tuple[Float64, float]:
     run : Run
         For the images, the noise spectra and the spread of contrasts.
     truth : Truth
-        With its maps.
+        With its maps and poses; without poses, those of the run's input are taken for true.
 
     Returns
     -------
@@ -80,6 +80,8 @@ def oracle_states(run: Run, truth: Truth) -> tuple[Float64, float]:
     """
     file = run.read_particles()
     particles, snapshot = file.particles, run.snapshot
+    if truth.rotations is not None and truth.shifts is not None:
+        particles = particles._replace(rotations=truth.rotations, shifts=truth.shifts)
     box_size = run.box_size
     # Up to the run's own band limit, beyond which the noise has not been estimated.
     radius = snapshot.stage.max_radius
@@ -103,6 +105,8 @@ def oracle_states(run: Run, truth: Truth) -> tuple[Float64, float]:
     )
     contrast_std = snapshot.estimate.contrast_std
     scale = _fitted_scale(b, g, truth, columns)
+    if not tables:
+        return np.zeros((file.n, 0)), scale
     b, g = (b * scale).astype(np.float32), (g * scale**2).astype(np.float32)
     entries = int(np.prod([len(t.states) for t in tables], dtype=np.int64))
     if len(tables) <= 2 and entries <= MAX_ENTRIES:

@@ -5,17 +5,21 @@ parametrisation, where a full turn starts, the order of classes, and which of se
 components is which.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.errors import HypermolError
+from napari_hypermol.molecules.sharing import point_group
 from napari_hypermol.runs.correspondence import Correspondence, correspondences, true_kinds
+from napari_hypermol.runs.found_frame import exchanged, truth_in_frame
 from napari_hypermol.runs.hinge_scores import hinge_errors
-from napari_hypermol.runs.map_scores import map_scores
+from napari_hypermol.runs.map_scores import map_scores, whole_map_score
 from napari_hypermol.runs.occupancy_scores import occupancy_score
 from napari_hypermol.runs.oracle import oracle_states
+from napari_hypermol.runs.pose_scores import PoseScores, pose_scores
 from napari_hypermol.runs.state_scores import (
     CircularMatch,
     ClassMatch,
@@ -30,6 +34,9 @@ from napari_hypermol.runs.truth import TrueComponent, TrueHinge, Truth
 __all__ = ["score"]
 
 Float64 = NDArray[np.float64]
+_WITHIN = (5, 10, 15)  # degrees
+_SAME_ANGLE, _SAME_SHIFT = 0.01, 0.01  # degrees, pixels: files have six decimals
+_FEWEST = 4  # aligned particles, for a correlation to have a standard error
 
 
 def _range_entry(found: Float64, true: Float64, oracle: Float64 | None) -> dict[str, Any]:
@@ -135,7 +142,13 @@ def score(run: Run, truth: Truth) -> dict[str, Any]:
         of a class ``classification_error`` and ``adjusted_rand_index``; each with its ``oracle``
         and ``fraction_of_oracle`` (of classes, the share of particles in the right one over the
         oracle's). ``hinge`` where one was to be found, ``contrast_correlation``, ``maps`` (per
-        moving component), ``seconds``.
+        moving component), ``whole_map``, ``seconds``.
+
+        Where poses were not known, ``poses``: median errors and shares of the particles within 5,
+        10 and 15 degrees, after the best rotation, hand and offset, and of symmetric molecules
+        modulo the symmetry; ``states_of_aligned``: as ``states``, of the particles within 15
+        degrees, where those seen from a symmetric side have the true states of the components
+        exchanged. Maps are then compared in the found frame. The oracle has the true poses.
 
     Raises
     ------
@@ -150,31 +163,124 @@ def score(run: Run, truth: Truth) -> dict[str, Any]:
     sizes = {c.volumes.shape[-1] for c in truth.components or []} - {run.box_size}
     if sizes:
         raise HypermolError(f"true maps of {sizes.pop()} voxels, the run's box has {run.box_size}")
-    found, true = run.states, truth.states
-    if found.shape[1] < true.shape[1]:
+    if run.states.shape[1] < truth.states.shape[1]:
         raise HypermolError(
-            f"the truth has {true.shape[1]} states, the run found {found.shape[1]}; "
+            f"the truth has {truth.states.shape[1]} states, the run found {run.states.shape[1]}; "
             "give the recipe a component for each"
         )
-    matched = correspondences(run, truth)
     oracle, scale = (None, None)
     if truth.components is not None:
         oracle, scale = oracle_states(run, truth)
-    states = _state_entries(run, truth, matched, oracle)
-    result: dict[str, Any] = {"n_particles": n, "states": states}
-    hinge = _hinge_entry(run, truth.hinge)
+    result: dict[str, Any] = {"n_particles": n}
+    poses = _found_poses(run, truth)
+    seen = truth if poses is None else truth_in_frame(truth, poses, run.pixel_size)
+    matched = correspondences(run, seen)
+    result["states"] = _state_entries(run, seen, matched, oracle)
+    if poses is not None:
+        result["poses"] = _poses_entry(run, truth, poses)
+        if poses.is_aligned.sum() >= _FEWEST:
+            view, seen, best = _aligned(run, seen, oracle, poses, _exchanged(truth, poses))
+            matched = correspondences(view, seen)
+            result["states_of_aligned"] = _state_entries(view, seen, matched, best)
+    hinge = _hinge_entry(run, seen.hinge)
     if hinge is not None:
         result["hinge"] = hinge
     if truth.contrasts is not None:
         result["contrast_correlation"] = _correlation(run.contrasts, truth.contrasts)
     if truth.components is not None:
         result["true_map_scale"] = scale
-        result["maps"] = map_scores(run, truth, matched)
+        result["maps"] = map_scores(run, seen, matched)
+        result["whole_map"] = whole_map_score(run, seen, matched)
     else:
         result["oracle"] = None
         result["why_no_oracle"] = truth.why
     result["seconds"] = run.metrics.get("seconds")
     return result
+
+
+# ---- poses -----------------------------------------------------------------------------------
+
+
+def _in_pixels(
+    run: Run, rotations: NDArray[np.floating], shifts: NDArray[np.floating]
+) -> tuple[Float64, Float64]:
+    return np.asarray(rotations, np.float64), np.asarray(shifts, np.float64) / run.pixel_size
+
+
+def _found_poses(run: Run, truth: Truth) -> PoseScores | None:
+    """The run's poses against the true ones; None where they are the same, or not known."""
+    told = run.read_poses()
+    if told is None or truth.rotations is None or truth.shifts is None:
+        return None
+    found = _in_pixels(run, *told)
+    true = _in_pixels(run, truth.rotations, truth.shifts)
+    traces = np.einsum("nij,nij->n", found[0], true[0])
+    angles = np.degrees(np.arccos(np.clip((traces - 1) / 2, -1, 1)))
+    if angles.max() < _SAME_ANGLE and abs(found[1] - true[1]).max() < _SAME_SHIFT:
+        return None
+    return pose_scores(found, true, point_group(truth.symmetry))
+
+
+def _poses_entry(run: Run, truth: Truth, poses: PoseScores) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "median_angle_degrees": poses.median_angle,
+        "median_shift_pixels": poses.median_shift_error,
+    }
+    entry |= {f"within_{a}_degrees": poses.within(a) for a in _WITHIN}
+    if truth.symmetry != "C1":
+        median = float(np.median(poses.angles_modulo_symmetry))
+        entry |= {"symmetry": truth.symmetry, "median_angle_degrees_modulo_symmetry": median}
+        for angle in _WITHIN:
+            entry[f"within_{angle}_degrees_modulo_symmetry"] = poses.within(angle, True)
+    entry |= {
+        "n_aligned": int(poses.is_aligned.sum()),
+        "is_mirrored": poses.is_mirrored,
+        "rotation": poses.rotation.tolist(),
+        "offset_pixels": poses.offset.tolist(),
+    }
+    given = run.read_particles().particles
+    if given.rotations is not None and truth.rotations is not None and truth.shifts is not None:
+        before = pose_scores(
+            _in_pixels(run, given.rotations, given.shifts),
+            _in_pixels(run, truth.rotations, truth.shifts),
+            point_group(truth.symmetry),
+        )
+        entry["before"] = {
+            "median_angle_degrees": before.median_angle,
+            "median_shift_pixels": before.median_shift_error,
+        }
+    return entry
+
+
+def _exchanged(truth: Truth, poses: PoseScores) -> NDArray[np.int64]:
+    """Column of the true states that is seen in the place of each; (n, d)."""
+    if truth.components is None:
+        places = np.arange(truth.states.shape[1])
+        return np.tile(places, (len(poses.operations), 1))
+    return np.asarray(exchanged(truth, point_group(truth.symmetry))[poses.operations])
+
+
+def _aligned(
+    run: Run,
+    truth: Truth,
+    oracle: Float64 | None,
+    poses: PoseScores,
+    places: NDArray[np.int64],
+) -> tuple[Run, Truth, Float64 | None]:
+    """The run, its truth and the oracle of the particles that are seen as they are."""
+    rows = np.flatnonzero(poses.is_aligned)
+
+    def of_rows(states: Float64) -> Float64:
+        return np.asarray(np.take_along_axis(states, places, axis=1)[rows])
+
+    posterior = run.snapshot.posterior
+    alone = {name: getattr(posterior, name)[rows] for name in posterior._fields if name != "tables"}
+    alone["tables"] = tuple(table[rows] for table in posterior.tables)
+    view = Run(run.path, run.facts)
+    view.__dict__["snapshot"] = replace(run.snapshot, posterior=type(posterior)(**alone))
+    contrasts = None if truth.contrasts is None else truth.contrasts[rows]
+    its = replace(truth, states=of_rows(truth.states), contrasts=contrasts)
+    return view, its, None if oracle is None else of_rows(oracle)
 
 
 def _correlation(a: Float64, b: Float64) -> float | None:

@@ -17,7 +17,10 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_hypermol.errors import HypermolError, OutputExistsError, RunFolderError
-from napari_hypermol.io.particle_file import ParticleFile, read_particles
+from napari_hypermol.io.particle_file import IMAGE_NAME, ParticleFile, read_particles
+from napari_hypermol.io.relion_columns import RelionColumns
+from napari_hypermol.io.relion_poses import rotations_of, shifts_of
+from napari_hypermol.io.star import read_star
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.maps import HyperMaps
@@ -253,6 +256,17 @@ class Run:
             data_dir=self.facts.get("data_dir"),
             pixel_size=self.pixel_size,
         )
+
+    def read_poses(self) -> tuple[NDArray[np.floating], NDArray[np.floating]] | None:
+        """Rotations (n, 3, 3) and shifts (n, 2) [Å] of the run's particles.star; None without."""
+        path = self.path / "particles.star"
+        if not path.is_file():
+            return None
+        blocks = read_star(path)
+        table = next(t for t in blocks.values() if IMAGE_NAME in t)
+        columns = RelionColumns.of(path, table, blocks.get("optics"))
+        rotations = rotations_of(columns)
+        return None if rotations is None else (rotations, shifts_of(columns, self.pixel_size))
 
     @property
     def metrics(self) -> dict[str, Any]:

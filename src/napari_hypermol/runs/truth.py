@@ -1,6 +1,7 @@
-"""What a simulation knows: true states, contrasts and maps, read from its files."""
+"""What a simulation knows: true states, contrasts, poses and maps, read from its files."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,9 @@ from scipy.stats import beta
 
 from napari_hypermol.errors import ParticleFileError
 from napari_hypermol.io.mrc import read_volume
+from napari_hypermol.io.relion_columns import RelionColumns
+from napari_hypermol.io.relion_optics import pixel_size_of
+from napari_hypermol.io.relion_poses import ORIGINS_IN_PIXELS, rotations_of, shifts_of
 from napari_hypermol.io.star import numeric, read_star
 
 __all__ = ["TrueComponent", "TrueHinge", "Truth", "read_truth"]
@@ -82,6 +86,12 @@ class Truth:
     components : list of TrueComponent, or None
         None where the true maps were not found; `why` says so.
     hinge : TrueHinge or None
+    rotations : (n, 3, 3) float64 ndarray or None
+        True ones, molecule to image; None where the file has no angles.
+    shifts : (n, 2) float64 ndarray or None
+        [Å]; None where `rotations` is.
+    symmetry : str
+        Point group whose rotations are hard to tell apart, ``Cn`` or ``Dn``.
     """
 
     states: Float64
@@ -89,6 +99,9 @@ class Truth:
     components: list[TrueComponent] | None
     why: str = ""
     hinge: TrueHinge | None = None
+    rotations: Float64 | None = None
+    shifts: Float64 | None = None
+    symmetry: str = "C1"
 
     @property
     def moving(self) -> list[TrueComponent]:
@@ -102,8 +115,8 @@ def read_truth(path: Path, maps: Path | None = None) -> Truth:
     Parameters
     ----------
     path : Path
-        Has ``trueState1`` (or ``trueState``) ..., ``trueContrast`` and, for one map a state,
-        ``trueMap``.
+        Has ``trueState1`` (or ``trueState``) ..., of a rigid molecule only ``trueContrast``; for
+        one map a state, ``trueMap``; and the true poses in RELION's columns.
     maps : Path, optional
         Folder of the true maps; else ``truth/`` or the folder of `path`.
 
@@ -113,20 +126,48 @@ def read_truth(path: Path, maps: Path | None = None) -> Truth:
         If there is no trueState column.
     """
     blocks = read_star(path)
-    table = next((t for t in blocks.values() if _state_columns(t)), None)
+    table = next((t for t in blocks.values() if _state_columns(t) or "trueContrast" in t), None)
     if table is None:
         raise ParticleFileError(
-            f"{path}: has no column trueState or trueState1; is it a truth file?"
+            f"{path}: has no column trueState, trueState1 or trueContrast; is it a truth file?"
         )
     columns = _state_columns(table)
-    states = np.stack([numeric(table, c, path) for c in columns], axis=1)
+    states = np.zeros((len(table), len(columns)))  # of a rigid molecule there is none
+    for index, column in enumerate(columns):
+        states[:, index] = numeric(table, column, path)
     contrasts = numeric(table, "trueContrast", path) if "trueContrast" in table else None
     folder = maps or path.parent / "truth"
+    columns_of = RelionColumns.of(path, table, blocks.get("optics"))
+    rotations: Any = rotations_of(columns_of)
+    told = Truth(
+        states,
+        contrasts,
+        components=None,
+        rotations=rotations,
+        shifts=None if rotations is None else _shifts(columns_of),
+    )
     if (folder / "truth.yaml").is_file():
-        listed, hinge = _listed(folder)
-        return Truth(states, contrasts, listed, hinge=hinge)
-    components, why = _one_map_a_state(table, states, path, maps)
-    return Truth(states, contrasts, components, why)
+        facts = yaml.safe_load((folder / "truth.yaml").read_text(encoding="utf-8"))
+        components, hinge = _listed(folder, facts)
+        symmetry = _symmetry(folder / "truth.yaml", facts)
+        return replace(told, components=components, hinge=hinge, symmetry=symmetry)
+    if not columns:
+        return replace(told, why=f"no true maps: no {folder / 'truth.yaml'}")
+    one_a_state, why = _one_map_a_state(table, states, path, maps)
+    return replace(told, components=one_a_state, why=why)
+
+
+def _shifts(columns: RelionColumns) -> Float64:
+    """[Å], also of origins in pixels."""
+    in_pixels = any(columns.has(name) for name in ORIGINS_IN_PIXELS)
+    return np.asarray(shifts_of(columns, pixel_size_of(columns, None) if in_pixels else 1.0))
+
+
+def _symmetry(path: Path, facts: dict[str, Any]) -> str:
+    name = str(facts.get("symmetry", "C1"))
+    if not re.fullmatch(r"[CD][1-9]\d*", name):
+        raise ParticleFileError(f"{path}: symmetry {name!r}; expected Cn or Dn, such as C2")
+    return name
 
 
 def _state_columns(table: Any) -> list[str]:
@@ -135,9 +176,8 @@ def _state_columns(table: Any) -> list[str]:
     return sorted((c for c in table if str(c).startswith("trueState")), key=lambda c: int(c[9:]))
 
 
-def _listed(folder: Path) -> tuple[list[TrueComponent], TrueHinge | None]:
+def _listed(folder: Path, facts: dict[str, Any]) -> tuple[list[TrueComponent], TrueHinge | None]:
     """What ``truth.yaml`` lists."""
-    facts = yaml.safe_load((folder / "truth.yaml").read_text(encoding="utf-8"))
     components = []
     for item in facts["components"]:
         kind = item.get("kind", "interval")

@@ -88,10 +88,21 @@ class GaussianComponent:
 
 @dataclass(frozen=True)
 class GaussianMolecule:
-    """A sum of Gaussian components, each with its own state; `hinge` if one turns rigidly."""
+    """A sum of Gaussian components, each with its own state.
+
+    Parameters
+    ----------
+    components : tuple of GaussianComponent
+    hinge : Hinge or None
+        If one of them turns rigidly.
+    symmetry : str
+        Point group whose rotations bring the molecule nearly onto itself, ``Cn`` or ``Dn``: poses
+        that differ by one of them are hard to tell apart.
+    """
 
     components: tuple[GaussianComponent, ...]
     hinge: Hinge | None = None
+    symmetry: str = "C1"
 
     @property
     def dims(self) -> int:

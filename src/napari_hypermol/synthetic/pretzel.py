@@ -55,7 +55,8 @@ def pretzel(box_size: int) -> GaussianMolecule:
     -------
     GaussianMolecule
         ``body`` (rigid), ``arm_a`` and ``arm_b`` = arm_a turned by 180 degrees about z, each arm
-        with its own state.
+        with its own state. Turned by 180 degrees about z, with the arms' states exchanged, all but
+        the top of the body is the same again.
     """
     scale = box_size / 64
     half_turn = rotation_about((0, 0, 1), np.pi)
@@ -75,5 +76,6 @@ def pretzel(box_size: int) -> GaussianMolecule:
             GaussianComponent("body", base, _BASE[:, 4], scale * _BASE[:, 3], False),
             GaussianComponent("arm_a", arm_a, amplitudes, widths, True),
             GaussianComponent("arm_b", arm_b, amplitudes, widths, True),
-        )
+        ),
+        symmetry="C2",
     )

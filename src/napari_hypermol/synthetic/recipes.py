@@ -9,6 +9,7 @@ from napari_hypermol.synthetic.pretzel import ARM_BALL
 __all__ = ["components_of"]
 
 _WHOLE = ((0.0, 0.0, 0.0), 26.0)
+_WIDE = ((0.0, 0.0, 0.0), 30.0)
 _BODY = ((0.0, 0.0, 0.0), 21.0)
 _RANGE = {"basis": "cosine", "dims": 1, "degree": 5}
 
@@ -19,6 +20,7 @@ def components_of(molecule: str, unit: float) -> dict[str, Any]:
     Parameters
     ----------
     molecule : str
+        Of `simulate.MOLECULES`; or ``molecule``, a rigid one from a map.
     unit : float
         Length of one voxel of a 64-voxel box [Å].
     """
@@ -41,6 +43,8 @@ def components_of(molecule: str, unit: float) -> dict[str, Any]:
             "base": {"support": ball(BASE_BALL)},
             "lid": {"support": ball(LID_BALL), "trajectory": turn},
         }
+    if molecule == "molecule":
+        return {molecule: {"support": ball(_WIDE)}}
     state = {
         "wheel": {"basis": "fourier", "degree": 4},
         "classes": {"basis": "classes", "classes": len(POPULATIONS)},

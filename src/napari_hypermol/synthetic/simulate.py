@@ -5,7 +5,7 @@ nobody knows of real data: states and contrasts (truth.star), the true molecule 
 """
 
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,42 +13,56 @@ import yaml
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from napari_hypermol.coordinates.euler import relion_angles_from_rotations
 from napari_hypermol.coordinates.fourier import half_plane_to_image
 from napari_hypermol.coordinates.grids import FourierSamples
 from napari_hypermol.errors import HypermolError, OutputExistsError
 from napari_hypermol.imaging.ctf import contrast_transfer
 from napari_hypermol.imaging.shift import shift_phases
-from napari_hypermol.io.mrc import write_stack, write_volume
+from napari_hypermol.io.mrc import read_volume, write_stack
+from napari_hypermol.io.relion_poses import pose_columns
 from napari_hypermol.io.stack import images_in_memory
 from napari_hypermol.io.star import write_star
 from napari_hypermol.particles import Defocus, Latents, Optics, Particles
 from napari_hypermol.synthetic.cat import cat
 from napari_hypermol.synthetic.clam import clam
 from napari_hypermol.synthetic.classes import classes
-from napari_hypermol.synthetic.gaussians import GaussianComponent, GaussianMolecule
+from napari_hypermol.synthetic.gaussians import GaussianMolecule
 from napari_hypermol.synthetic.hinge import hinge
+from napari_hypermol.synthetic.kinase import kinase
 from napari_hypermol.synthetic.occupancies import OCCUPANCIES, draw_states
+from napari_hypermol.synthetic.pose_errors import with_errors
 from napari_hypermol.synthetic.pretzel import pretzel
 from napari_hypermol.synthetic.recipes import components_of
+from napari_hypermol.synthetic.rigid_volume import is_map, read_rigid_volume
+from napari_hypermol.synthetic.truth_folder import Projected, WrittenMolecule, write_truth
 from napari_hypermol.synthetic.wheel import wheel
 
-__all__ = ["MOLECULES", "Projected", "Simulation", "simulate", "simulated_particles"]
+__all__ = [
+    "MOLECULES",
+    "Poses",
+    "Simulation",
+    "own_box",
+    "simulate",
+    "simulated_particles",
+]
 
 MOLECULES = {
     "cat": cat,
     "hinge": hinge,
+    "kinase": kinase,
     "pretzel": pretzel,
     "wheel": wheel,
     "clam": clam,
     "classes": classes,
 }
-TRUTH_STATES = 21  # states at which the true maps are written; 5 % of the range apart
 _CHUNK = 256  # images made at once
+_TOY_BOX = (64, 3.0)  # pixels, and the edge of one [Å]
+
+Poses = Literal["true", "none"]
 
 
 class Simulation(NamedTuple):
-    """What to simulate; see the ``simulate`` command for units and defaults."""
+    """What to simulate; see `simulate`, and the ``simulate`` command for defaults."""
 
     molecule: str
     n: int = 4000
@@ -59,26 +73,18 @@ class Simulation(NamedTuple):
     contrast_std: float = 0.1
     seed: int = 0
     occupancy: str = "uniform"
-
-
-class Projected(Protocol):
-    """A molecule as the simulation sees it."""
-
-    @property
-    def dims(self) -> int:
-        """Number of state coordinates."""
-        ...
-
-    def projections_ft(
-        self, rotations: NDArray[np.float64], states: NDArray[np.float64], box_size: int
-    ) -> NDArray[np.complex64]:
-        """Unitary transforms of projections on the whole half plane; (n, y, x // 2 + 1)."""
-        ...
+    pose_error: float = 0.0
+    shift_error: float = 0.0
+    poses: Poses = "true"
 
 
 class _Draws(NamedTuple):
+    """True latents, and the poses that are told."""
+
     rotations: NDArray[np.float64]
     shifts: NDArray[np.float64]
+    told_rotations: NDArray[np.float64]
+    told_shifts: NDArray[np.float64]
     contrasts: NDArray[np.float64]
     states: NDArray[np.float64]
     defocus: Defocus
@@ -90,9 +96,16 @@ def simulate(plan: Simulation, out: Path, overwrite: bool = False) -> Path:
     Parameters
     ----------
     plan : Simulation
-        ``shift_std`` in pixels, ``snr`` the variance of the clean images (after the CTF, over
-        all pixels) over that of the noise, ``contrast_std`` the relative spread of contrasts,
-        ``occupancy`` how the continuous states are distributed.
+        ``molecule`` one of `MOLECULES`, or a map file, of a rigid molecule. ``shift_std`` in
+        pixels, ``snr`` the variance of the clean images (after the CTF, over all pixels) over that
+        of the noise, ``contrast_std`` the relative spread of contrasts, ``occupancy`` how the
+        continuous states are distributed.
+
+        ``pose_error`` [degrees] is the root mean square angle by which rotations in the particle
+        file are off, ``shift_error`` [pixels] the standard deviation of the error of each
+        coordinate of a shift; see `pose_errors`.
+        ``poses``: "none" leaves angles and origins out of the particle file. The images are the
+        same whatever these three say, and truth.star has the true poses.
     out : Path
         Folder to make.
     overwrite : bool
@@ -111,7 +124,7 @@ def simulate(plan: Simulation, out: Path, overwrite: bool = False) -> Path:
     _check(plan)
     if out.exists() and not overwrite:
         raise OutputExistsError(f"{out}: exists already; choose another folder or --overwrite")
-    molecule = MOLECULES[plan.molecule](plan.box_size)
+    molecule = _molecule(plan)
     if plan.occupancy != "uniform" and all(c.populations for c in molecule.components):
         raise HypermolError(
             f"--occupancy {plan.occupancy}: {plan.molecule} has classes, with populations of "
@@ -123,10 +136,23 @@ def simulate(plan: Simulation, out: Path, overwrite: bool = False) -> Path:
     images, noise_std = _images(plan, molecule, draws, rng)
     write_stack(out / "particles.mrcs", images, plan.pixel_size, overwrite=True)
     _write_tables(plan, draws, out)
-    _write_truth(plan, molecule, noise_std, out)
-    recipe = {"particles": "particles.star", **_recipe(plan), "seed": plan.seed}
+    write_truth(
+        molecule, (plan.box_size, plan.pixel_size), noise_std, out / "truth", plan.occupancy
+    )
+    recipe = {"particles": "particles.star", **_recipe(plan, molecule), "seed": plan.seed}
     (out / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     return out / "particles.star"
+
+
+def own_box(molecule: str) -> tuple[int, float | None]:
+    """Box of a molecule [pixels], and the edge of a pixel [Å]: a toy's usual one, or its map's.
+
+    The edge is None where a map does not say it.
+    """
+    if not is_map(molecule):
+        return _TOY_BOX
+    volume = read_volume(molecule)
+    return volume.values.shape[-1], volume.pixel_size
 
 
 def simulated_particles(plan: Simulation, molecule: Projected) -> tuple[Particles, Latents]:
@@ -154,25 +180,40 @@ def simulated_particles(plan: Simulation, molecule: Projected) -> tuple[Particle
         optics=_optics(),
         optics_group=np.zeros(plan.n, dtype=np.int64),
         defocus=draws.defocus,
-        rotations=draws.rotations,
-        shifts=draws.shifts,
+        rotations=draws.told_rotations if plan.poses == "true" else None,
+        shifts=draws.told_shifts if plan.poses == "true" else np.zeros_like(draws.shifts),
         half_sets=None,
     )
     return particles, Latents(draws.rotations, draws.shifts, draws.contrasts, draws.states)
 
 
+def _molecule(plan: Simulation) -> WrittenMolecule:
+    if is_map(plan.molecule):
+        return read_rigid_volume(Path(plan.molecule), plan.box_size)
+    return MOLECULES[plan.molecule](plan.box_size)
+
+
 def _check(plan: Simulation) -> None:
-    if plan.molecule not in MOLECULES:
-        raise HypermolError(f"molecule {plan.molecule!r}: expected {' or '.join(MOLECULES)}")
+    if plan.molecule not in MOLECULES and not is_map(plan.molecule):
+        raise HypermolError(
+            f"molecule {plan.molecule!r}: expected {' or '.join(MOLECULES)}, or an .mrc map"
+        )
     for name, value, least in (
         ("--n", plan.n, 1), ("--box", plan.box_size, 16), ("--pixel-size", plan.pixel_size, 1e-3),
         ("--snr", plan.snr, 1e-6), ("--shift-std", plan.shift_std, 0),
-        ("--contrast-std", plan.contrast_std, 0),
+        ("--contrast-std", plan.contrast_std, 0), ("--pose-error", plan.pose_error, 0),
+        ("--shift-error", plan.shift_error, 0),
     ):  # fmt: skip
         if not (np.isfinite(value) and value >= least):
             raise HypermolError(f"{name} {value}: expected at least {least}")
     if plan.occupancy not in OCCUPANCIES:
         raise HypermolError(f"--occupancy {plan.occupancy}: expected {' or '.join(OCCUPANCIES)}")
+    if plan.poses not in get_args(Poses):
+        raise HypermolError(f"poses {plan.poses!r}: expected {' or '.join(get_args(Poses))}")
+    if plan.poses == "none" and (plan.pose_error or plan.shift_error):
+        raise HypermolError(
+            "--no-poses: leaves no poses for --pose-error and --shift-error; leave those out"
+        )
 
 
 def _draw(plan: Simulation, molecule: Projected, rng: np.random.Generator) -> _Draws:
@@ -183,9 +224,14 @@ def _draw(plan: Simulation, molecule: Projected, rng: np.random.Generator) -> _D
         u=u, v=u - rng.uniform(0, 400, n), angle=rng.uniform(0, np.pi, n),
         phase_shift=zeros, b_factor=zeros, scale=np.ones(n),
     )  # fmt: skip
+    rotations = np.asarray(Rotation.random(n, rng=rng).as_matrix())
+    shifts = rng.normal(scale=plan.shift_std * plan.pixel_size, size=(n, 2))
+    told_rotations, told_shifts = _told_poses(plan, rotations, shifts)
     draws = _Draws(
-        rotations=np.asarray(Rotation.random(n, rng=rng).as_matrix()),
-        shifts=rng.normal(scale=plan.shift_std * plan.pixel_size, size=(n, 2)),
+        rotations=rotations,
+        shifts=shifts,
+        told_rotations=told_rotations,
+        told_shifts=told_shifts,
         contrasts=np.maximum(rng.normal(1.0, plan.contrast_std, n), 0.1),
         states=rng.uniform(size=(n, molecule.dims)),
         defocus=defocus,
@@ -197,6 +243,15 @@ def _draw(plan: Simulation, molecule: Projected, rng: np.random.Generator) -> _D
     for column, component in enumerate(moving):
         states[:, column] = draw_states(component, plan.occupancy, states[:, column])
     return draws._replace(states=states)
+
+
+def _told_poses(
+    plan: Simulation, rotations: NDArray[np.float64], shifts: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rotations and shifts with their errors, which are drawn apart from everything else."""
+    (seed,) = np.random.SeedSequence(plan.seed).spawn(1)
+    rng = np.random.default_rng(seed)
+    return with_errors(rotations, plan.pose_error, shifts, plan.shift_error * plan.pixel_size, rng)
 
 
 def _optics() -> Optics:
@@ -248,71 +303,32 @@ def _write_tables(plan: Simulation, draws: _Draws, out: Path) -> None:
             "rlnImageSize": [plan.box_size], "rlnImageDimensionality": [2],
         }
     )  # fmt: skip
-    angles = relion_angles_from_rotations(draws.rotations)
-    table = pd.DataFrame(
-        {
-            "rlnImageName": [f"{i + 1:06d}@particles.mrcs" for i in range(plan.n)],
-            "rlnAngleRot": angles[:, 0], "rlnAngleTilt": angles[:, 1], "rlnAnglePsi": angles[:, 2],
-            "rlnOriginXAngst": -draws.shifts[:, 0], "rlnOriginYAngst": -draws.shifts[:, 1],
-            "rlnDefocusU": draws.defocus.u, "rlnDefocusV": draws.defocus.v,
-            "rlnDefocusAngle": np.degrees(draws.defocus.angle), "rlnPhaseShift": 0.0,
-            "rlnOpticsGroup": 1, "rlnRandomSubset": np.arange(plan.n) % 2 + 1,
-        }
-    )  # fmt: skip
+    rest: dict[str, Any] = {
+        "rlnDefocusU": draws.defocus.u, "rlnDefocusV": draws.defocus.v,
+        "rlnDefocusAngle": np.degrees(draws.defocus.angle), "rlnPhaseShift": 0.0,
+        "rlnOpticsGroup": 1, "rlnRandomSubset": np.arange(plan.n) % 2 + 1,
+    }  # fmt: skip
+    names = {"rlnImageName": [f"{i + 1:06d}@particles.mrcs" for i in range(plan.n)]}
+    told = {}
+    if plan.poses == "true":
+        told = pose_columns(draws.told_rotations, draws.told_shifts)
+    table = pd.DataFrame(names | told | rest)
     write_star(out / "particles.star", {"optics": optics, "particles": table}, overwrite=True)
+    table = pd.DataFrame(names | pose_columns(draws.rotations, draws.shifts) | rest)
     for column, states in enumerate(draws.states.T):
         table[f"trueState{column + 1}"] = states
     table["trueContrast"] = draws.contrasts
     write_star(out / "truth.star", {"optics": optics, "particles": table}, overwrite=True)
 
 
-def _write_truth(plan: Simulation, molecule: GaussianMolecule, noise_std: float, out: Path) -> None:
-    """True maps of every component at `TRUTH_STATES` states, on the scale of the images."""
-    folder = out / "truth"
-    folder.mkdir(exist_ok=True)
-    listing = []
-    for component in molecule.components:
-        names = []
-        states = _map_states(component)
-        for index, state in enumerate(states):
-            name = component.name + (f"_{index:02d}.mrc" if component.has_state else ".mrc")
-            volume = component.volume(float(state), plan.box_size) / np.float32(noise_std)
-            write_volume(folder / name, volume, plan.pixel_size, overwrite=True)
-            names.append(name)
-        entry: dict[str, object] = {"name": component.name, "volumes": names}
-        if component.has_state:
-            entry |= {"kind": component.kind, "states": [round(float(s), 6) for s in states]}
-            entry |= _distribution(component, plan.occupancy)
-        listing.append(entry)
-    facts: dict[str, object] = {"components": listing, "occupancy": plan.occupancy}
-    if molecule.hinge is not None:
-        facts["hinge"] = {
-            "component": molecule.hinge.component,
-            "axis": [round(v, 6) for v in molecule.hinge.axis],
-            "pivot": [round(v * plan.pixel_size, 4) for v in molecule.hinge.pivot],
-            "angles": list(molecule.hinge.angles),
-        }
-    (folder / "truth.yaml").write_text(yaml.safe_dump(facts, sort_keys=False))
-
-
-def _map_states(component: GaussianComponent) -> NDArray[np.float64]:
-    """Where true maps are written: over the whole range, both ends; in every class; or once."""
-    if not component.has_state:
-        return np.zeros(1)
-    if component.kind == "class":
-        return (np.arange(len(component.populations)) + 0.5) / len(component.populations)
-    return np.linspace(0, 1, TRUTH_STATES)
-
-
-def _distribution(component: GaussianComponent, occupancy: str) -> dict[str, object]:
-    """The true distribution of a state: shares of classes, or a mixture of Beta densities."""
-    if component.kind == "class":
-        return {"populations": list(component.populations)}
-    return {"betas": [list(entry) for entry in OCCUPANCIES[occupancy]]}
-
-
-def _recipe(plan: Simulation) -> dict[str, object]:
-    """The recipe a scientist would write for this molecule."""
-    latents = {"rotation": "known", "shift": "known", "contrast": "refine"}
-    components = components_of(plan.molecule, plan.pixel_size * plan.box_size / 64)
+def _recipe(plan: Simulation, molecule: WrittenMolecule) -> dict[str, object]:
+    """The recipe a scientist would write for this molecule and these poses."""
+    poses = "known"
+    if plan.poses == "none":
+        poses = "search"
+    elif plan.pose_error or plan.shift_error:
+        poses = "refine"
+    latents = {"rotation": poses, "shift": poses, "contrast": "refine"}
+    name = molecule.components[0].name if is_map(plan.molecule) else plan.molecule
+    components = components_of(name, plan.pixel_size * plan.box_size / 64)
     return {"components": components, "latents": latents, "schedule": "auto"}
