@@ -187,26 +187,26 @@ def patch_evidence(
 
 @numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _collapsed(
-    data: Any, weights: Any, rotations: Any, offsets: Any, prior: Any, shifts: Any, model: Any,
-    parts: Any, evidence: Any, by_shift: Any,
+    data: Any, weights: Any, rotations: Any, offsets: Any, prior: Any, shifts: Any,
+    grids: Any, placements: Any, samples: Any, nodes: Any, log_prior: Any, std: Any,
+    temperature: Any, parts: Any, evidence: Any, by_shift: Any,
 ) -> None:  # fmt: skip
     n, n_samples = weights.shape
-    n_q = model.nodes.shape[2]
+    n_q = nodes.shape[2]
     for part in numba.prange(parts):
         rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
         columns = np.empty((2 * n_q, n_samples), dtype=np.float32)
         gram = np.empty((n_q, n_q), dtype=np.float32)
         for i in range(part * n // parts, (part + 1) * n // parts):
-            nodes = model.nodes[i % model.nodes.shape[0]]
+            own = nodes[i % nodes.shape[0]]
             for j in range(rotations.shape[1]):
                 slice_and_gram(
-                    rotations[i, j], weights[i], model.grids, model.placements, model.samples,
-                    rows, columns, gram,
-                )  # fmt: skip
+                    rotations[i, j], weights[i], grids, placements, samples, rows, columns, gram
+                )
                 evidence[i, j] = patch_evidence(
                     data[i], columns, gram, offsets[i], prior.shifts[i] - shifts[i],
-                    prior.shift_precision, model.samples, nodes, model.log_prior,
-                    model.contrast_std, model.temperature, by_shift[i, j],
+                    prior.shift_precision, samples, own, log_prior, std, temperature,
+                    by_shift[i, j],
                 )  # fmt: skip
                 if prior.rotation_precision > 0:
                     away = angle_square(rotations[i, j], prior.rotations[i])
@@ -249,7 +249,7 @@ def collapsed_evidence(
     turned = np.ascontiguousarray(rotations, dtype=np.float32)
     _collapsed(
         images.data, images.weights, turned, np.ascontiguousarray(offsets, dtype=np.float64), prior,
-        np.ascontiguousarray(shifts, dtype=np.float64), model, numba.get_num_threads(),
+        np.ascontiguousarray(shifts, dtype=np.float64), *model, numba.get_num_threads(),
         evidence, by_shift,
     )  # fmt: skip
     return evidence, by_shift

@@ -145,11 +145,13 @@ def _turn(omega: Any, rotation: Any, out: Any) -> None:
 
 @numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _steps(
-    data: Any, weights: Any, rotations: Any, shifts: Any, prior: Any, model: Any, proposals: Any,
-    parts: Any, accepted: Any, density: Any, mean_turn: Any,
+    data: Any, weights: Any, rotations: Any, shifts: Any, prior: Any,
+    grids: Any, placements: Any, samples: Any, nodes: Any, log_prior: Any, std: Any,
+    temperature: Any, proposals: Any, parts: Any, accepted: Any, density: Any, mean_turn: Any,
 ) -> None:  # fmt: skip
     n, n_samples = weights.shape
-    n_q, n_steps, n_shifts = model.nodes.shape[2], proposals.turns.shape[1], proposals.patches.shape[2]
+    n_q, n_steps = nodes.shape[2], proposals.turns.shape[1]
+    n_shifts = proposals.patches.shape[2]
     for part in numba.prange(parts):
         rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
         columns = np.empty((2, 2 * n_q, n_samples), dtype=np.float32)
@@ -158,30 +160,26 @@ def _steps(
         other = np.empty((3, 3), dtype=np.float32)
         moved = np.empty((2, n_samples), dtype=np.float32)
         for i in range(part * n // parts, (part + 1) * n // parts):
-            nodes = model.nodes[i % model.nodes.shape[0]]
+            own = nodes[i % nodes.shape[0]]
             now = 0
             slice_and_gram(
-                rotations[i], weights[i], model.grids, model.placements, model.samples,
-                rows, columns[now], gram[now],
-            )  # fmt: skip
+                rotations[i], weights[i], grids, placements, samples, rows, columns[now], gram[now]
+            )
             for step in range(n_steps):
                 new = 1 - now
                 _turn(proposals.turns[i, step], rotations[i], other)
                 slice_and_gram(
-                    other, weights[i], model.grids, model.placements, model.samples,
-                    rows, columns[new], gram[new],
-                )  # fmt: skip
+                    other, weights[i], grids, placements, samples, rows, columns[new], gram[new]
+                )
                 offsets = proposals.patches[i, step]
                 toward = prior.shifts[i] - shifts[i]
                 here = patch_evidence(
                     data[i], columns[now], gram[now], offsets, toward, prior.shift_precision,
-                    model.samples, nodes, model.log_prior, model.contrast_std, model.temperature,
-                    by_shift[now],
+                    samples, own, log_prior, std, temperature, by_shift[now],
                 )  # fmt: skip
                 there = patch_evidence(
                     data[i], columns[new], gram[new], offsets, toward, prior.shift_precision,
-                    model.samples, nodes, model.log_prior, model.contrast_std, model.temperature,
-                    by_shift[new],
+                    samples, own, log_prior, std, temperature, by_shift[new],
                 )  # fmt: skip
                 if prior.rotation_precision > 0:
                     half = 0.5 * prior.rotation_precision
@@ -208,7 +206,7 @@ def _steps(
                     chosen += 1
                 offset = offsets[chosen]
                 if offset[0] != 0.0 or offset[1] != 0.0:
-                    moved_data(data[i], offset, model.samples, moved)
+                    moved_data(data[i], offset, samples, moved)
                     data[i] = moved
                     shifts[i, 0] += offset[0]
                     shifts[i, 1] += offset[1]
@@ -249,7 +247,7 @@ def pose_metropolis(
     rotations, shifts, data = (np.array(column) for column in chain)
     accepted, density, mean_turn = np.zeros(n), np.zeros(n), np.zeros(n)
     _steps(
-        data, images.weights, rotations, shifts, prior, model, proposals,
+        data, images.weights, rotations, shifts, prior, *model, proposals,
         numba.get_num_threads(), accepted, density, mean_turn,
     )  # fmt: skip
     return PoseChain(rotations, shifts, data), PoseInfo(accepted, density, mean_turn)
