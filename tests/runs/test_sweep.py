@@ -40,7 +40,9 @@ def problem_of(here, images):
     n_shells = images.power.shape[1]
     fill = np.maximum(np.bincount(here.samples.shells, here.samples.weights, n_shells), 1e-12)
     mean_weights = shell_sums(images.weights, here.samples, n_shells) / fill
-    return StageProblem(images, here.molecule, here.samples, mean_weights, 3.0)
+    return StageProblem(
+        images, here.molecule, here.samples, mean_weights, 3.0, np.zeros((len(mean_weights), 2))
+    )
 
 
 def posterior_of(first, second):

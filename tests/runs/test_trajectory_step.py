@@ -107,7 +107,9 @@ class Planted:
         fill = np.maximum(np.bincount(self.samples.shells, self.samples.weights, n_shells), 1e-12)
         mean_weights = shell_sums(self.images.weights, self.samples, n_shells) / fill
         molecule = molecule.with_trajectories(trajectories)
-        return StageProblem(self.images, molecule, self.samples, mean_weights, 3.0)
+        return StageProblem(
+            self.images, molecule, self.samples, mean_weights, 3.0, np.zeros((len(mean_weights), 2))
+        )
 
     def posterior(self, problem):
         """Exact: nothing is left out as negligible."""

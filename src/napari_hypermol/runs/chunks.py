@@ -229,7 +229,8 @@ def stage_problem(
     for start in range(0, len(rows), chunk):
         part = slice(start, start + chunk)
         mean_weights[part] = shell_sums(images.weights[part], samples, n_shells) / count
-    return StageProblem(images, molecule, samples, mean_weights, particles.pixel_size)
+    shifts = np.asarray(particles.shifts[rows], dtype=np.float64)
+    return StageProblem(images, molecule, samples, mean_weights, particles.pixel_size, shifts)
 
 
 def starting_noise(particles: Particles, stack: FourierStack) -> Float64:

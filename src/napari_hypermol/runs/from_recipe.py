@@ -25,9 +25,11 @@ from napari_hypermol.molecules.sharing import point_group
 from napari_hypermol.molecules.support import Ball, Mask
 from napari_hypermol.molecules.trajectory import RigidTrajectory, Translation, Turn
 from napari_hypermol.protocols import StateBasis, Support
+from napari_hypermol.runs.pose_step import PoseSettings
 from napari_hypermol.runs.priors import PriorSettings
 from napari_hypermol.runs.recipe import (
     BetaRecipe,
+    NearRecipe,
     PlacementRecipe,
     Recipe,
     StateRecipe,
@@ -37,7 +39,7 @@ from napari_hypermol.runs.recipe import (
 from napari_hypermol.schedules.marching import auto_schedule
 from napari_hypermol.schedules.stage import Stage
 
-__all__ = ["composite_of", "priors_of", "stages_of"]
+__all__ = ["composite_of", "poses_of", "priors_of", "stages_of"]
 
 
 def _support(recipe: SupportRecipe, folder: Path, box_size: int, pixel_size: float) -> Support:
@@ -261,13 +263,29 @@ def priors_of(recipe: Recipe, folder: Path, box_size: int, pixel_size: float) ->
     )
 
 
+def poses_of(recipe: Recipe) -> PoseSettings | None:
+    """What a recipe says of the poses; None: they are known."""
+    latents, priors = recipe.latents, recipe.priors
+    if latents.rotation == latents.shift == "known":
+        return None
+    near = priors.rotation if isinstance(priors.rotation, NearRecipe) else None
+    return PoseSettings(
+        rotation=latents.rotation,
+        shift=latents.shift,
+        rotation_std=None if near is None else float(np.radians(near.near)),
+        shift_std=None if priors.shift is None else priors.shift.std,
+    )
+
+
 def stages_of(recipe: Recipe, composite: Composite, pixel_size: float) -> list[Stage]:
     """The schedule of a recipe, in cycles per box edge."""
     degree = max(_degree(c) for c in composite.components)
     if recipe.schedule == "auto":
         # a circle begins with three harmonics: any may be the strongest
         has_circle = any("circle" in c.kinds for c in composite.components)
-        return auto_schedule(composite.box_size, degree, first_degree=3 if has_circle else 1)
+        moves_poses = poses_of(recipe) is not None
+        first = 3 if has_circle else 1
+        return auto_schedule(composite.box_size, degree, first, moves_poses)
     edge = composite.box_size * pixel_size
     nyquist = (composite.box_size - 1) // 2
     stages: list[Stage] = []

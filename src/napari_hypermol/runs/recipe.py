@@ -313,14 +313,21 @@ class Recipe(_Strict):
     @model_validator(mode="after")
     def _poses(self) -> "Recipe":
         for name in ("rotation", "shift"):
-            if getattr(self.latents, name) != "known":
-                raise ValueError(
-                    f"latents.{name}: {getattr(self.latents, name)} is not available yet; "
-                    "take poses from the file with 'known'"
-                )
-            if getattr(self.priors, name) is not None:
+            is_known = getattr(self.latents, name) == "known"
+            if is_known and getattr(self.priors, name) is not None:
                 raise ValueError(
                     f"priors.{name}: has no effect while latents.{name} is known; leave it out"
+                )
+        if self.latents.rotation == "search":
+            if self.latents.shift == "known":
+                raise ValueError(
+                    "latents.shift: known shifts with rotations from nothing; use shift: search "
+                    "or refine"
+                )
+            if self.priors.rotation not in (None, "uniform"):
+                raise ValueError(
+                    "priors.rotation: near the file's has no meaning while latents.rotation is "
+                    "search; use refine, or leave the prior out"
                 )
         return self
 

@@ -24,13 +24,15 @@ from napari_hypermol.errors import (
     RunFolderError,
 )
 from napari_hypermol.io.particle_file import ParticleFile, read_particles
+from napari_hypermol.io.relion_poses import pose_columns
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.protocols import Executor
 from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
 from napari_hypermol.runs.diagnostics import diagnose
 from napari_hypermol.runs.executors import executor_at
-from napari_hypermol.runs.from_recipe import composite_of, priors_of, stages_of
+from napari_hypermol.runs.from_recipe import composite_of, poses_of, priors_of, stages_of
 from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
+from napari_hypermol.runs.pose_step import with_poses
 from napari_hypermol.runs.progress import Progress, Reporter
 from napari_hypermol.runs.recipe import Recipe, read_recipe, recipe_from
 from napari_hypermol.runs.recover import RecoverySettings, Snapshot, recover, work_of
@@ -149,9 +151,13 @@ def reconstruct(
         )
         metrics = _metrics(snapshot, particles.pixel_size, device, began, is_done=True)
         metrics["unknowns"] = asked
+        if snapshot.poses is not None:
+            particles = with_poses(particles, rows, snapshot.poses)
         if recipe.half_sets:
+            # under the poses found with all particles: two searches would end in two frames
+            known = settings._replace(poses=None)
             metrics["half_sets"] = half_set_fsc(
-                particles, stack, given.composite, settings, recipe.seed, reporter
+                particles, stack, given.composite, known, recipe.seed, reporter
             )
         metrics["diagnostics"] = diagnose(particles, stack, snapshot)
         run = Run.open(job.out)
@@ -269,10 +275,11 @@ def _particles(job: Job, recipe: Recipe, folder: Path) -> ParticleFile:
             raise RecipeError("no particles: name a STAR or .cs file, or put one in the recipe")
         path = folder / recipe.particles
     file = read_particles(path, data_dir=job.data_dir, pixel_size=job.pixel_size)
-    if file.particles.rotations is None:
+    if file.particles.rotations is None and recipe.latents.rotation != "search":
         raise ParticleFileError(
-            f"{path}: has no rlnAngleRot, rlnAngleTilt and rlnAnglePsi; poses are taken from the "
-            "file, so refine the particles first"
+            f"{path}: has no rlnAngleRot, rlnAngleTilt and rlnAnglePsi; refine the particles "
+            "first, or find poses from nothing with 'latents: {rotation: search, shift: search}' "
+            "in the recipe"
         )
     return file
 
@@ -288,6 +295,7 @@ def settings_of(
         priors=priors_of(recipe, folder, box_size, pixel_size),
         contrast_std=None if std == "auto" else float(std),
         is_adaptive=recipe.schedule == "auto",
+        poses=poses_of(recipe),
     )
 
 
@@ -327,7 +335,13 @@ def particle_columns(snapshot: Snapshot) -> dict[str, Any]:
             ranks = np.empty(n)
             ranks[np.argsort(states, kind="stable")] = (np.arange(n) + 0.5) / n
             columns[f"hypermolState{index}Rank"] = ranks
-    columns["hypermolRotationStd"] = np.zeros(n)  # poses are known
+    poses = snapshot.poses
+    columns["hypermolRotationStd"] = (
+        np.zeros(n) if poses is None else np.degrees(poses.rotation_std)
+    )
+    if poses is not None:
+        columns["hypermolShiftStd"] = poses.shift_std
+        columns |= pose_columns(poses.rotations, poses.shifts)
     columns["hypermolContrast"] = posterior.contrast_mean
     columns["hypermolContrastStd"] = posterior.contrast_std
     columns["hypermolLogLikelihood"] = posterior.log_evidence
@@ -335,7 +349,11 @@ def particle_columns(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _write_particles(file: ParticleFile, snapshot: Snapshot, out: Path) -> None:
-    file.write(out / "particles.star", particle_columns(snapshot), overwrite=True)
+    columns = particle_columns(snapshot)
+    if snapshot.poses is not None and "rlnOriginX" in file.table:  # a file from before RELION 3.1
+        pixel_size = file.particles.pixel_size
+        columns |= pose_columns(snapshot.poses.rotations, snapshot.poses.shifts, pixel_size)
+    file.write(out / "particles.star", columns, overwrite=True)
 
 
 def _metrics(

@@ -1,4 +1,4 @@
-"""Recovery with known poses: the stages of a schedule, sweep after sweep, on one set of particles.
+"""Recovery: the stages of a schedule, sweep after sweep, on one set of particles.
 
 Knows no files. `runs.reconstruct` wraps it with a run folder, `runs.half_sets` calls it twice.
 """
@@ -15,11 +15,21 @@ from napari_hypermol.bases.state_algebra import embedding
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.particles import Particles
+from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.chunks import FourierStack, stage_problem, starting_noise
 from napari_hypermol.runs.circle_start import circle_states
+from napari_hypermol.runs.initial_model import initial_model
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.path_start import can_be_threaded, path_states, threaded_posterior
+from napari_hypermol.runs.pose_step import (
+    Poses,
+    PoseSettings,
+    averaged,
+    pose_prior,
+    pose_step,
+    with_poses,
+)
 from napari_hypermol.runs.priors import (
     PriorSettings,
     density_priors,
@@ -61,6 +71,8 @@ _SLOPE_SHELLS = 4  # over which the fall of a spectrum is read, to go on beyond 
 _MOST_FALL = 30.0  # more makes solves slow, less fills new shells with noise
 _EXHAUSTED = 0.5  # share of the mean at the band edge that is data, below which marching ends
 _LAST_STEP = 1.1  # there, and the last stage goes this much further
+_POSE_STEPS = 10  # Metropolis steps of every pose a sweep
+_POSE_DRAWS = 24  # of all poses at the end, to average over
 
 
 class RecoverySettings(NamedTuple):
@@ -75,6 +87,8 @@ class RecoverySettings(NamedTuple):
         Of the contrasts' prior; None: estimated.
     is_adaptive : bool
         Leave out stages whose band limit is beyond what the data determine.
+    poses : PoseSettings or None
+        None: poses are known.
     """
 
     stages: Sequence[Stage]
@@ -82,6 +96,7 @@ class RecoverySettings(NamedTuple):
     priors: PriorSettings = PriorSettings()
     contrast_std: float | None = None
     is_adaptive: bool = False
+    poses: PoseSettings | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +116,8 @@ class Snapshot:
         Share of the mean molecule at the edge of the band limit that is data, not prior.
     trace : list of dict
         One entry per sweep so far: stage, sweep, seconds, log_likelihood, ...
+    poses : Poses or None
+        Where they are not known.
     """
 
     stage: Stage
@@ -110,6 +127,7 @@ class Snapshot:
     posterior: ParticlePosterior
     edge_share: float
     trace: list[dict[str, float | str]]
+    poses: Poses | None = None
 
     @property
     def maps(self) -> HyperMaps:
@@ -160,6 +178,11 @@ def recover(
     stages = list(settings.stages)
     draws = rng.spawn(len(stages))  # one generator a stage: a resumed run draws the same numbers
     position, is_threaded = 0, False
+    prior = None if settings.poses is None else pose_prior(particles, rows, settings.poses)
+    if settings.poses is not None and settings.poses.is_search and start is None:
+        particles = found_poses(particles, stack, composite, settings, rows, rng, reporter)
+    if start is not None and start.poses is not None:
+        particles = with_poses(particles, rows, start.poses)
     while position < len(stages):
         stage = stages[position]
         position += 1
@@ -188,7 +211,10 @@ def recover(
             stage, position, problem, estimate, posterior, settings, draws[position - 1], reporter,
             trace,
             is_last=position == len(stages),
+            prior=prior,
         )  # fmt: skip
+        if snapshot.poses is not None:
+            particles = with_poses(particles, rows, snapshot.poses)
         is_first = stage.max_degree > 1 and not is_threaded
         if is_first and position < len(stages) and can_be_threaded(snapshot.molecule):
             coarse, fine = (
@@ -204,6 +230,26 @@ def recover(
         on_stage(snapshot)
     assert snapshot is not None  # a schedule has at least one stage
     return snapshot
+
+
+def found_poses(
+    particles: Particles,
+    stack: FourierStack,
+    composite: Composite,
+    settings: RecoverySettings,
+    rows: NDArray[np.int64],
+    rng: np.random.Generator,
+    reporter: Reporter,
+) -> Particles:
+    """The particles with poses from nothing."""
+    assert settings.poses is not None
+    n, box = int(particles.images.shape[0]), composite.box_size
+    particles = particles._replace(shifts=np.zeros((n, 2)))
+    std = settings.poses.shift_std or 0.05 * box * particles.pixel_size
+    model = initial_model(
+        particles, stack, composite, rows, std / particles.pixel_size, rng, reporter
+    )
+    return with_poses(particles, rows, model.poses)
 
 
 def _in_order(
@@ -391,9 +437,11 @@ def _run_stage(
     reporter: Reporter,
     trace: list[dict[str, float | str]],
     is_last: bool,
+    prior: PosePrior | None = None,
 ) -> Snapshot:
-    """All sweeps of one stage."""
+    """All sweeps of one stage; poses are sampled where they have a prior."""
     molecule = problem.molecule
+    poses = settings.poses if prior is not None else None
     tables = state_tables(molecule)
     users = [int(np.flatnonzero(molecule.owners == s)[0]) for s in range(len(molecule.bases))]
     kindled_sets = np.array(["circle" not in molecule.kinds(m) for m in users])
@@ -407,6 +455,14 @@ def _run_stage(
             estimate = _with_new_functions(estimate, _KINDLED_FUNCTION, kindled_sets)
         elif sweep > 0 and sweep == stage.kindled_sweeps:
             estimate = _with_new_functions(estimate, _NEW_FUNCTION, kindled_sets)
+        acceptance = None
+        if poses is not None and prior is not None and not is_kindled and estimate.theta.any():
+            reporter.check()
+            last = posterior if posterior is not None and posterior.tables else None
+            problem, moved_poses = pose_step(
+                problem, estimate, last, prior, poses, rng, _POSE_STEPS
+            )
+            acceptance = float(moved_poses.acceptance_rate.mean())
         if posterior is None or sweep > 0:
             kindling = _KINDLING if is_kindled else 0.0
             tables = state_tables(molecule, estimate.occupancies)
@@ -461,6 +517,8 @@ def _run_stage(
                 "contrast_std": estimate.contrast_std,
             },
         ]
+        if acceptance is not None:
+            trace[-1]["pose_acceptance"] = acceptance
         detail = molecule.box_size * problem.pixel_size / stage.max_radius
         message = f"{stage.name}, sweep {sweep + 1}/{stage.sweeps}, {detail:.1f} Å"
         is_settled = not is_kindled and sweep > stage.kindled_sweeps and moved < stage.settle
@@ -473,10 +531,19 @@ def _run_stage(
     assert posterior is not None  # at least one sweep ran
     share = edge_share(problem, estimate, posterior)
     trace[-1]["edge_share"] = share
+    final = None
     if is_last:
         tables = state_tables(molecule, estimate.occupancies)
         posterior = expectation(problem, estimate, tables, rng)
-    return Snapshot(stage, position, molecule, estimate, posterior, share, trace)
+    if poses is not None and prior is not None:
+        n = len(problem.shifts)
+        final = Poses(problem.images.rotations, problem.shifts, np.zeros(n), np.zeros(n))
+        if is_last:
+            _, posterior, final = averaged(
+                problem, estimate, posterior, prior, poses, rng, _POSE_DRAWS, _POSE_STEPS // 2,
+                reporter.check,
+            )  # fmt: skip
+    return Snapshot(stage, position, molecule, estimate, posterior, share, trace, final)
 
 
 def _unit_contrast(posterior: ParticlePosterior) -> ParticlePosterior:

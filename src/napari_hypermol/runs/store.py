@@ -24,6 +24,7 @@ from napari_hypermol.io.star import read_star
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.pose_step import Poses
 from napari_hypermol.runs.recipe import Recipe, read_recipe, write_recipe
 from napari_hypermol.runs.recover import Snapshot
 from napari_hypermol.runs.sweep import Estimate
@@ -177,6 +178,9 @@ class RunWriter:
                 group.create_array(name, data=values)
         for index, table in enumerate(posterior.tables):
             group.create_array(f"table_{index}", data=table)
+        if snapshot.poses is not None:
+            for name, values in zip(Poses._fields, snapshot.poses, strict=True):
+                group.create_array(f"pose_{name}", data=values)
         group.attrs.update(
             {
                 "position": snapshot.position,
@@ -342,6 +346,9 @@ class Run:
         posterior = ParticlePosterior(
             **arrays, first=nothing, second=nothing[:, None], tables=tuple(tables)
         )
+        poses = None
+        if "pose_rotations" in group:
+            poses = Poses(*(np.asarray(group[f"pose_{name}"][:]) for name in Poses._fields))
         noise, contrast_std = np.asarray(group["noise"][:]), float(attrs["contrast_std"])
         return Snapshot(
             stage=stage,
@@ -351,6 +358,7 @@ class Run:
             posterior=posterior,
             edge_share=float(attrs["edge_share"]),
             trace=attrs["trace"],
+            poses=poses,
         )
 
     @cached_property

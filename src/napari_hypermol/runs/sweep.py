@@ -93,6 +93,7 @@ class StageProblem:
     samples: FourierSamples
     mean_weights: Float64  # (n, shells): mean of W / w over each image shell
     pixel_size: float  # [Å]
+    shifts: Float64  # (n, 2), undone in `images` [Å]
 
     @property
     def placements(self) -> Placements:
@@ -103,7 +104,9 @@ class StageProblem:
         """The same problem on some of its particles."""
         columns: Any = [column[rows] for column in self.images]
         images = WhitenedImages(*columns)
-        return replace(self, images=images, mean_weights=self.mean_weights[rows])
+        return replace(
+            self, images=images, mean_weights=self.mean_weights[rows], shifts=self.shifts[rows]
+        )
 
     def with_noise(self, old: Float64, new: Float64) -> "StageProblem":
         """The same data whitened with another noise: D and W scale with 1 / sigma^2."""

@@ -11,6 +11,7 @@ __all__ = ["auto_schedule", "marching_radii"]
 # is a fixed number of features across the particle.
 _FIRST_RADIUS = 9.0
 _GROWTH = 1.38
+_POSE_SWEEPS = 3  # more a stage where poses move
 _TOP = 0.75  # of Nyquist; beyond it interpolation and aliasing of the images say more than data
 
 
@@ -25,7 +26,9 @@ def marching_radii(box_size: int) -> list[float]:
     return radii
 
 
-def auto_schedule(box_size: int, degree: int, first_degree: int = 1) -> list[Stage]:
+def auto_schedule(
+    box_size: int, degree: int, first_degree: int = 1, moves_poses: bool = False
+) -> list[Stage]:
     """Stages from the mean at low resolution to all state functions at high resolution.
 
     Parameters
@@ -36,19 +39,23 @@ def auto_schedule(box_size: int, degree: int, first_degree: int = 1) -> list[Sta
         Highest degree of any component's state basis; 0 for a rigid molecule.
     first_degree : int
         With which states begin.
+    moves_poses : bool
+        Stay longer: poses are drawn once a sweep, and maps and poses follow one another.
 
     Returns
     -------
     list of Stage
     """
     radii = marching_radii(box_size)
-    stages = [Stage("mean", radii[0], 0, sweeps=2, solve_iterations=8)]
+    more = _POSE_SWEEPS if moves_poses else 0
+    stages = [Stage("mean", radii[0], 0, sweeps=2 + 2 * more, solve_iterations=8)]
     if degree == 0:
         for index, radius in enumerate(radii[1:], 2):
-            stages.append(Stage(f"mean {index}", radius, 0, sweeps=2, solve_iterations=6))
+            stages.append(Stage(f"mean {index}", radius, 0, sweeps=2 + more, solve_iterations=6))
         return stages
     first = min(first_degree, degree)
-    stages.append(Stage("states 1", radii[0], first, sweeps=9, kindled_sweeps=6, settle=0.004))
+    states = Stage("states 1", radii[0], first, 9 + more, kindled_sweeps=6, settle=0.004)
+    stages.append(states)
     finer = radii[1:] or radii  # small boxes have one band limit, and still get all functions
     for index, radius in enumerate(finer, 2):
         is_last = index == len(finer) + 1
@@ -59,7 +66,7 @@ def auto_schedule(box_size: int, degree: int, first_degree: int = 1) -> list[Sta
                 f"states {index}",
                 radius,
                 reached,
-                sweeps=2 if is_last else 3,
+                sweeps=(2 if is_last else 3) + more,
                 settle=0.003,
             )
         )

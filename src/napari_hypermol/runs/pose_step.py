@@ -1,0 +1,303 @@
+"""Poses as part of a sweep: Metropolis on rotations and shifts, states and contrast summed out.
+
+Knows how far to step at a band limit, which joint states to sum over, and how the stage's images
+follow their poses.
+"""
+
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.coordinates.rotations import angles_between
+from napari_hypermol.imaging.projector import Placements
+from napari_hypermol.particles import Particles
+from napari_hypermol.posterior.collapsed import CollapsedModel, PosePrior
+from napari_hypermol.posterior.states import ParticlePosterior, StateTable, state_moments
+from napari_hypermol.runs.sweep import Estimate, StageProblem, expectation, state_tables
+from napari_hypermol.samplers.pose_metropolis import (
+    PoseChain,
+    PoseInfo,
+    draw_proposals,
+    pose_metropolis,
+)
+
+__all__ = [
+    "PoseSettings",
+    "Poses",
+    "at_chain",
+    "averaged",
+    "chordal_mean",
+    "collapsed_model",
+    "joint_nodes",
+    "pose_prior",
+    "pose_step",
+    "with_poses",
+]
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+PoseMode = Literal["known", "refine", "search"]
+
+_NODES = {1: 8, 2: 6}  # states of each coordinate that are summed over while a rotation is judged
+_MOST_NODES = 256
+_REACH = 0.3  # of the box: how far from its middle what turns is
+# Steps in units of the turn or shift that changes phases at the band limit by 1 rad.
+_TURNS, _SHIFTS = (0.25, 3.0), (0.2, 1.5)
+_SHIFT_STD = 0.05  # of the box, where the recipe says nothing
+
+
+class PoseSettings(NamedTuple):
+    """What is to be found of the poses.
+
+    Attributes
+    ----------
+    rotation, shift : {"known", "refine", "search"}
+    rotation_std : float or None
+        Of rotations about the file's [rad]; None: uniform.
+    shift_std : float or None
+        Of shifts about the file's or, in a search, about zero [Å]; None: 5 % of the box.
+    """
+
+    rotation: PoseMode = "known"
+    shift: PoseMode = "known"
+    rotation_std: float | None = None
+    shift_std: float | None = None
+
+    @property
+    def is_search(self) -> bool:
+        """Whether rotations are found from nothing."""
+        return self.rotation == "search"
+
+
+class Poses(NamedTuple):
+    """Poses of the particles of a run.
+
+    Attributes
+    ----------
+    rotations : (n, 3, 3) float32 ndarray
+    shifts : (n, 2) float64 ndarray
+        [Å].
+    rotation_std : (n,) float64 ndarray
+        Root mean square angle about `rotations` [rad]; zero where it was not sampled.
+    shift_std : (n,) float64 ndarray
+        Likewise, of each coordinate [Å].
+    """
+
+    rotations: Float32
+    shifts: Float64
+    rotation_std: Float64
+    shift_std: Float64
+
+
+def with_poses(particles: Particles, rows: NDArray[np.int64], poses: Poses) -> Particles:
+    """Particles with the poses of some of them replaced."""
+    n = int(particles.images.shape[0])
+    given = particles.rotations
+    rotations = np.tile(np.eye(3), (n, 1, 1)) if given is None else np.array(given)
+    shifts = np.array(particles.shifts, dtype=np.float64)
+    rotations[rows], shifts[rows] = poses.rotations, poses.shifts
+    return particles._replace(rotations=rotations, shifts=shifts)
+
+
+def pose_prior(particles: Particles, rows: NDArray[np.int64], settings: PoseSettings) -> PosePrior:
+    """Priors of rotations and shifts about those of the file, or about none."""
+    n, box = len(rows), int(particles.images.shape[1])
+    std = settings.shift_std or _SHIFT_STD * box * particles.pixel_size
+    about = np.zeros((n, 2)) if settings.shift == "search" else particles.shifts[rows]
+    rotations, precision = np.tile(np.eye(3, dtype=np.float32), (n, 1, 1)), 0.0
+    if settings.rotation_std and particles.rotations is not None:
+        rotations = np.asarray(particles.rotations[rows], dtype=np.float32)
+        precision = settings.rotation_std**-2
+    return PosePrior(
+        rotations,
+        float(precision),
+        np.asarray(about / particles.pixel_size, dtype=np.float64),
+        float((particles.pixel_size / std) ** 2),
+    )
+
+
+def joint_nodes(
+    problem: StageProblem,
+    estimate: Estimate,
+    posterior: ParticlePosterior | None,
+    rng: np.random.Generator,
+) -> tuple[Float32, Float64]:
+    """Joint states to sum over, as c, and their log prior.
+
+    Returns
+    -------
+    nodes : (1 or n, t, q) float32 ndarray
+        All combinations of a few states of every component; where they are too many, one draw
+        from every particle's own tables.
+    log_prior : (t,) float64 ndarray
+    """
+    molecule, n_q = problem.molecule, sum(problem.molecule.n_functions)
+    coarse = state_tables(
+        molecule, estimate.occupancies, _NODES.get(len(state_tables(molecule)), 4)
+    )
+    if int(np.prod([len(t.states) for t in coarse])) <= _MOST_NODES or posterior is None:
+        nodes, log_prior = np.ones((1, n_q), dtype=np.float32), np.zeros(1)
+        for table in coarse[:2] if posterior is None else coarse:
+            t = len(table.states)
+            nodes = np.repeat(nodes, t, axis=0)
+            nodes[:, table.columns] = np.tile(table.functions, (len(log_prior), 1))
+            log_prior = np.repeat(log_prior, t) + np.tile(table.log_prior, len(log_prior))
+        return nodes[None], log_prior
+    tables = state_tables(molecule, estimate.occupancies)
+    c = np.ones((len(problem.images.weights), 1, n_q), dtype=np.float32)
+    for table, p in zip(tables, posterior.tables, strict=True):
+        c[:, 0, table.columns] = table.functions[_drawn(p, rng)]
+    return c, np.zeros(1)
+
+
+def _drawn(probabilities: Float32, rng: np.random.Generator) -> NDArray[np.int64]:
+    cumulated = np.cumsum(probabilities, axis=1, dtype=np.float64)
+    target = rng.random(len(cumulated)) * cumulated[:, -1]
+    return np.asarray((cumulated < target[:, None]).sum(axis=1))
+
+
+def collapsed_model(
+    problem: StageProblem,
+    estimate: Estimate,
+    posterior: ParticlePosterior | None,
+    rng: np.random.Generator,
+) -> CollapsedModel:
+    """What rotations are judged by, at the stage's band limit."""
+    nodes, log_prior = joint_nodes(problem, estimate, posterior, rng)
+    return CollapsedModel(
+        problem.molecule.grids(estimate.theta),
+        Placements(*problem.molecule.placement_arrays),
+        problem.samples,
+        np.ascontiguousarray(nodes),
+        log_prior,
+        float(estimate.contrast_std),
+        1.0,
+    )
+
+
+def pose_step(
+    problem: StageProblem,
+    estimate: Estimate,
+    posterior: ParticlePosterior | None,
+    prior: PosePrior,
+    settings: PoseSettings,
+    rng: np.random.Generator,
+    n_steps: int,
+) -> tuple[StageProblem, PoseInfo]:
+    """Metropolis steps of all poses; the images follow.
+
+    Parameters
+    ----------
+    problem : StageProblem
+        With the present poses.
+    estimate : Estimate
+    posterior : ParticlePosterior or None
+        Of the states, where they are too many to be summed over.
+    prior : PosePrior
+    settings : PoseSettings
+        What is known stays.
+    rng : Generator
+    n_steps : int
+
+    Returns
+    -------
+    problem : StageProblem
+    info : PoseInfo
+    """
+    n, box, radius = len(problem.shifts), problem.samples.box_size, problem.samples.max_radius
+    per_turn = 1.0 / (2 * np.pi * radius * _REACH)
+    per_shift = box / (2 * np.pi * radius)
+    proposals = draw_proposals(
+        rng, n, n_steps,
+        (_TURNS[0] * per_turn, _TURNS[1] * per_turn),
+        (_SHIFTS[0] * per_shift, _SHIFTS[1] * per_shift),
+        width=1 if settings.shift == "known" else 3,
+    )  # fmt: skip
+    if settings.rotation == "known":
+        proposals = proposals._replace(turns=np.zeros_like(proposals.turns))
+    images = problem.images
+    chain = PoseChain(images.rotations, problem.shifts / problem.pixel_size, images.data)
+    model = collapsed_model(problem, estimate, posterior, rng)
+    chain, info = pose_metropolis(images, chain, prior, model, proposals)
+    return at_chain(problem, chain), info
+
+
+def at_chain(problem: StageProblem, chain: PoseChain) -> StageProblem:
+    """The same problem at other poses."""
+    images = problem.images._replace(data=chain.data, rotations=chain.rotations)
+    return replace(problem, images=images, shifts=chain.shifts * problem.pixel_size)
+
+
+def averaged(
+    problem: StageProblem,
+    estimate: Estimate,
+    posterior: ParticlePosterior,
+    prior: PosePrior,
+    settings: PoseSettings,
+    rng: np.random.Generator,
+    n_draws: int,
+    n_steps: int,
+    check: Any = lambda: None,
+) -> tuple[StageProblem, ParticlePosterior, Poses]:
+    """Posterior of states, contrasts and poses given the coefficients, over draws of the poses.
+
+    States are not those of the likeliest pose: what is uncertain about it is in their mean and
+    spread (the tables of every draw are averaged).
+
+    Returns
+    -------
+    problem : StageProblem
+        At the last draw.
+    posterior : ParticlePosterior
+        Mean tables and moments.
+    poses : Poses
+        Means: of rotations the chordal one.
+    """
+    tables = state_tables(problem.molecule, estimate.occupancies)
+    draws: list[ParticlePosterior] = []
+    rotations, shifts = [], []
+    for _ in range(n_draws):
+        check()
+        problem, _ = pose_step(problem, estimate, posterior, prior, settings, rng, n_steps)
+        posterior = expectation(problem, estimate, tables, rng)
+        draws.append(posterior._replace(first=posterior.first[:0], second=posterior.second[:0]))
+        rotations.append(problem.images.rotations)
+        shifts.append(problem.shifts)
+    mean = chordal_mean(np.mean(rotations, axis=0, dtype=np.float64))
+    away = np.array([angles_between(r, mean) for r in rotations])
+    poses = Poses(
+        mean.astype(np.float32),
+        np.mean(shifts, axis=0),
+        np.sqrt((away**2).mean(axis=0)),
+        np.sqrt(np.var(shifts, axis=0).mean(axis=1)),
+    )
+    return problem, _mixed(draws, posterior, tables), poses
+
+
+def chordal_mean(mean: Float64) -> Float64:
+    """The rotations nearest to arithmetic means of rotation matrices; (n, 3, 3)."""
+    u, _, v = np.linalg.svd(mean)
+    u[:, :, 2] *= np.sign(np.linalg.det(u @ v))[:, None]
+    return np.asarray(u @ v)
+
+
+def _mixed(
+    draws: list[ParticlePosterior], last: ParticlePosterior, tables: tuple[StateTable, ...]
+) -> ParticlePosterior:
+    """The mixture of the draws' posteriors, but for the moments of the last."""
+    mixed = tuple(np.mean(parts, axis=0) for parts in zip(*(d.tables for d in draws), strict=True))
+    moments = [state_moments(p, t) for p, t in zip(mixed, tables, strict=True)]
+    nothing = np.zeros((len(last.contrast_mean), 0))
+    contrasts = np.array([d.contrast_mean for d in draws])
+    squares = np.mean([d.contrast_std**2 + d.contrast_mean**2 for d in draws], axis=0)
+    mean = contrasts.mean(axis=0)
+    return last._replace(
+        state_mean=np.concatenate([*(m for m, _ in moments), nothing], axis=1),
+        state_std=np.concatenate([*(s for _, s in moments), nothing], axis=1),
+        contrast_mean=mean,
+        contrast_std=np.sqrt(np.maximum(squares - mean**2, 0.0)),
+        log_evidence=np.mean([d.log_evidence for d in draws], axis=0),
+        tables=mixed,
+    )
