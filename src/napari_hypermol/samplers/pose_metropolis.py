@@ -53,8 +53,9 @@ class PoseProposals(NamedTuple):
     ----------
     turns : (n, m, 3) float32 ndarray
         omega [rad].
-    patches : (n, m, s, 2) float64 ndarray
-        Shifts to choose from, relative to the present one, which is among them [pixels].
+    patches : (n, p, s, 2) float64 ndarray
+        Shifts to choose from, relative to the present one, which is among them [pixels]; each serves
+        m / p turns, then the shift is drawn.
     uniforms : (n, m, 2) float64 ndarray
         For acceptance and for the shift.
     """
@@ -88,6 +89,7 @@ def draw_proposals(
     turn_scales: tuple[float, float],
     shift_scales: tuple[float, float],
     width: int = 3,
+    turns_per_patch: int = 1,
 ) -> PoseProposals:
     """Symmetric proposals at several scales.
 
@@ -101,6 +103,8 @@ def draw_proposals(
         Spacing of the patches, likewise [pixels].
     width : int
         A patch has width x width shifts.
+    turns_per_patch : int
+        A divisor of `n_steps`.
 
     Returns
     -------
@@ -109,10 +113,11 @@ def draw_proposals(
     lows, highs = np.log([turn_scales, shift_scales]).T
     scales = np.exp(lows + (highs - lows) * rng.random((n, n_steps, 2)))
     turns = rng.normal(size=(n, n_steps, 3)) * scales[..., :1]
+    spacings = scales[:, ::turns_per_patch, None, 1:]
     axis = np.arange(width, dtype=np.float64)
     unit = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
-    own = unit[rng.integers(0, len(unit), (n, n_steps))]
-    patches = (unit - own[:, :, None, :]) * scales[..., None, 1:]
+    own = unit[rng.integers(0, len(unit), spacings.shape[:2])]
+    patches = (unit - own[:, :, None, :]) * spacings
     return PoseProposals(turns.astype(np.float32), patches, rng.random((n, n_steps, 2)))
 
 
@@ -143,6 +148,18 @@ def _turn(omega: Any, rotation: Any, out: Any) -> None:
     out[2, 2] = first[0] * second[1] - first[1] * second[0]
 
 
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _drawn(log_terms: Any, uniform: Any) -> Any:
+    """Index drawn with probabilities exp(log_terms), not normalised."""
+    top = log_terms.max()
+    target, cumulated = uniform * np.exp(log_terms - top).sum(), 0.0
+    for index in range(len(log_terms) - 1):
+        cumulated += math.exp(log_terms[index] - top)
+        if cumulated >= target:
+            return index
+    return len(log_terms) - 1
+
+
 @numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _steps(
     data: Any, weights: Any, rotations: Any, shifts: Any, prior: Any,
@@ -151,7 +168,8 @@ def _steps(
 ) -> None:  # fmt: skip
     n, n_samples = weights.shape
     n_q, n_steps = nodes.shape[2], proposals.turns.shape[1]
-    n_shifts = proposals.patches.shape[2]
+    n_shifts, every = proposals.patches.shape[2], n_steps // proposals.patches.shape[1]
+    half = 0.5 * prior.rotation_precision
     for part in numba.prange(parts):
         rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
         columns = np.empty((2, 2 * n_q, n_samples), dtype=np.float32)
@@ -161,49 +179,41 @@ def _steps(
         moved = np.empty((2, n_samples), dtype=np.float32)
         for i in range(part * n // parts, (part + 1) * n // parts):
             own = nodes[i % nodes.shape[0]]
-            now = 0
+            now, here = 0, 0.0
             slice_and_gram(
                 rotations[i], weights[i], grids, placements, samples, rows, columns[now], gram[now]
             )
             for step in range(n_steps):
+                offsets = proposals.patches[i, step // every]
+                toward = prior.shifts[i] - shifts[i]
+                if step % every == 0:
+                    here = patch_evidence(
+                        data[i], columns[now], gram[now], offsets, toward, prior.shift_precision,
+                        samples, own, log_prior, std, temperature, by_shift[now],
+                    )  # fmt: skip
+                    if prior.rotation_precision > 0:
+                        here -= half * angle_square(rotations[i], prior.rotations[i])
                 new = 1 - now
                 _turn(proposals.turns[i, step], rotations[i], other)
                 slice_and_gram(
                     other, weights[i], grids, placements, samples, rows, columns[new], gram[new]
                 )
-                offsets = proposals.patches[i, step]
-                toward = prior.shifts[i] - shifts[i]
-                here = patch_evidence(
-                    data[i], columns[now], gram[now], offsets, toward, prior.shift_precision,
-                    samples, own, log_prior, std, temperature, by_shift[now],
-                )  # fmt: skip
                 there = patch_evidence(
                     data[i], columns[new], gram[new], offsets, toward, prior.shift_precision,
                     samples, own, log_prior, std, temperature, by_shift[new],
                 )  # fmt: skip
                 if prior.rotation_precision > 0:
-                    half = 0.5 * prior.rotation_precision
-                    here -= half * angle_square(rotations[i], prior.rotations[i])
                     there -= half * angle_square(other, prior.rotations[i])
-                density[i] = here
                 if math.log(proposals.uniforms[i, step, 0]) < there - here:
-                    density[i] = there
-                    now = new
+                    here, now = there, new
                     accepted[i] += 1.0 / n_steps
                     turn = proposals.turns[i, step]
                     mean_turn[i] += math.sqrt((turn * turn).sum())
                     rotations[i] = other
-                terms = by_shift[now]
-                top = terms.max()
-                total = 0.0
-                for s in range(n_shifts):
-                    total += math.exp(terms[s] - top)
-                target, cumulated, chosen = proposals.uniforms[i, step, 1] * total, 0.0, 0
-                while chosen < n_shifts - 1:
-                    cumulated += math.exp(terms[chosen] - top)
-                    if cumulated >= target:
-                        break
-                    chosen += 1
+                density[i] = here
+                if (step + 1) % every:
+                    continue
+                chosen = _drawn(by_shift[now], proposals.uniforms[i, step, 1])
                 offset = offsets[chosen]
                 if offset[0] != 0.0 or offset[1] != 0.0:
                     moved_data(data[i], offset, samples, moved)
