@@ -274,6 +274,10 @@ class SpatialBasis(Protocol):
         """Radial filter; gain (n_shells, q) or (n_shells, q, q)."""
         ...
 
+    def filtered_noise(self, rng: np.random.Generator, gain: Float) -> NDArray[np.float32]:
+        """Normal draw with covariance `filter`; gain (n_shells, q, q) -> (q, k)."""
+        ...
+
 
 class CoefficientPrior(Protocol):
     """A prior of one coefficient set (q, k): q state functions of k spatial coefficients.

@@ -57,6 +57,20 @@ class BasisContract:
         aligned = basis.fourier_grid_adjoint(grid)  # here they do not: rtol of float32
         np.testing.assert_allclose((a * aligned).sum(), (abs(grid) ** 2).sum(), rtol=1e-4)
 
+    def test_filtered_noise_has_the_covariance_of_the_filter(self, basis, rng):
+        """Variance along directions of each function, and between two that the gain mixes."""
+        roots = rng.normal(size=(basis.n_shells, 2, 2)) + 2 * np.eye(2)
+        gain = np.einsum("spq,srq->spr", roots, roots)
+        probes = rng.normal(size=(3, 2, basis.n_coefficients))
+        probes[0, 1] = probes[1, 0] = 0
+        filtered = np.array([basis.filter(probe, gain) for probe in probes])
+        expected = np.einsum("iqk,jqk->ij", probes, filtered)
+        noise = [basis.filtered_noise(rng, gain) for _ in range(400)]
+        drawn = np.einsum("nqk,iqk->ni", noise, probes)
+        scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+        # five standard errors of 400 draws; twice the variance would be twenty off
+        assert (abs(drawn.T @ drawn / 400 - expected) < 5 * scale * np.sqrt(2 / 400)).all()
+
     def test_pickles(self, basis, coefficients):
         again = pickle.loads(pickle.dumps(basis))
         np.testing.assert_array_equal(again.evaluate(coefficients), basis.evaluate(coefficients))

@@ -389,6 +389,28 @@ class GpswfBasis:
             pieces.append(mixed.reshape(q, -1))
         return np.asarray(np.concatenate(pieces, axis=1), dtype=coefficients.dtype)
 
+    def filtered_noise(self, rng: np.random.Generator, gain: Float) -> NDArray[np.float32]:
+        """A draw from the normal density whose covariance is `filter`.
+
+        Parameters
+        ----------
+        rng : Generator
+        gain : (n_shells, q, q) float ndarray
+            Positive matrices.
+
+        Returns
+        -------
+        (q, k) float32 ndarray
+        """
+        q, pieces = gain.shape[1], []
+        for order, form in enumerate(self._energies):
+            n = form.shape[1]
+            matrix = np.tensordot(np.moveaxis(gain, 0, -1), form, axes=1)  # q, p, n, n'
+            matrix = np.moveaxis(matrix, 1, 2).reshape(q * n, q * n)
+            white = rng.standard_normal((q * n, 2 * order + 1))
+            pieces.append((np.linalg.cholesky(matrix) @ white).reshape(q, -1))
+        return np.concatenate(pieces, axis=1).astype(np.float32)
+
 
 def _cube(size: int) -> Lattice:
     """Voxels of a cube about index ``size // 2``."""

@@ -282,6 +282,31 @@ class VoxelBasis:
         filtered = volume_from_half_space(mixed, self.size)
         return np.asarray(self.gather(filtered), dtype=coefficients.dtype)
 
+    def filtered_noise(self, rng: np.random.Generator, gain: Float) -> NDArray[np.float32]:
+        """A draw from the normal density whose covariance is `filter`.
+
+        Parameters
+        ----------
+        rng : Generator
+        gain : (n_shells, q, q) float ndarray
+            Positive matrices.
+
+        Returns
+        -------
+        (q, k) float32 ndarray
+
+        Notes
+        -----
+        The noise is filtered on the whole cube and then cut out: filtered inside the support only,
+        its covariance would meet the support's edge twice.
+        """
+        roots = np.linalg.cholesky(gain).astype(np.float32)[self._shells]
+        white = rng.standard_normal((gain.shape[1], *self.mask.shape), dtype=np.float32)
+        half = volume_to_half_space(white)
+        mixed = np.einsum("zyxpq,qzyx->pzyx", roots, half, optimize=True)
+        cubes = volume_from_half_space(mixed, self.size)
+        return np.asarray(self.gather(cubes), dtype=np.float32)
+
 
 def _fold(
     stored: NDArray[np.complex64], source: NDArray[np.int64], padded: int

@@ -41,6 +41,7 @@ from napari_hypermol.samplers.gibbs import gibbs_posterior
 __all__ = [
     "Estimate",
     "StageProblem",
+    "blockwise",
     "edge_share",
     "expectation",
     "kindled_mixing",
@@ -234,7 +235,7 @@ def edge_share(problem: StageProblem, estimate: Estimate, posterior: ParticlePos
     return max(shares)
 
 
-def _blockwise(molecule: LinearMolecule, gains: list[Float64]) -> Callable[[Float32], Float32]:
+def blockwise(molecule: LinearMolecule, gains: list[Float64]) -> Callable[[Float32], Float32]:
     """Radial filters, one per coefficient set, as one operator on theta."""
     compact = [_diagonal_if_possible(gain) for gain in gains]
 
@@ -284,7 +285,7 @@ def maximisation(
     layout, placements = molecule.empty_grids, problem.placements
     data = precisions(problem, posterior.second)
     priors = [signal_precision(s) for s in estimate.spectra] if priors is None else priors
-    prior = _blockwise(molecule, list(priors))
+    prior = blockwise(molecule, list(priors))
     covariances = [posterior_covariance(h, p) for h, p in zip(data, priors, strict=True)]
     right = molecule.grids_adjoint(
         image_adjoint(images, posterior.first, layout, placements, samples)
@@ -303,7 +304,7 @@ def maximisation(
         operator,
         right,
         estimate.theta,
-        _blockwise(molecule, covariances),
+        blockwise(molecule, covariances),
         iterations,
         tolerance,
         _PATIENCE if any(t is not None for t in molecule.trajectories) else 1,
