@@ -7,6 +7,7 @@ occupancies and trajectories stay as they were estimated (empirical Bayes), so n
 uncertain those are.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -445,9 +446,7 @@ def _band_powers(problem: StageProblem, theta: Float32) -> Float64:
     basis = molecule.bases[largest]
     power = basis.power(parts[largest][:1])[0]
     edges = np.linspace(0, basis.n_shells, _BANDS + 1).astype(int)
-    bands = [
-        (power * basis.shell_counts)[a:b].sum() for a, b in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    bands = [(power * basis.shell_counts)[a:b].sum() for a, b in itertools.pairwise(edges)]
     return np.log(np.maximum(bands, np.finfo(np.float64).tiny))
 
 

@@ -117,7 +117,7 @@ def _posterior(
     b: Any, g: Any, log_prior: Any, temperature: Any, is_maxcc: Any,
     used: Any, per_rotation: Any, best_shift: Any, best_state: Any, evidence: Any,
 ) -> None:  # fmt: skip
-    """B (m, s, t, r) becomes the posterior; g (m, t, r)."""
+    """b (m, s, t, r) becomes the posterior; g (m, t, r)."""
     m, n_shifts, n_states, n_rotations = b.shape
     for i in numba.prange(m):
         top = np.float32(-np.inf)
@@ -303,7 +303,9 @@ def search(
             mass[0] += by_state.sum(axis=0, dtype=np.float64).reshape(shape)
             shift_mass[0] += p.sum(axis=(0, 2, 3), dtype=np.float64)
         else:
-            _add_sparse(p, chunk.shifted, weights[rows], data_sums, weight_sums, mass, shift_mass)
+            _add_sparse(
+                p, chunk.shifted, weights[rows], data_sums, weight_sums, mass, shift_mass
+            )
     if not with_sums:
         return cells, None
     sums = SearchSums(
