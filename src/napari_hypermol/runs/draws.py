@@ -1,8 +1,9 @@
 """Draws of everything a run does not know: poses, states, contrasts, coefficients, noise.
 
 A Gibbs sampler that begins where the recovery ended. One sweep is: Metropolis on poses, states and
-contrast summed out; states and contrasts from their tables; their spread and the noise from their
-conditionals; the coefficients by perturb and solve (`samplers.gaussian`). Signal spectra, learned
+contrast summed out; states and contrasts from their tables; the contrasts' spread, the scale they
+share with the molecule, and the noise from their conditionals; the coefficients by perturb and
+solve (`samplers.gaussian`). Signal spectra, learned
 occupancies and trajectories stay as they were estimated (empirical Bayes), so nothing here says how
 uncertain those are.
 """
@@ -38,6 +39,7 @@ from napari_hypermol.runs.sweep import (
 from napari_hypermol.samplers.conjugate import contrast_spread, noise_spectra, spread_start
 from napari_hypermol.samplers.conjugate_gradient import SolveInfo
 from napari_hypermol.samplers.gaussian import gaussian_draw
+from napari_hypermol.samplers.scale import scale_draw
 from napari_hypermol.samplers.state_draws import StateDraw, draw_states, spread_states
 
 __all__ = [
@@ -353,6 +355,12 @@ def _sweep(
     priors = precision_priors(estimate.spectra, molecule, settings.priors)
     weighed = blockwise(molecule, priors)(estimate.theta)
     log_prior = -0.5 * float(np.dot(estimate.theta.astype(np.float64), weighed))
+    if estimate.contrast_std > 0 and estimate.theta.any():
+        scale = scale_draw(
+            rng, -2 * log_prior, len(estimate.theta), drawn.contrasts, estimate.contrast_std
+        )
+        estimate = estimate._replace(theta=estimate.theta * np.float32(scale))
+        drawn = drawn._replace(contrasts=drawn.contrasts / scale)
     if settings.draws_noise:
         noise = noise_draw(rng, problem, estimate, drawn)
         problem = problem.with_noise(estimate.noise, noise)
