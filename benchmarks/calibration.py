@@ -21,7 +21,7 @@ from scipy.stats import truncnorm
 from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.coordinates.grids import fourier_samples
 from napari_hypermol.coordinates.rotations import angles_between, turned
-from napari_hypermol.imaging.forward import shell_sums
+from napari_hypermol.imaging.forward import image_samples, shell_sums
 from napari_hypermol.imaging.projector import Placements, forward
 from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import Composite
@@ -79,9 +79,7 @@ def case_of(
         blockwise(molecule, inverses), 300, 1e-5,
     )  # fmt: skip
     states = rng.random((n, 1))
-    contrasts = truncnorm.rvs(
-        -1 / CONTRAST_STD, np.inf, 1, CONTRAST_STD, size=n, random_state=rng
-    )
+    contrasts = truncnorm.rvs(-1 / CONTRAST_STD, np.inf, 1, CONTRAST_STD, size=n, random_state=rng)
     c = molecule.state_bases[0].evaluate(states)
     told = Rotation.random(n, rng=rng).as_matrix()
     rotations, offsets = told, np.zeros((n, 2))
@@ -93,8 +91,8 @@ def case_of(
     model = contrasts[:, None] * np.einsum("nkq,nq->nk", slices, c)
     ctf = rng.uniform(0.3, 1.0, size=(n, len(samples.kx)))
     weights = samples.weights * ctf**2
-    noise = rng.normal(size=(2, *weights.shape))
-    data = weights * model + np.sqrt(weights) * (noise[0] + 1j * noise[1])
+    noise = image_samples(rng.normal(size=(n, box, box)), samples)
+    data = weights * model + samples.weights * ctf * noise
     # undone is the told shift, 0, not the true one
     turns = np.outer(offsets[:, 0], samples.kx) + np.outer(offsets[:, 1], samples.ky)
     data *= np.exp(-2j * np.pi * turns / box)

@@ -443,7 +443,7 @@ class _Kept:
     def column(self, name: str, n_chains: int) -> NDArray[np.floating]:
         """(c, d, ...), as chains were drawn one after the other."""
         values = np.array(self.columns[name])
-        return values.reshape(n_chains, -1, *values.shape[1:])
+        return values.reshape(n_chains, self.count // n_chains, *values.shape[1:])
 
 
 def _band_powers(problem: StageProblem, theta: Float32) -> Float64:

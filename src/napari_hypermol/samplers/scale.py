@@ -41,8 +41,8 @@ def scale_draw(
     Notes
     -----
     A Gibbs step along the group of scalings (Liu and Sabatti 2000): theta -> s theta, a -> a / s
-    leaves the likelihood alone, so with the group's measure ds / s and the volume s^(k - n) by which
-    the step stretches, log s has the log density
+    leaves the likelihood alone, so with the group's measure ds / s and the volume s^(k - n) by
+    which the step stretches, log s has the log density
 
         (k - n) log s - s^2 theta . P theta / 2 - sum_i (a_i / s - 1)^2 / (2 std^2),
 
