@@ -23,6 +23,7 @@ __all__ = [
     "LatentsRecipe",
     "NearRecipe",
     "PlacementRecipe",
+    "PosteriorRecipe",
     "PriorsRecipe",
     "Recipe",
     "ShiftPriorRecipe",
@@ -64,6 +65,7 @@ class SupportRecipe(_Strict):
 
 
 _Row = tuple[float, float, float]
+_LEAST_DRAWS = 4  # split R-hat halves every chain
 
 
 class StateRecipe(_Strict):
@@ -298,6 +300,23 @@ class StageRecipe(_Strict):
     sweeps: int = Field(default=4, ge=1)
 
 
+class PosteriorRecipe(_Strict):
+    """Draws of everything after the recovery: `draws` of every chain; 0 is off."""
+
+    chains: int = Field(default=2, ge=1)
+    draws: int = Field(default=0, ge=0)
+    warm_up: int = Field(default=10, ge=0)
+
+    @model_validator(mode="after")
+    def _enough(self) -> "PosteriorRecipe":
+        if 0 < self.draws < _LEAST_DRAWS:
+            raise ValueError(
+                f"{self.draws} draws say nothing about 90 % intervals; give at least "
+                f"{_LEAST_DRAWS}, or 0 for none"
+            )
+        return self
+
+
 class Recipe(_Strict):
     """The whole run."""
 
@@ -307,8 +326,26 @@ class Recipe(_Strict):
     latents: LatentsRecipe = LatentsRecipe()
     schedule: Literal["auto"] | Annotated[list[StageRecipe], Field(min_length=1)] = "auto"
     half_sets: bool = False
+    posterior: PosteriorRecipe = PosteriorRecipe()
     seed: int = Field(default=0, ge=0)
     versions: dict[str, str] | None = None  # written by a run, ignored when read
+
+    @model_validator(mode="after")
+    def _normal_priors(self) -> "Recipe":
+        coefficients = self.priors.coefficients
+        strengths = {
+            "coefficients.solvent": coefficients.solvent,
+            "coefficients.nonnegative": coefficients.nonnegative,
+            "coefficients.sparse": coefficients.sparse,
+            "states.transport": self.priors.states.transport,
+        }
+        used = [name for name, strength in strengths.items() if strength > 0]
+        if self.posterior.draws and used:
+            raise ValueError(
+                f"posterior.draws: coefficients cannot be drawn with priors.{used[0]}; leave one "
+                "of the two out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _poses(self) -> "Recipe":

@@ -32,12 +32,20 @@ from napari_hypermol.runs.diagnostics import diagnose
 from napari_hypermol.runs.executors import executor_at
 from napari_hypermol.runs.from_recipe import composite_of, poses_of, priors_of, stages_of
 from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
+from napari_hypermol.runs.mixing import mixing
 from napari_hypermol.runs.pose_step import with_poses
 from napari_hypermol.runs.progress import Progress, Reporter
 from napari_hypermol.runs.recipe import Recipe, read_recipe, recipe_from
 from napari_hypermol.runs.recover import RecoverySettings, Snapshot, recover, work_of
 from napari_hypermol.runs.report import write_report
-from napari_hypermol.runs.series import write_run_volumes
+from napari_hypermol.runs.sampled import (
+    draw_arrays,
+    draw_columns,
+    drawn_kinds,
+    draws_work,
+    run_draws,
+)
+from napari_hypermol.runs.series import write_deviations, write_run_volumes
 from napari_hypermol.runs.state_axes import class_numbers, state_axes
 from napari_hypermol.runs.store import Run, RunWriter, check_output
 from napari_hypermol.runs.trajectories import learned_trajectories
@@ -120,7 +128,8 @@ def reconstruct(
     reporter = Reporter(on_progress, stop)
     images_work = 0.05 * work_of(given.stages)
     rounds = 2 if given.recipe.half_sets else 1  # two halves are as much work as one whole
-    reporter.plan(images_work + rounds * work_of(given.stages))
+    posterior_work = draws_work(given.recipe.posterior, given.stages[-1])
+    reporter.plan(images_work + rounds * work_of(given.stages) + posterior_work)
     # before the folder is made: only now can a damaged image come to light
     radius = max(s.max_radius for s in given.stages)
     with executor_at(job.scheduler) as executor:
@@ -163,12 +172,39 @@ def reconstruct(
         run = Run.open(job.out)
         volumes = job.out / "volumes"
         write_run_volumes(run.maps, particles.pixel_size, volumes, overwrite=True)
+        if recipe.posterior.draws:
+            metrics["posterior"] = _draw(
+                given, stack, snapshot, settings, writer, reporter, posterior_work
+            )
+            log.info("%s", metrics["posterior"]["sentence"])
         metrics["seconds"] = time.monotonic() - began
         writer.write_json("metrics.json", metrics)
         write_report(run)
         log.info("done in %.1f s", metrics["seconds"])
         reporter.advance(reporter.total, "done", run.maps)
     return run
+
+
+def _draw(
+    given: "_Given",
+    stack: FourierStack,
+    snapshot: Snapshot,
+    settings: RecoverySettings,
+    writer: RunWriter,
+    reporter: Reporter,
+    work: float,
+) -> dict[str, Any]:
+    """Draw from the posterior and write what the draws say; how well they have mixed."""
+    particles, recipe = given.file.particles, given.recipe
+    draws = run_draws(
+        particles, stack, snapshot, settings, recipe.posterior, recipe.seed, reporter, work
+    )
+    kinds = drawn_kinds(snapshot.molecule)
+    _write_particles(given.file, snapshot, writer.path, draw_columns(draws, kinds))
+    writer.write_posterior(draw_arrays(draws))
+    volumes = writer.path / "volumes"
+    write_deviations(snapshot.maps.axes, draws.map_std, particles.pixel_size, volumes)
+    return mixing(draws, kinds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -348,8 +384,10 @@ def particle_columns(snapshot: Snapshot) -> dict[str, Any]:
     return columns
 
 
-def _write_particles(file: ParticleFile, snapshot: Snapshot, out: Path) -> None:
-    columns = particle_columns(snapshot)
+def _write_particles(
+    file: ParticleFile, snapshot: Snapshot, out: Path, drawn: dict[str, Any] | None = None
+) -> None:
+    columns = particle_columns(snapshot) | (drawn or {})
     if snapshot.poses is not None and "rlnOriginX" in file.table:  # a file from before RELION 3.1
         pixel_size = file.particles.pixel_size
         columns |= pose_columns(snapshot.poses.rotations, snapshot.poses.shifts, pixel_size)

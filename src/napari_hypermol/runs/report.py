@@ -22,7 +22,7 @@ from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.sweep import state_tables
 from napari_hypermol.runs.trajectories import learned_trajectories, trajectory_sentences
 
-__all__ = ["montage", "report_page", "write_report"]
+__all__ = ["direction_density", "montage", "report_page", "write_report"]
 
 _SHOWN = 6  # states along a range or a circle
 _STYLE = """
@@ -183,6 +183,8 @@ def report_page(run: Run) -> str:
             ),
             _png(occupancy),
         ]
+    parts += _orientations(run)
+    parts += _posterior(run)
     parts += _diagnosis(metrics)
     if "half_sets" in metrics:
         halves = metrics["half_sets"]
@@ -253,6 +255,90 @@ def _diagnosis(metrics: dict[str, Any]) -> list[str]:
             "measures that on particles held out.</p>"
         ),
     ]
+
+
+def _orientations(run: Run) -> list[str]:
+    """From where the particles are seen, where their poses were found."""
+    poses = run.snapshot.poses
+    if poses is None:
+        return []
+    return [
+        "<h2>From where the particles are seen</h2>",
+        (
+            "<p class='note'>Density of viewing directions in the frame of the maps, 1 where all "
+            "are alike; z is up.</p>"
+        ),
+        _png(direction_density(poses.rotations)),
+    ]
+
+
+def direction_density(rotations: NDArray[np.floating]) -> Figure:
+    """Viewing directions over the sphere, Mollweide's projection; rotations (n, 3, 3).
+
+    R takes the molecule to the image, whose z is seen: its direction in the molecule is row 2.
+    """
+    x, y, z = rotations[:, 2, :].T.astype(np.float64)
+    # even in longitude and in z: all parts of the sphere are of one size
+    edges = np.linspace(-np.pi, np.pi, 37), np.linspace(-1, 1, 19)
+    counts, _, _ = np.histogram2d(np.arctan2(y, x), np.clip(z, -1, 1), bins=edges)
+    density = counts * counts.size / max(len(rotations), 1)
+    figure = Figure(figsize=(5.4, 2.7), dpi=110, layout="constrained")
+    axes = figure.add_subplot(projection="mollweide")
+    mesh = axes.pcolormesh(edges[0], np.arcsin(edges[1]), density.T, cmap="viridis", vmin=0)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    figure.colorbar(mesh, shrink=0.8)
+    return figure
+
+
+def _posterior(run: Run) -> list[str]:
+    """What draws say, and whether to trust them; nothing where none were asked for."""
+    found, kept = run.metrics.get("posterior"), run.posterior
+    if not found or not kept:
+        return []
+    rates = [(f"acceptance of {k}", f"{100 * v:.0f} %") for k, v in found["acceptance"].items()]
+    figures = [_traces(kept)]
+    if "occupancy_bands" in kept:
+        figures.insert(0, _bands(kept["occupancy_bands"], run.maps.axes))
+    return [
+        "<h2>What the data leave open</h2>",
+        f"<p>{html.escape(found['sentence'][:1].upper() + found['sentence'][1:])}.</p>",
+        (
+            "<p class='note'>Draws of maps, states, contrasts, poses where they are not known, and "
+            "noise; signal spectra are taken as estimated. Standard deviations of the maps are "
+            "volumes/std_*.mrc. Bars: median share of the particles; lines: 90 % bands.</p>"
+        ),
+        _rows([("chains", found["chains"]), ("draws of each", found["draws"]), *rates]),
+        *(_png(figure) for figure in figures),
+    ]
+
+
+def _bands(bands: NDArray[np.float64], axes: Sequence[StateAxis]) -> Figure:
+    """Occupancies with their 90 % bands; (3, d, bins)."""
+    n_axes, n_bins = bands.shape[1:]
+    figure = Figure(figsize=(3.2 * n_axes, 2.4), dpi=110, layout="constrained")
+    middles = (np.arange(n_bins) + 0.5) / n_bins
+    # strict=False: before the states begin there are axes, but no states
+    for index, (axis, own) in enumerate(zip(axes, bands.transpose(1, 0, 2), strict=False)):
+        low, median, high = own * (1 if axis.kind == "class" else n_bins)
+        plot = figure.add_subplot(1, n_axes, index + 1)
+        errors = np.maximum([median - low, high - median], 0)
+        plot.bar(middles, median, width=1 / n_bins, color="#b9cbe2")
+        plot.errorbar(middles, median, errors, fmt="none", ecolor="#1f3f66", elinewidth=1.2)
+        label = "share of particles" if axis.kind == "class" else "occupancy"
+        plot.set(xlabel=axis.label, ylabel=label, xlim=(0, 1), ylim=(0, None))
+    return figure
+
+
+def _traces(kept: dict[str, NDArray[Any]]) -> Figure:
+    """The log likelihood of every chain, draw after draw."""
+    figure = Figure(figsize=(5.4, 2.4), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    for number, trace in enumerate(kept["log_likelihood"], 1):
+        axes.plot(trace - kept["log_likelihood"].mean(), lw=1, label=f"chain {number}")
+    axes.set(xlabel="draw", ylabel="log likelihood, less its mean")
+    axes.legend(fontsize=8)
+    return figure
 
 
 def _number(value: Any) -> str:

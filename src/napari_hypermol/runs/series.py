@@ -4,14 +4,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_hypermol.errors import HypermolError, OutputExistsError
 from napari_hypermol.io.mrc import write_volume
 from napari_hypermol.protocols import StateKind
 from napari_hypermol.runs.maps import HyperMaps
-from napari_hypermol.runs.state_axes import middle_states, shown_states
+from napari_hypermol.runs.state_axes import StateAxis, middle_states, shown_states
 
-__all__ = ["parse_states", "write_run_volumes", "write_series"]
+__all__ = [
+    "parse_states",
+    "series_states",
+    "write_deviations",
+    "write_run_volumes",
+    "write_series",
+]
 
 
 # how ChimeraX plays them [frames per second]: classes have no way from one to the next
@@ -125,11 +132,53 @@ def write_run_volumes(
         taken = next(script for script in scripts if script.exists())
         raise OutputExistsError(f"{taken}: exists already; choose another --out or --overwrite")
     paths = []
-    for index, axis in enumerate(maps.axes):
-        along = shown_states(axis, steps)
-        states = np.tile(middle_states(maps.axes), (len(along), 1))
-        states[:, index] = along
+    for axis, states in zip(maps.axes, series_states(maps.axes, steps), strict=True):
         paths += write_series(
             maps, states.tolist(), pixel_size, folder, axis.name, overwrite, axis.kind
         )
+    return paths
+
+
+def series_states(axes: Sequence[StateAxis], steps: int = 10) -> list[NDArray[np.float64]]:
+    """States of the series along every axis, the others half way; (t, d) each.
+
+    A rigid molecule has one, of one map.
+    """
+    if not axes:
+        return [np.zeros((1, 0))]
+    series = []
+    for index, axis in enumerate(axes):
+        along = shown_states(axis, steps)
+        states = np.tile(middle_states(axes), (len(along), 1))
+        states[:, index] = along
+        series.append(states)
+    return series
+
+
+def write_deviations(
+    axes: Sequence[StateAxis], volumes: NDArray[np.float32], pixel_size: float, folder: Path
+) -> list[Path]:
+    """Standard deviations of the maps of all series, ``std_<their name>.mrc``.
+
+    Parameters
+    ----------
+    axes : sequence of StateAxis
+    volumes : (t, z, y, x) float32 ndarray
+        At the states of `series_states`, one series after the other.
+    pixel_size : float
+        [Å]
+    folder : Path
+
+    Returns
+    -------
+    list of Path
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stems = [axis.name for axis in axes] or ["map"]
+    kinds: list[StateKind] = [axis.kind for axis in axes] or ["interval"]
+    paths = []
+    for stem, kind, states in zip(stems, kinds, series_states(axes), strict=True):
+        paths += [folder / f"std_{stem}_{name}.mrc" for name in _names(len(states), kind)]
+    for path, volume in zip(paths, volumes, strict=True):
+        write_volume(path, volume, pixel_size, overwrite=True)
     return paths

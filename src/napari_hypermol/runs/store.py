@@ -194,6 +194,18 @@ class RunWriter:
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
 
+    def write_posterior(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Write the group ``posterior`` of ``store.zarr``, complete or not at all."""
+        store = self.path / "store.zarr"
+        temporary = store / f".writing_{os.getpid()}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        group = zarr.open_group(temporary, mode="w")
+        for name, values in arrays.items():
+            if values.size:
+                group.create_array(name, data=values)
+        shutil.rmtree(store / "posterior", ignore_errors=True)
+        temporary.rename(store / "posterior")
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -365,6 +377,15 @@ class Run:
     def maps(self) -> HyperMaps:
         """The molecule at any state."""
         return self.snapshot.maps
+
+    @cached_property
+    def posterior(self) -> dict[str, NDArray[Any]]:
+        """Kept draws and what was made of them, by name; empty without."""
+        path = self.path / "store.zarr" / "posterior"
+        if not path.is_dir():
+            return {}
+        group = zarr.open_group(path, mode="r")
+        return {name: np.asarray(group[name][:]) for name in group.array_keys()}
 
     @property
     def states(self) -> NDArray[np.float64]:
