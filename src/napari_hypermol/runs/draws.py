@@ -10,7 +10,7 @@ uncertain those are.
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_hypermol.coordinates.rotations import angles_between
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.likelihood import (
+    WhitenedImages,
     explained_power,
     image_adjoint,
     normal_operator,
@@ -208,8 +209,8 @@ def coefficient_draw(
     first, second = _moments(drawn)
 
     def adjoint(data: Float32, rows: slice) -> Float32:
-        columns = (column[rows] for column in images)
-        part = type(images)(*columns)._replace(data=data)
+        columns: Any = [column[rows] for column in images]
+        part = WhitenedImages(*columns)._replace(data=data)
         return image_adjoint(part, first[rows], layout, placements, samples)
 
     right = molecule.grids_adjoint(adjoint(images.data, slice(None)))
@@ -531,7 +532,7 @@ def sample_posterior(
         shifts = kept.column("shifts", c)
     names = ("states", "contrasts", "log_likelihood", "log_density", "contrast_std",
              "noise_level", "map_power", "occupancies")  # fmt: skip
-    columns = {name: kept.column(name, c) for name in names}
+    columns: Any = {name: kept.column(name, c) for name in names}
     spread = np.sqrt(kept.squares / max(kept.count - 1, 1))
     return Draws(
         rotation_angles=angles.astype(np.float32),

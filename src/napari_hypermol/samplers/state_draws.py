@@ -109,7 +109,7 @@ def draw_states(
     if len(tables) == 2 and np.prod([len(t.states) for t in tables]) <= MAX_ENTRIES:
         marginal = table_posterior(b, g, tables, contrast_std).tables[0]
         with np.errstate(divide="ignore"):
-            first = categorical(rng.random(n), np.log(marginal))
+            first = categorical(rng.random((n,)), np.log(marginal))
         entries = np.stack([first, np.zeros(n, dtype=np.int64)], axis=1)
         order = [1]
     elif entries is None:
@@ -127,11 +127,11 @@ def draw_states(
             b, g, c, table.functions, table.columns.start, table.log_prior, float(contrast_std),
             log_table,
         )  # fmt: skip
-        entries[:, m] = categorical(rng.random(n), log_table)
+        entries[:, m] = categorical(rng.random((n,)), log_table)
         c[:, table.columns] = table.functions[entries[:, m]]
     linear = np.einsum("nq,nq->n", c, b)
     square = np.maximum(np.einsum("nq,nqr,nr->n", c, g, c, optimize=True), 0.0)
-    a = contrasts(rng.random(n), linear, square, contrast_std)
+    a = contrasts(rng.random((n,)), linear, square, contrast_std)
     return StateDraw(entries, c, a, a * linear - 0.5 * a**2 * square)
 
 
