@@ -205,7 +205,7 @@ def test_intervals_cover():
     rows = []
     for number in range(5):
         rng = np.random.default_rng(number)
-        case = calibration.case_of(rng, n=100)
+        case = calibration.case_of(rng, n=80, box=16, radius=3.5)
         rows.append(calibration.coverage(case, calibration.draws_of(case, rng, 40, 10)))
     states, voxels = ([row[key] for row in rows] for key in ("states", "voxels"))
     # 500 states of binomial error, wider for what they share; neighbouring voxels err together

@@ -358,3 +358,40 @@ def test_a_copy_has_the_basis_of_its_original():
     ball = {"support": {"ball": {"radius": 20}}}
     with pytest.raises(RecipeError, match="give the basis to the component that is shared"):
         recipe_from({"components": {"a": ball, "b": {"share": "a", "basis": "gpswf"}}})
+
+
+def test_nothing_is_drawn_by_default():
+    assert recipe_from({}).posterior.draws == 0
+    assert recipe_from({"posterior": {"draws": 200}}).posterior.chains == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"draw": 10}, "unknown key 'posterior.draw'; did you mean 'draws'"),
+        ({"draws": -1}, "posterior.draws: expected 0 or more"),
+        ({"draws": 2}, "2 draws say nothing about 90 % intervals"),
+        ({"draws": 10, "chains": 0}, "posterior.chains: expected 1 or more"),
+        ({"draws": 10, "warm_up": 1.5}, "posterior.warm_up: expected a whole number"),
+    ],
+)
+def test_draws_are_checked(values, complaint):
+    with pytest.raises(RecipeError, match=complaint):
+        recipe_from({"posterior": values})
+
+
+@pytest.mark.parametrize(
+    "priors",
+    [
+        {"coefficients": {"solvent": 1.0}},
+        {"coefficients": {"nonnegative": 1.0}},
+        {"coefficients": {"sparse": 1.0}},
+        {"states": {"transport": 1.0}},
+    ],
+)
+def test_draws_need_normal_priors(priors):
+    recipe_from({"priors": priors})
+    ((group, strengths),) = priors.items()
+    (name,) = strengths
+    with pytest.raises(RecipeError, match=rf"cannot be drawn with priors\.{group}\.{name}"):
+        recipe_from({"priors": priors, "posterior": {"draws": 10}})

@@ -3,8 +3,15 @@ import re
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
-from napari_hypermol.runs.report import _occupancies, montage, projection, report_page
+from napari_hypermol.runs.report import (
+    _occupancies,
+    direction_density,
+    montage,
+    projection,
+    report_page,
+)
 from napari_hypermol.runs.store import Run
 
 
@@ -100,3 +107,16 @@ def test_occupancies_are_of_one_coordinate_each(mixed_run):
     classes = run.snapshot.posterior.tables[1].astype(float)
     np.testing.assert_allclose(found[1].shares, classes.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(found[1].states, [1 / 6, 3 / 6, 5 / 6])
+
+
+def test_viewing_directions_are_where_they_are(rng):
+    """All seen along x of the molecule: one part of the sphere holds them; uniform: all alike."""
+    along_x = np.array([[[0.0, 1, 0], [0, 0, 1], [1, 0, 0]]]).repeat(50, axis=0)
+    mesh = direction_density(along_x).axes[0].collections[0]
+    density = np.asarray(mesh.get_array())
+    assert (density > 0).sum() == 1
+    assert density.max() == density.size
+    uniform = Rotation.random(200_000, rng=rng).as_matrix()
+    density = np.asarray(direction_density(uniform).axes[0].collections[0].get_array())
+    # 5 standard errors of 309 counts
+    np.testing.assert_allclose(density, 1, atol=5 / np.sqrt(200_000 / density.size))

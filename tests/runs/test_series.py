@@ -14,7 +14,13 @@ from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.runs.maps import HyperMaps
-from napari_hypermol.runs.series import parse_states, write_run_volumes, write_series
+from napari_hypermol.runs.series import (
+    parse_states,
+    series_states,
+    write_deviations,
+    write_run_volumes,
+    write_series,
+)
 
 
 @pytest.fixture
@@ -143,3 +149,20 @@ def test_names_of_many_classes_sort_in_order(rng, tmp_path):
     paths = write_run_volumes(maps, 3.0, tmp_path)
     assert paths == sorted(paths)
     assert [paths[0].name, paths[-1].name] == ["tau1_class01.mrc", "tau1_class11.mrc"]
+
+
+def test_deviations_are_named_after_their_maps(maps, tmp_path):
+    series = write_run_volumes(maps, 3.0, tmp_path)
+    states = np.concatenate(series_states(maps.axes))
+    volumes = np.arange(len(states), dtype=np.float32)[:, None, None, None] * np.ones((4, 4, 4))
+    paths = write_deviations(maps.axes, volumes.astype(np.float32), 3.0, tmp_path)
+    assert [p.name for p in paths] == [f"std_{p.name}" for p in series]
+    assert read_volume(paths[7]).values.max() == 7
+    for state, path in zip(states, series, strict=True):
+        np.testing.assert_allclose(read_volume(path).values, maps.volume(state), atol=1e-6)
+
+
+def test_deviation_of_a_rigid_map(tmp_path):
+    (path,) = write_deviations((), np.ones((1, 4, 4, 4), dtype=np.float32), 3.0, tmp_path)
+    assert path.name == "std_map_00.mrc"
+    np.testing.assert_array_equal(series_states(())[0], np.zeros((1, 0)))
