@@ -1,6 +1,6 @@
 """Whether posterior intervals cover: molecules drawn from the prior, images from the model itself.
 
-    python benchmarks/calibration.py [--cases 50] [--draws 80] [--warm-up 20] [--seed 0]
+    python benchmarks/calibration.py [--cases 50] [--draws 80] [--warm-up 20] [--noise]
 
 Every case has coefficients from their prior (spectra known), uniform states, contrasts from their
 prior, noise of known variance, and images made with the operator that the likelihood uses; so the
@@ -157,6 +157,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=50)
     parser.add_argument("--n", type=int, default=150)
+    parser.add_argument("--box", type=int, default=24)
+    parser.add_argument("--radius", type=float, default=4.0, help="band limit")
+    parser.add_argument("--noise", action="store_true", help="noise and contrast spread unknown")
     parser.add_argument("--draws", type=int, default=80)
     parser.add_argument("--warm-up", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
@@ -165,8 +168,13 @@ def main() -> None:
         rows, began = [], time.monotonic()
         for number in range(given.cases // 2):
             rng = np.random.default_rng([given.seed, has_poses, number])
-            case = case_of(rng, given.n, degree=1 + number % 2, has_poses=has_poses)
-            rows.append(coverage(case, draws_of(case, rng, given.draws, given.warm_up)))
+            degree = 1 + number % 2
+            case = case_of(rng, given.n, given.box, given.radius, degree, has_poses=has_poses)
+            draws = draws_of(
+                case, rng, given.draws, given.warm_up,
+                draws_noise=given.noise, draws_contrast_std=given.noise,
+            )  # fmt: skip
+            rows.append(coverage(case, draws))
         seconds = (time.monotonic() - began) / len(rows)
         name = "poses nearly known" if has_poses else "poses known"
         print(f"{name}: {len(rows)} cases, {seconds:.1f} s each")

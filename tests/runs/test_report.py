@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from napari_hypermol.runs.report import (
     _occupancies,
+    _sphere,
     direction_density,
     montage,
     projection,
@@ -111,12 +112,22 @@ def test_occupancies_are_of_one_coordinate_each(mixed_run):
 
 def test_viewing_directions_are_where_they_are(rng):
     """All seen along x of the molecule: one part of the sphere holds them; uniform: all alike."""
-    along_x = np.array([[[0.0, 1, 0], [0, 0, 1], [1, 0, 0]]]).repeat(50, axis=0)
-    mesh = direction_density(along_x).axes[0].collections[0]
-    density = np.asarray(mesh.get_array())
-    assert (density > 0).sum() == 1
-    assert density.max() == density.size
+    along_x = np.array([[[0.0, 1, 0], [0, 0, 1], [1, 0.1, 0.1]]]).repeat(500, axis=0)
+    density = direction_density(along_x)
+    assert density.shape == (10, 5)
+    assert density[5, 2] == density.size == density.sum()
+    assert direction_density(along_x.swapaxes(1, 2))[5, 2] == 0  # not the image in the molecule
     uniform = Rotation.random(200_000, rng=rng).as_matrix()
-    density = np.asarray(direction_density(uniform).axes[0].collections[0].get_array())
+    density = direction_density(uniform)
+    assert density.shape == (36, 18)
     # 5 standard errors of 309 counts
     np.testing.assert_allclose(density, 1, atol=5 / np.sqrt(200_000 / density.size))
+
+
+def test_picture_of_the_sphere_has_east_to_the_right_and_north_up():
+    density = np.zeros((8, 4))
+    density[6, 3] = 1  # longitude 90 to 135 degrees, high z
+    (mesh,) = _sphere(density).axes[0].collections
+    rows, columns = np.nonzero(np.asarray(mesh.get_array()))
+    assert (rows.min(), rows.max()) == (120, 179)
+    assert (columns.min(), columns.max()) == (270, 314)

@@ -25,6 +25,7 @@ from napari_hypermol.runs.trajectories import learned_trajectories, trajectory_s
 __all__ = ["direction_density", "montage", "report_page", "write_report"]
 
 _SHOWN = 6  # states along a range or a circle
+_SEEN_PER_PART = 20  # viewing directions, of half a part of the sphere
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
        color: #222; background: #fff; }
@@ -268,23 +269,40 @@ def _orientations(run: Run) -> list[str]:
             "<p class='note'>Density of viewing directions in the frame of the maps, 1 where all "
             "are alike; z is up.</p>"
         ),
-        _png(direction_density(poses.rotations)),
+        _png(_sphere(direction_density(poses.rotations))),
     ]
 
 
-def direction_density(rotations: NDArray[np.floating]) -> Figure:
-    """Viewing directions over the sphere, Mollweide's projection; rotations (n, 3, 3).
+def direction_density(rotations: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Density of viewing directions in equal parts of the sphere, 1 where uniform.
 
-    R takes the molecule to the image, whose z is seen: its direction in the molecule is row 2.
+    Parameters
+    ----------
+    rotations : (n, 3, 3) float ndarray
+        R takes the molecule to the image, along whose z it is seen: in the molecule that is row 2.
+
+    Returns
+    -------
+    (2 k, k) float64 ndarray
+        Even in longitude, and in z, so that all parts are of one size.
     """
+    k = int(np.clip(np.sqrt(len(rotations) / _SEEN_PER_PART), 4, 18))
+    edges = np.linspace(-np.pi, np.pi, 2 * k + 1), np.linspace(-1, 1, k + 1)
     x, y, z = rotations[:, 2, :].T.astype(np.float64)
-    # even in longitude and in z: all parts of the sphere are of one size
-    edges = np.linspace(-np.pi, np.pi, 37), np.linspace(-1, 1, 19)
     counts, _, _ = np.histogram2d(np.arctan2(y, x), np.clip(z, -1, 1), bins=edges)
-    density = counts * counts.size / max(len(rotations), 1)
+    return np.asarray(counts * counts.size / max(len(rotations), 1))
+
+
+def _sphere(density: NDArray[np.float64]) -> Figure:
+    """Mollweide's projection of a density in equal parts of the sphere."""
+    longitude = np.linspace(-np.pi, np.pi, 361)
+    latitude = np.linspace(-np.pi / 2, np.pi / 2, 181)
+    middles = [0.5 * (edges[1:] + edges[:-1]) for edges in (longitude, latitude)]
+    shares = (middles[0] + np.pi) / (2 * np.pi), 0.5 * (np.sin(middles[1]) + 1)
+    i, j = (np.int64(s * n) for s, n in zip(shares, density.shape, strict=True))
     figure = Figure(figsize=(5.4, 2.7), dpi=110, layout="constrained")
     axes = figure.add_subplot(projection="mollweide")
-    mesh = axes.pcolormesh(edges[0], np.arcsin(edges[1]), density.T, cmap="viridis", vmin=0)
+    mesh = axes.pcolormesh(longitude, latitude, density[np.ix_(i, j)].T, cmap="viridis", vmin=0)
     axes.set_xticks([])
     axes.set_yticks([])
     figure.colorbar(mesh, shrink=0.8)
