@@ -295,7 +295,7 @@ def _threaded(
     )
     margin = _NEAR_TIE * abs(float(found.log_evidence.mean()))
     is_better = float((ordered.log_evidence - found.log_evidence).mean()) > -margin
-    return replace(other, stage=snapshot.stage) if is_better else snapshot
+    return replace(other, stage=snapshot.stage, poses=snapshot.poses) if is_better else snapshot
 
 
 def _is_exhausted(snapshot: Snapshot) -> bool:
