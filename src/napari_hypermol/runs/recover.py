@@ -244,7 +244,8 @@ def found_poses(
     """The particles with poses from nothing."""
     assert settings.poses is not None
     n, box = int(particles.images.shape[0]), composite.box_size
-    particles = particles._replace(shifts=np.zeros((n, 2)))
+    if settings.poses.shift == "search":
+        particles = particles._replace(shifts=np.zeros((n, 2)))
     std = settings.poses.shift_std or 0.05 * box * particles.pixel_size
     model = initial_model(
         particles, stack, composite, rows, std / particles.pixel_size, rng, reporter
