@@ -139,7 +139,10 @@ def joint_nodes(
     )
     if int(np.prod([len(t.states) for t in coarse])) <= _MOST_NODES or posterior is None:
         nodes, log_prior = np.ones((1, n_q), dtype=np.float32), np.zeros(1)
-        for table in coarse[:2] if posterior is None else coarse:
+        n_summed = 2 if posterior is None else len(coarse)
+        for table in coarse[n_summed:]:  # too many, and nothing known yet: at their mean
+            nodes[:, table.columns] = np.exp(table.log_prior) @ table.functions
+        for table in coarse[:n_summed]:
             t = len(table.states)
             nodes = np.repeat(nodes, t, axis=0)
             nodes[:, table.columns] = np.tile(table.functions, (len(log_prior), 1))
