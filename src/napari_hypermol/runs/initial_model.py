@@ -216,12 +216,13 @@ class _Start:
         grid = self.grid(radius)
         n, k = images.weights.shape
         at = self.rng.integers(0, len(grid.rotations), n)
-        scale = 1 / self.noise[0][fourier_samples(self.data.stack.samples.box_size, radius).shells]
+        shells = fourier_samples(self.data.stack.samples.box_size, radius).shells
+        scale = (1 / self.noise)[images.groups][:, shells].astype(np.float32)
         data = np.zeros((1, len(grid.rotations), 2, k), dtype=np.float32)
         weights = np.zeros((1, len(grid.rotations), k), dtype=np.float32)
         mass = np.zeros((1, len(grid.rotations)))
-        np.add.at(data[0], at, images.data * scale.astype(np.float32))
-        np.add.at(weights[0], at, images.weights * scale.astype(np.float32))
+        np.add.at(data[0], at, images.data * scale[:, None])
+        np.add.at(weights[0], at, images.weights * scale)
         np.add.at(mass[0], at, 1.0)
         return SearchSums(data, weights, mass, np.ones(len(grid.shifts))), grid
 
