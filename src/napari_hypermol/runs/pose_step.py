@@ -137,9 +137,10 @@ def joint_nodes(
     coarse = state_tables(
         molecule, estimate.occupancies, _NODES.get(len(state_tables(molecule)), 4)
     )
-    if int(np.prod([len(t.states) for t in coarse])) <= _MOST_NODES or posterior is None:
+    are_few = int(np.prod([len(t.states) for t in coarse])) <= _MOST_NODES
+    if are_few or posterior is None:
         nodes, log_prior = np.ones((1, n_q), dtype=np.float32), np.zeros(1)
-        n_summed = 2 if posterior is None else len(coarse)
+        n_summed = len(coarse) if are_few else 2
         for table in coarse[n_summed:]:  # too many, and nothing known yet: at their mean
             nodes[:, table.columns] = np.exp(table.log_prior) @ table.functions
         for table in coarse[:n_summed]:
