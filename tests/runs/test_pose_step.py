@@ -93,7 +93,7 @@ def posterior_of(tables):
 def test_joint_states_are_all_combinations(name, rng):
     problem, estimate = problem_of(COMPOSITES[name], rng)
     nodes, log_prior = joint_nodes(problem, estimate, None, rng)
-    moving = [t for t in state_tables(problem.molecule, (), 4)]
+    moving = state_tables(problem.molecule)
     few = state_tables(problem.molecule, (), {1: 8, 2: 6}.get(len(moving), 4))
     expected = []
     for chosen in itertools.product(*(range(len(t.states)) for t in few)):
