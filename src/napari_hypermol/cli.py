@@ -243,7 +243,7 @@ def simulate(
 
 @app.command()
 def reconstruct(
-    particles: Annotated[Path, typer.Argument(help="STAR or .cs file with poses.")],
+    particles: Annotated[Path, typer.Argument(help="STAR or .cs file.")],
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
     recipe: Annotated[Path | None, typer.Option(help="YAML; without: one ball, one state.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
