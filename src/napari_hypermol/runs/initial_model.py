@@ -200,14 +200,14 @@ class _Start:
         """Residual power; one spectrum for all groups' signal, each group's own level."""
         noise = self.noise.copy()
         # `explained` is in units of the noise the search used, the same signal in every group
-        signal = explained[inside] / len(images.groups)
+        signal = explained[inside] / (1 / self.noise)[images.groups][:, inside].sum(axis=0)
         for group in range(len(noise)):
             rows = images.groups == group
             if not rows.any():
                 continue
             power = images.power[rows].mean(axis=0, dtype=np.float64)[inside]
             fill = np.maximum(images.fill[rows].mean(axis=0, dtype=np.float64)[inside], 1e-12)
-            new = power / fill - signal * noise[group, inside] / fill
+            new = (power - signal) / fill
             noise[group, inside] = np.maximum(new, _NOISE_FALL * noise[group, inside])
         self.noise = noise
 
