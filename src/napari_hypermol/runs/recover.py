@@ -303,6 +303,11 @@ def _is_exhausted(snapshot: Snapshot) -> bool:
     return snapshot.edge_share < _EXHAUSTED
 
 
+def _will_move(molecule: LinearMolecule) -> bool:
+    """Whether the molecule has states at all, whatever this stage's band limit."""
+    return any(c.dims for c in molecule.components)
+
+
 def _gains_states(old: LinearMolecule, new: LinearMolecule) -> bool:
     parts = range(len(new.components))
     return not any(old.kinds(m) for m in parts) and any(new.kinds(m) for m in parts)
@@ -456,7 +461,9 @@ def _run_stage(
         elif sweep > 0 and sweep == stage.kindled_sweeps:
             estimate = _with_new_functions(estimate, _NEW_FUNCTION, kindled_sets)
         acceptance = None
-        if poses is not None and prior is not None and not is_kindled and estimate.theta.any():
+        # poses of a moving molecule wait for its states: its mean map alone would blur them
+        waits = is_kindled or (stage.max_degree == 0 and _will_move(molecule))
+        if poses is not None and prior is not None and not waits and estimate.theta.any():
             reporter.check()
             last = posterior if posterior is not None and posterior.tables else None
             problem, moved_poses = pose_step(
