@@ -71,7 +71,7 @@ _SLOPE_SHELLS = 4  # over which the fall of a spectrum is read, to go on beyond 
 _MOST_FALL = 30.0  # more makes solves slow, less fills new shells with noise
 _EXHAUSTED = 0.5  # share of the mean at the band edge that is data, below which marching ends
 _LAST_STEP = 1.1  # there, and the last stage goes this much further
-_POSE_STEPS = 10  # Metropolis steps of every pose a sweep
+_POSE_STEPS = 4  # Metropolis steps of every pose a sweep
 _POSE_DRAWS = 24  # of all poses at the end, to average over
 
 
@@ -547,7 +547,7 @@ def _run_stage(
         final = Poses(problem.images.rotations, problem.shifts, np.zeros(n), np.zeros(n))
         if is_last:
             _, posterior, final = averaged(
-                problem, estimate, posterior, prior, poses, rng, _POSE_DRAWS, _POSE_STEPS // 2,
+                problem, estimate, posterior, prior, poses, rng, _POSE_DRAWS, _POSE_STEPS,
                 reporter.check,
             )  # fmt: skip
     return Snapshot(stage, position, molecule, estimate, posterior, share, trace, final)

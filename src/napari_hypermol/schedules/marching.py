@@ -11,7 +11,7 @@ __all__ = ["auto_schedule", "marching_radii"]
 # is a fixed number of features across the particle.
 _FIRST_RADIUS = 9.0
 _GROWTH = 1.38
-_POSE_SWEEPS = 3  # more a stage where poses move
+_POSE_SWEEPS = 6  # more a stage where poses move
 _TOP = 0.75  # of Nyquist; beyond it interpolation and aliasing of the images say more than data
 
 
