@@ -125,9 +125,21 @@ def _turn(omega: Any, rotation: Any, out: Any) -> None:
     h = 0.5 * angle
     b = 0.5 * (math.sin(h) / h) ** 2 if angle > 1e-12 else 0.5
     turn = np.empty((3, 3))
-    turn[0, 0], turn[0, 1], turn[0, 2] = 1 - b * (y * y + z * z), b * x * y - a * z, b * x * z + a * y
-    turn[1, 0], turn[1, 1], turn[1, 2] = b * x * y + a * z, 1 - b * (x * x + z * z), b * y * z - a * x
-    turn[2, 0], turn[2, 1], turn[2, 2] = b * x * z - a * y, b * y * z + a * x, 1 - b * (x * x + y * y)
+    turn[0, 0], turn[0, 1], turn[0, 2] = (
+        1 - b * (y * y + z * z),
+        b * x * y - a * z,
+        b * x * z + a * y,
+    )
+    turn[1, 0], turn[1, 1], turn[1, 2] = (
+        b * x * y + a * z,
+        1 - b * (x * x + z * z),
+        b * y * z - a * x,
+    )
+    turn[2, 0], turn[2, 1], turn[2, 2] = (
+        b * x * z - a * y,
+        b * y * z + a * x,
+        1 - b * (x * x + y * y),
+    )
     first, second = np.zeros(3), np.zeros(3)
     for j in range(3):
         for k in range(3):

@@ -4,10 +4,11 @@ With slices A_r of the molecule at every grid rotation and state, and data D_s s
 shift, all b = Re conj(A_r) D_s of a chunk of particles are one real matrix product, and so are the
 norms G = W |A_r|^2 and, weighted by the posterior, the sums that the coefficients' solve needs:
 one averaged image D-bar with weights W-bar for every grid rotation and state. Two modes: the
-marginal posterior ("ML"), tempered by a factor on the log likelihood, or only the best cell of every
-particle by cross-correlation ("maxCC").
+marginal posterior ("ML"), tempered by a factor on the log likelihood, or only the best cell of
+every particle by cross-correlation ("maxCC").
 """
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import numba
@@ -134,7 +135,7 @@ def _shift(data: Any, phases: Any, shifted: Any) -> None:
 
 @numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _to_correlations(b: Any, g: Any, temperature: Any) -> None:
-    """b (s, t, r) of one particle becomes its log likelihood at the best contrast, tempered."""
+    """Make b (s, t, r) of one particle its log likelihood at the best contrast, tempered."""
     for s in range(b.shape[0]):
         for t in range(b.shape[1]):
             row, norm = b[s, t], g[t]
@@ -164,7 +165,7 @@ def _exponentials(
     b: Any, norm: Any, factor: Any, log_prior: Any, highest: Any, top: Any,
     by_state: Any, by_shift: Any, counts: Any,
 ) -> None:  # fmt: skip
-    """b becomes exp(factor b - norm + log_prior - top), its negligible entries zero."""
+    """Make b exp(factor b - norm + log_prior - top), its negligible entries zero."""
     n_rotations = b.shape[2]
     for s in range(b.shape[0]):
         for t in range(b.shape[1]):
@@ -210,7 +211,9 @@ def _keep_best(b: Any, by_state: Any, by_shift: Any, counts: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _best_cells(b: Any, by_state: Any, rotations: Any, shifts: Any, states: Any, p: Any) -> None:
+def _best_cells(
+    b: Any, by_state: Any, total: Any, rotations: Any, shifts: Any, states: Any, p: Any
+) -> None:
     """The most probable rotations of one particle, sorted, and the best shift and state of each."""
     n_cells = len(rotations)
     p[:] = -1
@@ -231,14 +234,16 @@ def _best_cells(b: Any, by_state: Any, rotations: Any, shifts: Any, states: Any,
             for t in range(b.shape[1]):
                 if b[s, t, rotations[c]] > best:
                     best, shifts[c], states[c] = b[s, t, rotations[c]], s, t
+        p[c] = math.log(max(p[c] / total, 1e-30))
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _weigh(
     b: Any, g: Any, log_prior: Any, temperature: Any, is_maxcc: Any,
-    by_state: Any, by_shift: Any, counts: Any, total: Any, cells: Any,
+    by_state: Any, by_shift: Any, counts: Any, total: Any,
+    rotations: Any, shifts: Any, states: Any, log_weights: Any, log_evidence: Any,
 ) -> None:  # fmt: skip
-    """b (m, s, t, r) becomes the posterior times `total` (m,); g (m, t, r) is overwritten."""
+    """Make b (m, s, t, r) the posterior times `total` (m,); g (m, t, r) is overwritten."""
     for i in numba.prange(len(b)):
         factor, norm = temperature, g[i]
         if is_maxcc:
@@ -253,17 +258,13 @@ def _weigh(
         _exponentials(
             b[i], norm, factor, log_prior, highest, top, by_state[i], by_shift[i], counts[i]
         )
-        cells.log_evidence[i] = top + np.log(by_shift[i].sum() / b.shape[3])
+        log_evidence[i] = top + np.log(by_shift[i].sum() / b.shape[3])
         if is_maxcc:
             _keep_best(b[i], by_state[i], by_shift[i], counts[i])
         total[i] = by_shift[i].sum()
         _best_cells(
-            b[i], by_state[i],
-            cells.rotations[i], cells.shifts[i], cells.states[i], cells.log_weights[i],
+            b[i], by_state[i], total[i], rotations[i], shifts[i], states[i], log_weights[i]
         )  # fmt: skip
-        for c in range(cells.log_weights.shape[1]):
-            p = max(cells.log_weights[i, c] / total[i], 1e-30)
-            cells.log_weights[i, c] = np.log(p)
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -411,7 +412,7 @@ def search(
             _weigh(
                 b, g[part], log_prior, np.float32(temperature), mode == "maxcc",
                 *(column[part] for column in chunk[2:]),
-                Cells(*(column[start + first : start + part.stop] for column in cells)),
+                *(column[start + first : start + part.stop] for column in cells),
             )  # fmt: skip
         if sums is not None:
             _add(sums, chunk, weights[rows])
