@@ -135,16 +135,16 @@ def ours(problem: Problem, rng: np.random.Generator, n_kept: int, n_warm_up: int
 @numba.njit(fastmath=True, cache=True)  # type: ignore[untyped-decorator]
 def log_density(
     data: Any, weights: Any, rotation: Any, shift: Any, contrast: Any, state: Any, from_shift: Any,
-    problem: Any, rows: Any, moved: Any,
+    grids: Any, placements: Any, samples: Any, nodes: Any, rows: Any, moved: Any,
 ) -> Any:  # fmt: skip
     """Log likelihood and priors from a new slice and all residuals."""
-    everything = np.ones(problem.placements.grids.shape[0], dtype=np.bool_)
-    slice_particle(rows, rotation, problem.grids, problem.placements, problem.samples, everything)
-    moved_data(data, shift - from_shift, problem.samples, moved)
-    n_q, last = problem.nodes.shape[1], len(problem.nodes) - 1
+    everything = np.ones(placements.grids.shape[0], dtype=np.bool_)
+    slice_particle(rows, rotation, grids, placements, samples, everything)
+    moved_data(data, shift - from_shift, samples, moved)
+    n_q, last = nodes.shape[1], len(nodes) - 1
     at = min(int(state * last), last - 1)
     share = np.float32(state * last - at)
-    c = (1 - share) * problem.nodes[at] + share * problem.nodes[at + 1]
+    c = (1 - share) * nodes[at] + share * nodes[at + 1]
     total = np.float32(0)
     a = np.float32(contrast)
     for k in range(rows.shape[0]):
@@ -161,19 +161,19 @@ def log_density(
 
 @numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
 def sweeps(
-    problem: Any, rotations: Any, shifts: Any, contrasts: Any, states: Any, steps: Any,
+    data: Any, weights: Any, from_shifts: Any, grids: Any, placements: Any, samples: Any,
+    nodes: Any, rotations: Any, shifts: Any, contrasts: Any, states: Any, steps: Any,
     normals: Any, uniforms: Any, parts: Any, accepted: Any,
 ) -> None:  # fmt: skip
     n, n_sweeps = uniforms.shape[:2]
-    n_samples, n_q = problem.samples.kx.shape[0], problem.nodes.shape[1]
+    n_samples, n_q = samples.kx.shape[0], nodes.shape[1]
     for part in numba.prange(parts):
         rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
         moved = np.empty((2, n_samples), dtype=np.float32)
         for i in range(part * n // parts, (part + 1) * n // parts):
-            data, weights = problem.images.data[i], problem.images.weights[i]
             now = log_density(
-                data, weights, rotations[i], shifts[i], contrasts[i], states[i],
-                problem.shifts[i], problem, rows, moved,
+                data[i], weights[i], rotations[i], shifts[i], contrasts[i], states[i],
+                from_shifts[i], grids, placements, samples, nodes, rows, moved,
             )  # fmt: skip
             for sweep in range(n_sweeps):
                 for variable in range(4):
@@ -192,8 +192,8 @@ def sweeps(
                     if contrast < 0:
                         continue
                     there = log_density(
-                        data, weights, rotation, shift, contrast, state, problem.shifts[i],
-                        problem, rows, moved,
+                        data[i], weights[i], rotation, shift, contrast, state, from_shifts[i],
+                        grids, placements, samples, nodes, rows, moved,
                     )  # fmt: skip
                     if math.log(uniforms[i, sweep, variable]) < there - now:
                         now = there
@@ -223,7 +223,9 @@ def one_at_a_time(problem: Problem, rng: np.random.Generator, n_kept: int, n_war
             began = time.perf_counter()
         accepted = np.zeros((n, 4))
         sweeps(
-            problem, rotations, shifts, contrasts, states, steps,
+            problem.images.data, problem.images.weights, problem.shifts, problem.grids,
+            problem.placements, problem.samples, problem.nodes,
+            rotations, shifts, contrasts, states, steps,
             rng.normal(size=(n, PER_KEPT, 4, 3)), rng.random((n, PER_KEPT, 4)),
             numba.get_num_threads(), accepted,
         )  # fmt: skip
