@@ -256,7 +256,7 @@ def pose_metropolis(
     updated under the sum over the patch and the shift then drawn given the rotation.
     """
     n = len(chain.rotations)
-    rotations, shifts, data = (np.array(column) for column in chain)
+    rotations, shifts, data = chain.rotations.copy(), chain.shifts.copy(), chain.data.copy()
     accepted, density, mean_turn = np.zeros(n), np.zeros(n), np.zeros(n)
     _steps(
         data, images.weights, rotations, shifts, prior, *model, proposals,

@@ -298,6 +298,11 @@ class _Chunk(NamedTuple):
     counts: Float32  # (m, s, t, blocks)
     total: Float64  # (m,)
 
+    def first(self, m: int) -> "_Chunk":
+        """Of the first m particles; fewer of b where it holds fewer."""
+        b, shifted, by_state, by_shift, counts, total = self
+        return _Chunk(b[:m], shifted[:m], by_state[:m], by_shift[:m], counts[:m], total[:m])
+
 
 def _room(m: int, n_scored: int, target: SearchTarget) -> _Chunk:
     n_states, n_rotations, n_samples = target.slices.shape
@@ -377,7 +382,9 @@ def search(
     squares = np.ascontiguousarray((flat.real**2 + flat.imag**2).T)
     log_prior = np.maximum(target.log_prior, _LOWEST / 4).astype(np.float32)  # compiled: no -inf
     cells = Cells(
-        *(np.zeros((n, n_cells), dtype=np.int32) for _ in range(3)),
+        np.zeros((n, n_cells), dtype=np.int32),
+        np.zeros((n, n_cells), dtype=np.int32),
+        np.zeros((n, n_cells), dtype=np.int32),
         np.zeros((n, n_cells), dtype=np.float32),
         np.zeros(n),
     )
@@ -397,7 +404,7 @@ def search(
     for start in range(0, n, step):
         rows = slice(start, min(start + step, n))
         m = rows.stop - start
-        chunk = _Chunk(*(column[:m] for column in whole))
+        chunk = whole.first(m)
         _shift(data[rows], target.phases, chunk.shifted)
         g = (weights[rows] @ squares).reshape(chunk.by_state.shape)
         chunk.by_state[:] = 0
