@@ -54,8 +54,8 @@ class PoseProposals(NamedTuple):
     turns : (n, m, 3) float32 ndarray
         omega [rad].
     patches : (n, p, s, 2) float64 ndarray
-        Shifts to choose from, relative to the present one, which is among them [pixels]; each serves
-        m / p turns, then the shift is drawn.
+        Shifts to choose from, relative to the present one, which is among them [pixels]; each
+        serves m / p turns, then the shift is drawn.
     uniforms : (n, m, 2) float64 ndarray
         For acceptance and for the shift.
     """
