@@ -196,8 +196,9 @@ def test_a_search_can_be_stopped(simulated):
         modelled(simulated, BRIEF, reporter=Reporter(None, stop))
 
 
-def test_noise_of_every_optics_group(simulated):
+def test_noise_of_every_optics_group(simulated, monkeypatch):
     """Two microscopes, one four times as noisy in variance."""
+    monkeypatch.setattr(module, "_NOISE_FALL", 0.01)  # at once
     particles, _, _ = simulated
     images = np.array(particles.images.compute())
     noisy = ROWS % 2 == 1
@@ -206,7 +207,7 @@ def test_noise_of_every_optics_group(simulated):
     optics = Optics(("a", "b"), *(np.tile(column, 2) for column in particles.optics[1:]))
     groups = noisy.astype(np.int64)
     two = particles._replace(images=images_in_memory(images), optics=optics, optics_group=groups)
-    settings = InitialSettings(1, ((RADIUS, 5, 250),))
+    settings = InitialSettings(1, ((RADIUS, 4, 250),))
     model = modelled((two, read_fourier_stack(two, 8.0), None), settings)
     quiet, loud = model.estimate.noise[:, 1:5]
     # signal still unexplained is in both; what differs is three units of noise

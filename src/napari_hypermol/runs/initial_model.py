@@ -62,6 +62,9 @@ class InitialSettings(NamedTuple):
     rounds: tuple[tuple[float, int, int], ...] = ((6.0, 16, 500), (8.0, 6, 1000))
 
 
+_USUAL = InitialSettings()
+
+
 class InitialModel(NamedTuple):
     """What a search from nothing found.
 
@@ -150,8 +153,9 @@ class _Start:
             self.estimate = estimate._replace(theta=theta, spectra=[spectrum[None]])
         self.molecule = molecule
 
-    def searched(self, images: WhitenedImages, radius: float, n_cells: int = 1, with_sums: bool = True
-                 ) -> tuple[Cells, SearchSums | None, SearchGrid]:  # fmt: skip
+    def searched(
+        self, images: WhitenedImages, radius: float, n_cells: int = 1, with_sums: bool = True
+    ) -> tuple[Cells, SearchSums | None, SearchGrid]:
         """Search with images that were whitened with unit noise."""
         assert self.molecule is not None
         assert self.estimate is not None
@@ -235,7 +239,7 @@ def initial_model(
     shift_std: float,
     rng: np.random.Generator,
     reporter: Reporter,
-    settings: InitialSettings = InitialSettings(),
+    settings: InitialSettings = _USUAL,
 ) -> InitialModel:
     """A homogeneous map and everybody's pose, from nothing.
 

@@ -218,6 +218,7 @@ def pose_step(
         (_TURNS[0] * per_turn, _TURNS[1] * per_turn),
         (_SHIFTS[0] * per_shift, _SHIFTS[1] * per_shift),
         width=1 if settings.shift == "known" else 3,
+        turns_per_patch=2 if n_steps % 2 == 0 else 1,
     )  # fmt: skip
     if settings.rotation == "known":
         proposals = proposals._replace(turns=np.zeros_like(proposals.turns))

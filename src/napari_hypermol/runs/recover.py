@@ -19,6 +19,14 @@ from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.chunks import FourierStack, stage_problem, starting_noise
 from napari_hypermol.runs.circle_start import circle_states
+from napari_hypermol.runs.frame import (
+    Frame,
+    best_frame,
+    generic_of,
+    in_frame_of,
+    needs_frame,
+    varying,
+)
 from napari_hypermol.runs.initial_model import initial_model
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.path_start import can_be_threaded, path_states, threaded_posterior
@@ -71,7 +79,8 @@ _SLOPE_SHELLS = 4  # over which the fall of a spectrum is read, to go on beyond 
 _MOST_FALL = 30.0  # more makes solves slow, less fills new shells with noise
 _EXHAUSTED = 0.5  # share of the mean at the band edge that is data, below which marching ends
 _LAST_STEP = 1.1  # there, and the last stage goes this much further
-_POSE_STEPS = 10  # Metropolis steps of every pose a sweep
+_POSE_STEPS = 4  # Metropolis steps of every pose a sweep
+_FRAME_SWEEPS = 16  # of a generic run that shows what moves
 _POSE_DRAWS = 24  # of all poses at the end, to average over
 
 
@@ -150,6 +159,7 @@ def recover(
     reporter: Reporter,
     on_stage: Callable[[Snapshot], None] = lambda snapshot: None,
     start: Snapshot | None = None,
+    is_final: bool = True,
 ) -> Snapshot:
     """Recover the hypermolecule and every particle's state and contrast.
 
@@ -168,6 +178,8 @@ def recover(
         Given a `Snapshot` after every stage.
     start : Snapshot or None
         Go on from here.
+    is_final : bool
+        Whether to average poses and states over draws at the end.
 
     Returns
     -------
@@ -210,7 +222,7 @@ def recover(
         snapshot = _run_stage(
             stage, position, problem, estimate, posterior, settings, draws[position - 1], reporter,
             trace,
-            is_last=position == len(stages),
+            is_last=position == len(stages) and is_final,
             prior=prior,
         )  # fmt: skip
         if snapshot.poses is not None:
@@ -244,13 +256,47 @@ def found_poses(
     """The particles with poses from nothing."""
     assert settings.poses is not None
     n, box = int(particles.images.shape[0]), composite.box_size
+    unturned = np.tile(np.eye(3), (n, 1, 1))
+    particles = particles._replace(rotations=unturned)
     if settings.poses.shift == "search":
         particles = particles._replace(shifts=np.zeros((n, 2)))
     std = settings.poses.shift_std or 0.05 * box * particles.pixel_size
     model = initial_model(
         particles, stack, composite, rows, std / particles.pixel_size, rng, reporter
     )
-    return with_poses(particles, rows, model.poses)
+    particles = with_poses(particles, rows, model.poses)
+    if not needs_frame(composite):
+        return particles
+    reporter.advance(0.0, "where the components are")
+    frame, snapshot = _found_frame(particles, stack, composite, settings, rows, rng, reporter)
+    assert snapshot.poses is not None
+    return with_poses(particles, rows, in_frame_of(snapshot.poses, frame))
+
+
+def _found_frame(
+    particles: Particles,
+    stack: FourierStack,
+    composite: Composite,
+    settings: RecoverySettings,
+    rows: NDArray[np.int64],
+    rng: np.random.Generator,
+    reporter: Reporter,
+) -> tuple[Frame, Snapshot]:
+    """The composite's frame, from a short run of one ball with a state."""
+    assert settings.poses is not None
+    radius = settings.stages[0].max_radius
+    stages = [
+        Stage("generic mean", radius, 0, sweeps=2, solve_iterations=8),
+        Stage("generic states", radius, 1, sweeps=_FRAME_SWEEPS, kindled_sweeps=6),
+    ]
+    generic = settings._replace(
+        stages=stages, poses=settings.poses._replace(rotation="refine"), is_adaptive=False
+    )
+    quiet = Reporter(None, reporter.stop)
+    snapshot = recover(
+        particles, stack, generic_of(composite), generic, rows, rng, quiet, is_final=False
+    )
+    return best_frame(*varying(snapshot.maps), composite, rng), snapshot
 
 
 def _in_order(
@@ -302,6 +348,11 @@ def _threaded(
 def _is_exhausted(snapshot: Snapshot) -> bool:
     """Whether the mean molecule at the edge of the band limit is prior rather than data."""
     return snapshot.edge_share < _EXHAUSTED
+
+
+def _will_move(molecule: LinearMolecule) -> bool:
+    """Whether the molecule has states at all, whatever this stage's band limit."""
+    return any(c.dims for c in molecule.components)
 
 
 def _gains_states(old: LinearMolecule, new: LinearMolecule) -> bool:
@@ -457,7 +508,9 @@ def _run_stage(
         elif sweep > 0 and sweep == stage.kindled_sweeps:
             estimate = _with_new_functions(estimate, _NEW_FUNCTION, kindled_sets)
         acceptance = None
-        if poses is not None and prior is not None and not is_kindled and estimate.theta.any():
+        # poses of a moving molecule wait for its states: its mean map alone would blur them
+        waits = is_kindled or (stage.max_degree == 0 and _will_move(molecule))
+        if poses is not None and prior is not None and not waits and estimate.theta.any():
             reporter.check()
             last = posterior if posterior is not None and posterior.tables else None
             problem, moved_poses = pose_step(
@@ -541,7 +594,7 @@ def _run_stage(
         final = Poses(problem.images.rotations, problem.shifts, np.zeros(n), np.zeros(n))
         if is_last:
             _, posterior, final = averaged(
-                problem, estimate, posterior, prior, poses, rng, _POSE_DRAWS, _POSE_STEPS // 2,
+                problem, estimate, posterior, prior, poses, rng, _POSE_DRAWS, _POSE_STEPS,
                 reporter.check,
             )  # fmt: skip
     return Snapshot(stage, position, molecule, estimate, posterior, share, trace, final)
