@@ -10,7 +10,7 @@ from napari_hypermol.io.stack import images_in_memory
 from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
-from napari_hypermol.particles import Optics
+from napari_hypermol.particles import Defocus, Optics
 from napari_hypermol.runs import initial_model as module
 from napari_hypermol.runs.chunks import read_fourier_stack, starting_noise
 from napari_hypermol.runs.initial_model import InitialSettings, initial_model, whole_of
@@ -197,21 +197,25 @@ def test_a_search_can_be_stopped(simulated):
 
 
 def test_noise_of_every_optics_group(simulated, monkeypatch):
-    """Two microscopes, one four times as noisy in variance."""
+    """The same particles seen by two microscopes, one four times as noisy in variance."""
     monkeypatch.setattr(module, "_NOISE_FALL", 0.01)  # at once
     particles, _, _ = simulated
-    images = np.array(particles.images.compute())
-    noisy = ROWS % 2 == 1
+    noisy, once = ROWS % 2 == 1, ROWS // 2
+    images = np.array(particles.images.compute())[once]
     rng = np.random.default_rng(5)
     images[noisy] += np.sqrt(3) * rng.standard_normal(images[noisy].shape, dtype=np.float32)
     optics = Optics(("a", "b"), *(np.tile(column, 2) for column in particles.optics[1:]))
     groups = noisy.astype(np.int64)
-    two = particles._replace(images=images_in_memory(images), optics=optics, optics_group=groups)
+    two = particles._replace(
+        images=images_in_memory(images), optics=optics, optics_group=groups,
+        defocus=Defocus(*(column[once] for column in particles.defocus)),
+    )  # fmt: skip
     settings = InitialSettings(1, ((RADIUS, 4, 250),))
     model = modelled((two, read_fourier_stack(two, 8.0), None), settings)
     quiet, loud = model.estimate.noise[:, 1:5]
-    # signal still unexplained is in both; what differs is three units of noise
-    np.testing.assert_allclose((loud - quiet).mean(), 3, atol=0.5)
+    # What differs is three units of noise, whatever is still unexplained. The 25 left out are not
+    # the same in both: a standard deviation of about 0.2.
+    np.testing.assert_allclose((loud - quiet).mean(), 3, atol=0.6)
 
 
 # ---- the whole ---------------------------------------------------------------------------------
