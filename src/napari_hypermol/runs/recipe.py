@@ -324,6 +324,15 @@ class Recipe(_Strict):
                     "latents.shift: known shifts with rotations from nothing; use shift: search "
                     "or refine"
                 )
+            if len(self.components) > 1 or any(
+                c.support is not None and c.support.ball is not None and any(c.support.ball.center)
+                for c in self.components.values()
+            ):
+                raise ValueError(
+                    "latents.rotation: search ends in a frame of its own, in which no part has a "
+                    "place yet; search with one component in the middle, or none, place the parts "
+                    "on its map, then run them on its particles.star with rotation: refine"
+                )
             if self.priors.rotation not in (None, "uniform"):
                 raise ValueError(
                     "priors.rotation: near the file's has no meaning while latents.rotation is "
