@@ -19,14 +19,6 @@ from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.chunks import FourierStack, stage_problem, starting_noise
 from napari_hypermol.runs.circle_start import circle_states
-from napari_hypermol.runs.frame import (
-    Frame,
-    best_frame,
-    generic_of,
-    in_frame_of,
-    needs_frame,
-    varying,
-)
 from napari_hypermol.runs.initial_model import initial_model
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.path_start import can_be_threaded, path_states, threaded_posterior
@@ -80,7 +72,6 @@ _MOST_FALL = 30.0  # more makes solves slow, less fills new shells with noise
 _EXHAUSTED = 0.5  # share of the mean at the band edge that is data, below which marching ends
 _LAST_STEP = 1.1  # there, and the last stage goes this much further
 _POSE_STEPS = 4  # Metropolis steps of every pose a sweep
-_FRAME_SWEEPS = 16  # of a generic run that shows what moves
 _POSE_DRAWS = 24  # of all poses at the end, to average over
 
 
@@ -159,7 +150,6 @@ def recover(
     reporter: Reporter,
     on_stage: Callable[[Snapshot], None] = lambda snapshot: None,
     start: Snapshot | None = None,
-    is_final: bool = True,
 ) -> Snapshot:
     """Recover the hypermolecule and every particle's state and contrast.
 
@@ -178,8 +168,6 @@ def recover(
         Given a `Snapshot` after every stage.
     start : Snapshot or None
         Go on from here.
-    is_final : bool
-        Whether to average poses and states over draws at the end.
 
     Returns
     -------
@@ -222,7 +210,7 @@ def recover(
         snapshot = _run_stage(
             stage, position, problem, estimate, posterior, settings, draws[position - 1], reporter,
             trace,
-            is_last=position == len(stages) and is_final,
+            is_last=position == len(stages),
             prior=prior,
         )  # fmt: skip
         if snapshot.poses is not None:
@@ -264,39 +252,7 @@ def found_poses(
     model = initial_model(
         particles, stack, composite, rows, std / particles.pixel_size, rng, reporter
     )
-    particles = with_poses(particles, rows, model.poses)
-    if not needs_frame(composite):
-        return particles
-    reporter.advance(0.0, "where the components are")
-    frame, snapshot = _found_frame(particles, stack, composite, settings, rows, rng, reporter)
-    assert snapshot.poses is not None
-    return with_poses(particles, rows, in_frame_of(snapshot.poses, frame))
-
-
-def _found_frame(
-    particles: Particles,
-    stack: FourierStack,
-    composite: Composite,
-    settings: RecoverySettings,
-    rows: NDArray[np.int64],
-    rng: np.random.Generator,
-    reporter: Reporter,
-) -> tuple[Frame, Snapshot]:
-    """The composite's frame, from a short run of one ball with a state."""
-    assert settings.poses is not None
-    radius = settings.stages[0].max_radius
-    stages = [
-        Stage("generic mean", radius, 0, sweeps=2, solve_iterations=8),
-        Stage("generic states", radius, 1, sweeps=_FRAME_SWEEPS, kindled_sweeps=6),
-    ]
-    generic = settings._replace(
-        stages=stages, poses=settings.poses._replace(rotation="refine"), is_adaptive=False
-    )
-    quiet = Reporter(None, reporter.stop)
-    snapshot = recover(
-        particles, stack, generic_of(composite), generic, rows, rng, quiet, is_final=False
-    )
-    return best_frame(*varying(snapshot.maps), composite, rng), snapshot
+    return with_poses(particles, rows, model.poses)
 
 
 def _in_order(
