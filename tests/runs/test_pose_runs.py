@@ -147,10 +147,11 @@ def test_states_are_read_while_poses_move(tmp_path, monkeypatch):
     moving = {"all": WHOLE["all"] | {"state": {"degree": 2}}}
     two = {"resolution": 24, "degree": 2, "sweeps": 7}
     stages = [MEAN, two, two | {"sweeps": 1}]
-    data = simulated(tmp_path / "data", OFF, components=moving, schedule=stages)
+    plan = OFF._replace(n=30)
+    data = simulated(tmp_path / "data", plan, components=moving, schedule=stages)
     run = recovered(data, tmp_path / "run")
     _, found = tables(run)
-    assert run.run.states.shape == (OFF.n, 1)
+    assert run.run.states.shape == (plan.n, 1)
     np.testing.assert_allclose(
         found["hypermolState1"].astype(float), run.run.states[:, 0], atol=1e-5
     )

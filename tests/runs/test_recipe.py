@@ -75,6 +75,30 @@ def test_priors_that_contradict_what_is_known(tmp_path, latents, priors, says):
     assert len(str(problem.value).splitlines()) == 1
 
 
+CENTRED = {"support": {"ball": {"center": [0, 0, 0], "radius": 70}}, "state": {}}
+
+
+@pytest.mark.parametrize(
+    ("components", "is_possible"),
+    [
+        ({}, True),
+        ({"all": CENTRED}, True),
+        ({"all": {"support": {"ball": {"radius": 70}}}}, True),
+        ({"all": CENTRED, "more": {"share": "all"}}, False),
+        ({"arm": {"support": {"ball": {"center": [9, 0, 0], "radius": 30}}}}, False),
+        ({"arm": {"support": {"mask": "arm.mrc"}}}, False),
+    ],
+)
+def test_parts_have_no_place_in_a_search(components, is_possible):
+    values = {"components": components, "latents": {"rotation": "search", "shift": "search"}}
+    if is_possible:
+        assert recipe_from(values).latents.rotation == "search"
+        return
+    with pytest.raises(RecipeError, match=r"no part has a place yet.*with rotation: refine"):
+        recipe_from(values)
+    assert recipe_from(values | {"latents": {"rotation": "refine"}})
+
+
 def test_priors_of_poses_survive_writing(tmp_path):
     recipe = recipe_from(
         {
