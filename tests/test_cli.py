@@ -1,5 +1,6 @@
 """The command line: what it prints, what it writes, and one sentence for whatever is wrong."""
 
+import functools
 import json
 import os
 import shutil
@@ -171,7 +172,8 @@ BALL, TURN = "support: {ball: {radius: 50}}", "trajectory: {turn: {}}"
         ("components: {a: {support: {ball: {radius: 9}}, state: {dims: 3}}}", "1 or 2 dimensions"),
         ("seed: !!python/object/apply:os.system ['touch /tmp/x']", "not plain YAML"),
         ("a: [", "not plain YAML"),
-        ("latents: {rotation: search}", "not available yet"),
+        ("latents: {rotation: search}", "known shifts with rotations from nothing"),
+        ("priors: {rotation: {near: 5}}", "no effect while latents.rotation is known"),
         ("components: {a: {share: b}}", "not a component with coefficients"),
         ("components: {a: {support: {ball: {center: [900, 0, 0], radius: 9}}}}", "misses the box"),
         ("schedule: [{resolution: 2, degree: 0}]", "beyond Nyquist"),
@@ -276,6 +278,58 @@ def test_damaged_run(refuses, tiny_run, tmp_path):
     (run / "run.json").unlink()
     for command in commands:
         refuses(*command, what="run")
+
+
+# ---- poses -----------------------------------------------------------------------------------
+
+
+POSE_COLUMNS = [
+    *("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst"),
+]
+MAP = {
+    "components": {"all": {"support": {"ball": {"radius": 80}}}},
+    "schedule": [{"resolution": 30, "degree": 0, "sweeps": 2}],
+}
+
+
+@pytest.mark.parametrize("mode", ["refine", "search"])
+def test_poses_from_the_command_line(hypermol, tmp_path, mode, monkeypatch):
+    """`search` on a file without angles; both write poses, their spread and all else as it was."""
+    from napari_hypermol.runs import recover
+    from napari_hypermol.runs.initial_model import InitialSettings, initial_model
+
+    brief = functools.partial(initial_model, settings=InitialSettings(1, ((5.0, 2, 30),)))
+    monkeypatch.setattr(recover, "initial_model", brief)
+    told = {"poses": "none"} if mode == "search" else {"pose_error": 8.0}
+    plan = TINY._replace(molecule="kinase", n=30, **told)
+    data = simulated(tmp_path / "data", plan, **MAP)
+    out = tmp_path / "run"
+    arguments = ("reconstruct", data / "particles.star", "--recipe", data / "recipe.yaml")
+    answer = hypermol(*arguments, "--out", out)
+    assert answer.code == 0, answer.err
+    given, found = (read_star(f / "particles.star") for f in (data, out))
+    assert found["optics"].equals(given["optics"])
+    given, found = given["particles"], found["particles"]
+    kept = [name for name in given.columns if name not in POSE_COLUMNS]
+    assert found[kept].equals(given[kept])
+    assert set(POSE_COLUMNS) <= set(found.columns)
+    assert (set(POSE_COLUMNS) <= set(given.columns)) == (mode == "refine")
+    spread = found["hypermolRotationStd"].astype(float)
+    assert ((spread > 0) & (spread <= 180)).all()
+    answer = hypermol("export", out, "--out", tmp_path / "all.star")
+    assert answer.code == 0
+    exported = read_star(tmp_path / "all.star")["particles"]
+    assert exported[POSE_COLUMNS].equals(found[POSE_COLUMNS])
+
+
+def test_angles_are_needed_to_refine(refuses, tmp_path):
+    plan = TINY._replace(molecule="kinase", n=4, poses="none")
+    data = simulated(tmp_path / "data", plan, **MAP, latents={"rotation": "refine"})
+    refuses(
+        *("reconstruct", data / "particles.star", "--recipe", data / "recipe.yaml"),
+        *("--out", tmp_path / "run"),
+        what=["particles.star", "rlnAngleRot", "rotation: search"],
+    )
 
 
 # ---- the words of the command ----------------------------------------------------------------
@@ -451,15 +505,24 @@ def test_export_of_cryosparc_particles(hypermol, tiny_run, tmp_path):
     table["alignments3D/pose"] = np.random.default_rng(0).normal(size=(n, 3))
     with (data / "p.cs").open("wb") as stream:
         np.save(stream, table)
-    (data / "recipe.yaml").write_text(yaml.safe_dump({"schedule": BRIEF}))
+    latents = {"rotation": "refine", "shift": "refine"}
+    recipe = MAP | {"latents": latents}
+    (data / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     arguments = ("reconstruct", data / "p.cs", "--recipe", data / "recipe.yaml")
     answer = hypermol(*arguments, "--out", tmp_path / "run")
     assert answer.code == 0, answer.err
-    arguments = ("export", tmp_path / "run", "--where", "state1 >= 0", "--out", tmp_path / "q.cs")
+    arguments = ("export", tmp_path / "run", "--where", "contrast > 0", "--out", tmp_path / "q.cs")
     assert hypermol(*arguments).code == 0
     found = np.load(tmp_path / "q.cs")
     np.testing.assert_array_equal(found["uid"], table["uid"])
     assert found.dtype == table.dtype
+    assert (found["alignments3D/pose"] != table["alignments3D/pose"]).any()
+    poses = Run.open(tmp_path / "run").snapshot.poses
+    again = read_particles(tmp_path / "q.cs", data_dir=data).particles
+    np.testing.assert_allclose(again.rotations, poses.rotations, atol=1e-5)
+    np.testing.assert_allclose(again.shifts, poses.shifts, atol=1e-4)
+    for name in ("uid", "blob/path", "blob/idx", "ctf/df1_A"):
+        np.testing.assert_array_equal(found[name], table[name])
 
 
 def test_info(hypermol, refuses, tiny_run, tmp_path):

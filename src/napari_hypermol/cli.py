@@ -243,7 +243,7 @@ def simulate(
 
 @app.command()
 def reconstruct(
-    particles: Annotated[Path, typer.Argument(help="STAR or .cs file with poses.")],
+    particles: Annotated[Path, typer.Argument(help="STAR or .cs file.")],
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
     recipe: Annotated[Path | None, typer.Option(help="YAML; without: one ball, one state.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
@@ -340,7 +340,7 @@ def export(
     """Write a subset of the particles, original rows, columns and optics kept."""
     import numpy as np
 
-    from napari_hypermol.runs.reconstruct import particle_columns
+    from napari_hypermol.runs.reconstruct import particle_columns, pose_columns_of
     from napari_hypermol.runs.selection import select
     from napari_hypermol.runs.store import Run
 
@@ -348,9 +348,10 @@ def export(
     rows = np.arange(len(opened.contrasts)) if where is None else select(opened, where)
     if not len(rows):
         raise HypermolError(f"--where {where!r}: no particle fulfils it; nothing was written")
-    is_cs = out.suffix.lower() == ".cs"
-    columns = None if is_cs else particle_columns(opened.snapshot)
-    opened.read_particles().write(out, columns, rows, overwrite)
+    file, columns = opened.read_particles(), {}
+    if out.suffix.lower() != ".cs":
+        columns = particle_columns(opened.snapshot)
+    file.write(out, columns | pose_columns_of(file, opened.snapshot), rows, overwrite)
     typer.echo(f"wrote {len(rows):,} of {len(opened.contrasts):,} particles to {out}")
 
 

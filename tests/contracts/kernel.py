@@ -13,7 +13,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from napari_hypermol.coordinates.tangent import angle_between, random_rotations
+from napari_hypermol.coordinates.rotations import angles_between
+from napari_hypermol.coordinates.tangent import random_rotations
 from napari_hypermol.errors import DensityError
 
 LARGEST_SCORE = 4.5
@@ -80,7 +81,7 @@ class Near:
     def statistics(self, value):
         """Angle and its cosine, the axis times its sine, squares; (n, m)."""
         m = np.swapaxes(self.reference, 1, 2) @ value
-        angle = angle_between(value, self.reference)
+        angle = angles_between(value, self.reference)
         axis = np.stack(
             [m[:, 2, 1] - m[:, 1, 2], m[:, 0, 2] - m[:, 2, 0], m[:, 1, 0] - m[:, 0, 1]], axis=1
         )

@@ -1,42 +1,13 @@
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.spatial.transform import Rotation
 
+from napari_hypermol.coordinates.rotations import angles_between, turned
 from napari_hypermol.coordinates.tangent import (
-    angle_between,
-    exponential,
     log_tangent_normal,
     random_rotations,
     tangent_normal,
 )
-
-
-@pytest.mark.parametrize("size", [1e-9, 1e-4, 0.3, 3.1, 7.0])
-def test_exponential_is_that_of_scipy(rng, size):
-    omega = size * rng.normal(size=(20, 3))
-    expected = Rotation.from_rotvec(omega).as_matrix()
-    np.testing.assert_allclose(exponential(omega), expected, atol=1e-14)
-
-
-def test_exponential_of_nothing_and_of_stacks():
-    np.testing.assert_array_equal(exponential(np.zeros(3)), np.eye(3))
-    assert exponential(np.zeros((2, 4, 3))).shape == (2, 4, 3, 3)
-
-
-def test_exponential_turns_by_the_right_hand():
-    quarter = exponential(np.array([0, 0, np.pi / 2]))
-    np.testing.assert_allclose(quarter @ [1, 0, 0], [0, 1, 0], atol=1e-15)
-
-
-@pytest.mark.parametrize("angle", [0, 1e-8, 1e-3, 1.0, 3.0, np.pi - 1e-8, np.pi])
-def test_angle_is_exact_at_both_ends(rng, angle):
-    rotation = random_rotations(rng, 5)
-    axis = rng.normal(size=(5, 3))
-    axis *= angle / np.linalg.norm(axis, axis=1, keepdims=True)
-    # rounding of matrices, 1e-16, a few times
-    found = angle_between(exponential(axis) @ rotation, rotation)
-    np.testing.assert_allclose(found, angle, rtol=1e-14, atol=2e-15)
 
 
 def test_random_rotations_are_proper_and_uniform(rng):
@@ -66,7 +37,7 @@ def test_density_is_normalised(std):
 def test_draws_have_the_density(rng, std):
     """Shares below angles, against the integral of the density; five standard errors."""
     n = 20_000
-    angles = angle_between(exponential(tangent_normal(rng, std, n)), np.eye(3)[None])
+    angles = angles_between(turned(np.eye(3), tangent_normal(rng, std, n)), np.eye(3))
     for end in np.array([0.5, 1.5, 3.0]) * min(std, 1.0):
         expected = quad(
             lambda t: np.exp(log_tangent_normal(t, std)) * (1 - np.cos(t)) / np.pi, 0, end

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from examples import one_ball, pretzel_like, random_data, scene
-from napari_hypermol.coordinates.tangent import exponential
+from napari_hypermol.coordinates.rotations import turned
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging import projector
 from napari_hypermol.imaging.shift import shift_phases
@@ -39,7 +39,7 @@ def moved(point, step, direction):
     """The point after a step along a direction of all its parts."""
     turn, shift, contrast, functions = direction
     return PosePoint(
-        exponential(step * turn) @ point.rotations,
+        turned(point.rotations, step * turn),
         point.shifts + step * shift,
         point.contrasts + step * contrast,
         point.functions + step * functions,

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from napari_hypermol.errors import ShapeError
-from napari_hypermol.runs.alignment import align_hands, align_volumes, rotation_grid
+from napari_hypermol.runs.alignment import align_hands, align_volumes
 
 MIRROR = np.diag([-1.0, 1.0, 1.0])
 
@@ -74,16 +74,6 @@ def test_noise_moves_the_rotation_little(rng):
     )
     assert not found.is_mirrored
     assert np.degrees(Rotation.from_matrix(found.rotation @ rotation.T).magnitude()) < 4
-
-
-def test_grid_leaves_no_rotation_far_away(rng):
-    """192 axes 15 degrees apart times 24 turns: every rotation is within 15 degrees of one."""
-    grid = rotation_grid(4, 24)
-    assert grid.shape == (4608, 3, 3)
-    for rotation in Rotation.random(200, rng=rng).as_matrix():
-        traces = np.einsum("nij,ij->n", grid, rotation)
-        angle = np.degrees(np.arccos(np.clip((traces.max() - 1) / 2, -1, 1)))
-        assert angle < 15
 
 
 def test_maps_must_be_equal_cubes():

@@ -14,7 +14,7 @@ from napari_hypermol.errors import MaskError, RecipeError
 from napari_hypermol.io.mrc import write_volume
 from napari_hypermol.molecules.sharing import point_group
 from napari_hypermol.molecules.support import Ball, Mask
-from napari_hypermol.runs.from_recipe import composite_of, stages_of
+from napari_hypermol.runs.from_recipe import composite_of, poses_of, stages_of
 from napari_hypermol.runs.recipe import read_recipe, recipe_from
 
 BOX, PIXEL = 32, 6.0
@@ -73,6 +73,31 @@ def test_schedule_by_hand():
     stages = stages_of(recipe, composite_of(recipe, Path(), BOX, PIXEL), PIXEL)
     assert [s.max_radius for s in stages] == pytest.approx([BOX * PIXEL / 30] * 2)
     assert [(s.max_degree, s.sweeps, s.kindled_sweeps) for s in stages] == [(0, 4, 0), (2, 7, 6)]
+
+
+def test_known_poses_ask_for_nothing():
+    assert poses_of(recipe_from({})) is None
+
+
+def test_poses_to_find_with_their_priors_in_radians_and_angstrom():
+    latents = {"rotation": "refine", "shift": "known"}
+    poses = poses_of(recipe_from({"latents": latents, "priors": {"rotation": {"near": 10}}}))
+    assert (poses.rotation, poses.shift, poses.is_search) == ("refine", "known", False)
+    assert poses.rotation_std == pytest.approx(np.pi / 18)
+    assert poses.shift_std is None
+    latents = {"rotation": "search", "shift": "search"}
+    priors = {"rotation": "uniform", "shift": {"std": 9}}
+    poses = poses_of(recipe_from({"latents": latents, "priors": priors}))
+    assert poses.is_search
+    assert (poses.rotation_std, poses.shift_std) == (None, 9)
+
+
+def test_stages_are_longer_where_poses_move():
+    latents = {"rotation": "refine", "shift": "refine"}
+    plain, moving = recipe_from({}), recipe_from({"latents": latents})
+    composite = composite_of(plain, Path(), BOX, PIXEL)
+    work = [sum(s.sweeps for s in stages_of(r, composite, PIXEL)) for r in (plain, moving)]
+    assert work[1] > work[0]
 
 
 def test_schedule_beyond_nyquist_is_refused():

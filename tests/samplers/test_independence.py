@@ -5,7 +5,8 @@ import numpy as np
 
 from contracts.kernel import LARGEST_SCORE, KernelContract, Near, RotationTargets, scores
 from napari_hypermol.coordinates import tangent
-from napari_hypermol.coordinates.tangent import exponential, random_rotations
+from napari_hypermol.coordinates.rotations import turned
+from napari_hypermol.coordinates.tangent import random_rotations
 from napari_hypermol.samplers import independence as module
 from napari_hypermol.samplers.independence import RotationCells, independence
 from napari_hypermol.samplers.metropolis import Chain, start
@@ -64,7 +65,7 @@ class TestRotationCells(RotationTargets, KernelContract):
         rng = np.random.default_rng(8)
         n = len(target.reference)
         offsets = np.concatenate([np.zeros((n, 1, 3)), 0.8 * rng.normal(size=(n, 4, 3))], axis=1)
-        centres = exponential(offsets) @ target.reference[:, None]
+        centres = turned(target.reference[:, None], offsets)
         return RotationCells(centres, rng.normal(size=(n, 5)), step_size, uniform=0.1)
 
     def begin(self, values, target):
@@ -119,7 +120,9 @@ def test_cells_that_are_the_posterior_are_always_accepted(rng):
 
 
 def test_cell_of_no_probability_is_not_proposed(rng):
-    centres = np.stack([np.eye(3), exponential(np.array([0, 0, 2.0]))])[None].repeat(500, axis=0)
+    centres = np.stack([np.eye(3), turned(np.eye(3), np.array([0, 0, 2.0]))])[None].repeat(
+        500, axis=0
+    )
     weights = np.array([[0.0, -np.inf]]).repeat(500, axis=0)
     cells = RotationCells(centres, weights, 0.05, uniform=0.0)
     drawn = cells.draw(rng)

@@ -9,7 +9,8 @@ from contracts.kernel import (
     RotationTargets,
     scores,
 )
-from napari_hypermol.coordinates.tangent import angle_between, random_rotations
+from napari_hypermol.coordinates.rotations import angles_between
+from napari_hypermol.coordinates.tangent import random_rotations
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.samplers import metropolis
 from napari_hypermol.samplers.metropolis import (
@@ -164,7 +165,7 @@ def test_scales_of_each_chain(rng):
     chain = start(np.repeat(np.eye(3)[None], 4000, axis=0), chain_zero)
     scales = np.array([[0.01, 0.02], [0.2, 0.4]]).repeat(2000, axis=0)
     after, _ = rotation_walk(rng, chain, chain_zero, scales)
-    squares = angle_between(after.value, chain.value) ** 2
+    squares = angles_between(after.value, chain.value) ** 2
     # mean square length of a mixture of normals; five errors of 2000 draws
     expected = 3 * (scales**2).mean(axis=1)
     for part in (slice(0, 2000), slice(2000, 4000)):

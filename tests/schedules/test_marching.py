@@ -35,3 +35,19 @@ def test_rigid_molecules_have_no_states(box_size):
     assert [s.max_radius for s in stages] == marching_radii(box_size)
     assert {s.max_degree for s in stages} == {0}
     assert {s.kindled_sweeps for s in stages} == {0}
+
+
+@pytest.mark.parametrize("degree", [0, 1, 5])
+@pytest.mark.parametrize("box_size", BOXES)
+def test_poses_that_move_take_longer_at_the_same_band_limits(box_size, degree):
+    still, moving = (auto_schedule(box_size, degree, moves_poses=m) for m in (False, True))
+    assert len(still) == len(moving)
+    for one, other in zip(still, moving, strict=True):
+        assert (one.name, one.max_radius, one.max_degree) == (
+            *(other.name, other.max_radius, other.max_degree),
+        )
+        assert one.kindled_sweeps == other.kindled_sweeps
+        assert other.sweeps >= one.sweeps
+    assert sum(s.sweeps for s in moving) > sum(s.sweeps for s in still)
+    # states are read at moved poses before and after they are kindled no more
+    assert all(s.sweeps > s.kindled_sweeps + 1 for s in moving if s.kindled_sweeps)

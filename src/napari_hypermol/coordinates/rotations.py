@@ -3,8 +3,6 @@
 A rotation changes by a tangent vector omega [rad] in the image frame: R -> exp([omega]_x) R.
 """
 
-from typing import Any
-
 import numpy as np
 from astropy_healpix import HEALPix
 from numpy.typing import NDArray
@@ -12,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 __all__ = ["angles_between", "grid_spacing", "rotation_grid", "turned"]
 
+Float = NDArray[np.floating]
 Float64 = NDArray[np.float64]
 
 
@@ -47,20 +46,38 @@ def rotation_grid(order: int) -> Float64:
         ],
         axis=-1,
     )
-    # extrinsic: turn the axis to z first, then about z
-    return np.asarray(Rotation.from_euler("ZYZ", angles[:, [0, 1, 2]]).as_matrix())
+    # the last angle acts first: the axis goes to z, and then turns about it
+    return np.asarray(Rotation.from_euler("ZYZ", angles).as_matrix())
 
 
-def turned(rotations: NDArray[np.floating[Any]], omega: NDArray[np.floating[Any]]) -> Float64:
-    """exp([omega]_x) R; rotations (..., 3, 3) and omega (..., 3) [rad] are broadcast."""
-    shape = np.broadcast_shapes(rotations.shape[:-2], omega.shape[:-1])
-    vectors = np.array(np.broadcast_to(omega, (*shape, 3))).reshape(-1, 3)
-    turns = np.asarray(Rotation.from_rotvec(vectors).as_matrix()).reshape(*shape, 3, 3)
-    return np.asarray(turns @ rotations)
+def turned(rotations: Float, omega: Float) -> Float64:
+    """exp([omega]_x) R; rotations (..., 3, 3) and omega (..., 3) [rad] are broadcast.
+
+    Rodrigues' formula, 1 + sinc(t) [omega]_x + sinc(t / 2)^2 / 2 [omega]_x^2.
+    """
+    omega = np.asarray(omega, dtype=np.float64)
+    angle = np.linalg.norm(omega, axis=-1)[..., None, None]
+    x, y, z = np.moveaxis(omega, -1, 0)
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1)
+    cross = cross.reshape(*omega.shape, 3)
+    first, second = np.sinc(angle / np.pi), 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
+    return np.asarray((np.eye(3) + first * cross + second * (cross @ cross)) @ rotations)
 
 
-def angles_between(first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]]) -> Float64:
-    """Angle of the rotation from one to the other [rad]; (..., 3, 3) twice -> (...)."""
-    # from the norm of the difference: exact near 0, where the arc cosine of the trace is not
-    gap = np.linalg.norm(np.asarray(first, dtype=np.float64) - second, axis=(-2, -1))
-    return np.asarray(2 * np.arcsin(np.clip(gap / np.sqrt(8.0), 0.0, 1.0)))
+def angles_between(first: Float, second: Float) -> Float64:
+    """Angle of the rotation from one to the other, in [0, pi] [rad]; (..., 3, 3) twice -> (...).
+
+    From its sine and its cosine, so that it is exact near 0 and near pi alike.
+    """
+    turn = np.asarray(first, dtype=np.float64) @ np.swapaxes(second, -1, -2)
+    axis = np.stack(
+        [
+            turn[..., 2, 1] - turn[..., 1, 2],
+            turn[..., 0, 2] - turn[..., 2, 0],
+            turn[..., 1, 0] - turn[..., 0, 1],
+        ],
+        axis=-1,
+    )
+    trace = np.trace(turn, axis1=-2, axis2=-1)
+    return np.asarray(np.arctan2(np.linalg.norm(axis, axis=-1), trace - 1))

@@ -1,4 +1,4 @@
-"""Steps between rotations: tangent vectors, angles, and the normal density they carry.
+"""Random steps between rotations: normal tangent vectors, and the density they carry.
 
 A tangent vector omega (x, y, z) [rad] turns in the image frame: R -> exp([omega]_x) R. Densities
 are with respect to the uniform (Haar) measure of total mass 1, which in rotation vectors x of
@@ -10,48 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammainc, gammaincinv
 
 __all__ = [
-    "angle_between",
-    "exponential",
     "log_tangent_normal",
     "random_rotations",
     "tangent_normal",
 ]
 
-Float = NDArray[np.floating]
 Float64 = NDArray[np.float64]
-
-
-def exponential(omega: Float) -> Float64:
-    """Rotations of tangent vectors; (..., 3) [rad] -> (..., 3, 3).
-
-    Rodrigues' formula, 1 + sinc(t) [omega]_x + sinc(t / 2)^2 / 2 [omega]_x^2.
-    """
-    omega = np.asarray(omega, dtype=np.float64)
-    angle = np.linalg.norm(omega, axis=-1)[..., None, None]
-    x, y, z = np.moveaxis(omega, -1, 0)
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1)
-    cross = cross.reshape(*omega.shape, 3)
-    first, second = np.sinc(angle / np.pi), 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
-    return np.asarray(np.eye(3) + first * cross + second * (cross @ cross))
-
-
-def angle_between(one: Float, two: Float) -> Float64:
-    """Angle of the rotation from one to the other, in [0, pi] [rad]; (..., 3, 3) -> (...).
-
-    From its sine and its cosine, so that it is exact near 0 and near pi alike.
-    """
-    turn = np.asarray(one, dtype=np.float64) @ np.swapaxes(two, -1, -2)
-    axis = np.stack(
-        [
-            turn[..., 2, 1] - turn[..., 1, 2],
-            turn[..., 0, 2] - turn[..., 2, 0],
-            turn[..., 1, 0] - turn[..., 0, 1],
-        ],
-        axis=-1,
-    )
-    trace = np.trace(turn, axis1=-2, axis2=-1)
-    return np.asarray(np.arctan2(np.linalg.norm(axis, axis=-1), trace - 1))
 
 
 def random_rotations(rng: np.random.Generator, n: int) -> Float64:

@@ -4,9 +4,9 @@ For one particle and one rotation: b at every shift of a small patch, G once, th
 
     log sum_s sum_t exp(temperature log L(s, c_t) + log prior)
 
-over the patch's shifts s and tabulated joint states c_t, the contrast integrated out exactly at every
-entry. This is what a Metropolis step on rotations compares, so that one step may move rotation,
-shift and states together.
+over the patch's shifts s and tabulated joint states c_t, the contrast integrated out exactly at
+every entry. This is what a Metropolis step on rotations compares, so that one step may move
+rotation, shift and states together.
 """
 
 import math
@@ -110,11 +110,10 @@ def slice_and_gram(
 def moved_data(data: Any, offset: Any, samples: Any, out: Any) -> None:
     """D with `offset` [pixels] more undone; both (2, k)."""
     limit = samples.box_size // 2
-    along_x = np.empty(limit + 2, dtype=np.complex64)
-    along_y = np.empty(2 * limit + 3, dtype=np.complex64)
+    along_x = np.empty(limit + 1, dtype=np.complex64)
+    along_y = np.empty(2 * limit + 1, dtype=np.complex64)
     turn = 2.0 * np.pi / samples.box_size
-    top = int(samples.max_radius) + 1
-    for j in range(top + 1):
+    for j in range(min(int(samples.max_radius), limit) + 1):
         angle = turn * offset[0] * j
         along_x[j] = np.complex64(complex(math.cos(angle), math.sin(angle)))
         angle = turn * offset[1] * j

@@ -7,7 +7,6 @@ from the best few. Maps are centred on their mass first. Correlations are Pearso
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from astropy_healpix import HEALPix
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import minimize
@@ -15,9 +14,10 @@ from scipy.spatial.transform import Rotation
 
 from napari_hypermol.coordinates.fourier import resample_volume
 from napari_hypermol.coordinates.grids import voxel_positions
+from napari_hypermol.coordinates.rotations import rotation_grid
 from napari_hypermol.errors import ShapeError
 
-__all__ = ["Alignment", "align_hands", "align_volumes", "rotation_grid"]
+__all__ = ["Alignment", "align_hands", "align_volumes"]
 
 Float64 = NDArray[np.float64]
 Order = Literal[1, 3]  # of the splines between voxels
@@ -25,8 +25,7 @@ Order = Literal[1, 3]  # of the splines between voxels
 _COARSE = 12  # voxels across for the search: features of a sixth of the box, 15 degrees apart
 _FINE = 24  # and for the descent
 _OVERSAMPLED = 2  # finer voxels under the interpolation than under the sum
-_NSIDE = 4  # 192 axes, 15 degrees apart
-_IN_PLANE = 24
+_ORDER = 2  # of the grid of rotations, 15 degrees apart
 _STARTS = 8  # local optima looked at more closely
 _MIRROR = np.diag([-1.0, 1.0, 1.0])
 
@@ -47,35 +46,6 @@ class Alignment(NamedTuple):
     rotation: Float64
     correlation: float
     is_mirrored: bool
-
-
-def rotation_grid(nside: int, n_in_plane: int) -> Float64:
-    """Rotations on a grid over SO(3): HEALPix axes for where z goes, times turns about it.
-
-    Parameters
-    ----------
-    nside : int
-        12 nside^2 axes.
-    n_in_plane : int
-
-    Returns
-    -------
-    (r, 3, 3) float64 ndarray
-    """
-    pixels = HEALPix(nside, order="ring")
-    longitude, latitude = pixels.healpix_to_lonlat(np.arange(pixels.npix))
-    azimuth, tilt = np.asarray(longitude.rad), np.pi / 2 - np.asarray(latitude.rad)
-    turn = 2 * np.pi * np.arange(n_in_plane) / n_in_plane
-    angles = np.stack(
-        [
-            np.repeat(azimuth, n_in_plane),
-            np.repeat(tilt, n_in_plane),
-            # less the azimuth, so that turns mean the same all over the sphere
-            np.tile(turn, len(azimuth)) - np.repeat(azimuth, n_in_plane),
-        ],
-        axis=-1,
-    )
-    return np.asarray(Rotation.from_euler("ZYZ", angles).as_matrix())
 
 
 def align_volumes(
@@ -113,7 +83,7 @@ def align_hands(
     reference, moving = (np.pad(v, (pad, pad, pad)) for v in (reference, moving))
     coarse = _Pair(reference, moving, _COARSE, order=1)
     fine = _Pair(reference, moving, _FINE, order=3)
-    grid = rotation_grid(_NSIDE, _IN_PLANE)
+    grid = rotation_grid(_ORDER)
     turned = coarse.turned(grid)
     found = []
     for is_mirrored in (False, True):

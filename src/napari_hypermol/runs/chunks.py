@@ -186,7 +186,9 @@ def whitened_images(
         data[part], weights[part], square = out
         once = np.where(premultiplied[part, None], square, np.float32(1))
         fill[part] = shell_sums(once * samples.weights, samples, n_shells)
-    rotations: FloatArray = np.asarray(particles.rotations)[rows]
+    rotations: FloatArray = np.tile(np.eye(3), (m, 1, 1))  # not looked at until they are found
+    if particles.rotations is not None:
+        rotations = np.asarray(particles.rotations)[rows]
     return WhitenedImages(
         data=data,
         weights=weights,

@@ -62,6 +62,9 @@ class InitialSettings(NamedTuple):
     rounds: tuple[tuple[float, int, int], ...] = ((6.0, 16, 500), (8.0, 6, 1000))
 
 
+_USUAL = InitialSettings()
+
+
 class InitialModel(NamedTuple):
     """What a search from nothing found.
 
@@ -150,8 +153,9 @@ class _Start:
             self.estimate = estimate._replace(theta=theta, spectra=[spectrum[None]])
         self.molecule = molecule
 
-    def searched(self, images: WhitenedImages, radius: float, n_cells: int = 1, with_sums: bool = True
-                 ) -> tuple[Cells, SearchSums | None, SearchGrid]:  # fmt: skip
+    def searched(
+        self, images: WhitenedImages, radius: float, n_cells: int = 1, with_sums: bool = True
+    ) -> tuple[Cells, SearchSums | None, SearchGrid]:
         """Search with images that were whitened with unit noise."""
         assert self.molecule is not None
         assert self.estimate is not None
@@ -200,14 +204,14 @@ class _Start:
         """Residual power; one spectrum for all groups' signal, each group's own level."""
         noise = self.noise.copy()
         # `explained` is in units of the noise the search used, the same signal in every group
-        signal = explained[inside] / len(images.groups)
+        signal = explained[inside] / (1 / self.noise)[images.groups][:, inside].sum(axis=0)
         for group in range(len(noise)):
             rows = images.groups == group
             if not rows.any():
                 continue
             power = images.power[rows].mean(axis=0, dtype=np.float64)[inside]
             fill = np.maximum(images.fill[rows].mean(axis=0, dtype=np.float64)[inside], 1e-12)
-            new = power / fill - signal * noise[group, inside] / fill
+            new = (power - signal) / fill
             noise[group, inside] = np.maximum(new, _NOISE_FALL * noise[group, inside])
         self.noise = noise
 
@@ -216,12 +220,13 @@ class _Start:
         grid = self.grid(radius)
         n, k = images.weights.shape
         at = self.rng.integers(0, len(grid.rotations), n)
-        scale = 1 / self.noise[0][fourier_samples(self.data.stack.samples.box_size, radius).shells]
+        shells = fourier_samples(self.data.stack.samples.box_size, radius).shells
+        scale = (1 / self.noise)[images.groups][:, shells].astype(np.float32)
         data = np.zeros((1, len(grid.rotations), 2, k), dtype=np.float32)
         weights = np.zeros((1, len(grid.rotations), k), dtype=np.float32)
         mass = np.zeros((1, len(grid.rotations)))
-        np.add.at(data[0], at, images.data * scale.astype(np.float32))
-        np.add.at(weights[0], at, images.weights * scale.astype(np.float32))
+        np.add.at(data[0], at, images.data * scale[:, None])
+        np.add.at(weights[0], at, images.weights * scale)
         np.add.at(mass[0], at, 1.0)
         return SearchSums(data, weights, mass, np.ones(len(grid.shifts))), grid
 
@@ -234,7 +239,7 @@ def initial_model(
     shift_std: float,
     rng: np.random.Generator,
     reporter: Reporter,
-    settings: InitialSettings = InitialSettings(),
+    settings: InitialSettings = _USUAL,
 ) -> InitialModel:
     """A homogeneous map and everybody's pose, from nothing.
 

@@ -137,9 +137,13 @@ def joint_nodes(
     coarse = state_tables(
         molecule, estimate.occupancies, _NODES.get(len(state_tables(molecule)), 4)
     )
-    if int(np.prod([len(t.states) for t in coarse])) <= _MOST_NODES or posterior is None:
+    are_few = int(np.prod([len(t.states) for t in coarse])) <= _MOST_NODES
+    if are_few or posterior is None:
         nodes, log_prior = np.ones((1, n_q), dtype=np.float32), np.zeros(1)
-        for table in coarse[:2] if posterior is None else coarse:
+        n_summed = len(coarse) if are_few else 2
+        for table in coarse[n_summed:]:  # too many, and nothing known yet: at their mean
+            nodes[:, table.columns] = np.exp(table.log_prior) @ table.functions
+        for table in coarse[:n_summed]:
             t = len(table.states)
             nodes = np.repeat(nodes, t, axis=0)
             nodes[:, table.columns] = np.tile(table.functions, (len(log_prior), 1))
@@ -214,6 +218,7 @@ def pose_step(
         (_TURNS[0] * per_turn, _TURNS[1] * per_turn),
         (_SHIFTS[0] * per_shift, _SHIFTS[1] * per_shift),
         width=1 if settings.shift == "known" else 3,
+        turns_per_patch=2 if n_steps % 2 == 0 else 1,
     )  # fmt: skip
     if settings.rotation == "known":
         proposals = proposals._replace(turns=np.zeros_like(proposals.turns))

@@ -317,6 +317,12 @@ class PosteriorRecipe(_Strict):
         return self
 
 
+def _has_place(component: ComponentRecipe) -> bool:
+    """Whether a component's support tells one frame from another: a mask, a ball off the middle."""
+    support = component.support
+    return support is not None and (support.ball is None or any(support.ball.center))
+
+
 class Recipe(_Strict):
     """The whole run."""
 
@@ -360,6 +366,12 @@ class Recipe(_Strict):
                 raise ValueError(
                     "latents.shift: known shifts with rotations from nothing; use shift: search "
                     "or refine"
+                )
+            if len(self.components) > 1 or any(map(_has_place, self.components.values())):
+                raise ValueError(
+                    "latents.rotation: search ends in a frame of its own, in which no part has a "
+                    "place yet; search with one component in the middle, or none, place the parts "
+                    "on its map, then run them on its particles.star with rotation: refine"
                 )
             if self.priors.rotation not in (None, "uniform"):
                 raise ValueError(

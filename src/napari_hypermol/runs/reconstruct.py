@@ -24,7 +24,6 @@ from napari_hypermol.errors import (
     RunFolderError,
 )
 from napari_hypermol.io.particle_file import ParticleFile, read_particles
-from napari_hypermol.io.relion_poses import pose_columns
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.protocols import Executor
 from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
@@ -52,7 +51,7 @@ from napari_hypermol.runs.trajectories import learned_trajectories
 from napari_hypermol.runs.unknowns import unknowns, unknowns_sentences, warn_of_few_particles
 from napari_hypermol.schedules.stage import Stage
 
-__all__ = ["Job", "particle_columns", "reconstruct", "settings_of"]
+__all__ = ["Job", "particle_columns", "pose_columns_of", "reconstruct", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -349,7 +348,7 @@ def _read_images(
 
 
 def particle_columns(snapshot: Snapshot) -> dict[str, Any]:
-    """The columns a run adds to its particles; each (n,).
+    """The columns a run adds to its particles, poses apart; each (n,).
 
     ``hypermolState1`` and ``hypermolState1Std`` are the raw state in [0, 1] and its spread, as
     `posterior.states.state_moments` has them. For a range ``hypermolState1Rank`` is the rank among
@@ -377,20 +376,22 @@ def particle_columns(snapshot: Snapshot) -> dict[str, Any]:
     )
     if poses is not None:
         columns["hypermolShiftStd"] = poses.shift_std
-        columns |= pose_columns(poses.rotations, poses.shifts)
     columns["hypermolContrast"] = posterior.contrast_mean
     columns["hypermolContrastStd"] = posterior.contrast_std
     columns["hypermolLogLikelihood"] = posterior.log_evidence
     return columns
 
 
+def pose_columns_of(file: ParticleFile, snapshot: Snapshot) -> dict[str, Any]:
+    """The columns of poses that a run replaces, in the file's own units; none if it kept them."""
+    poses = snapshot.poses
+    return {} if poses is None else dict(file.pose_columns(poses.rotations, poses.shifts))
+
+
 def _write_particles(
     file: ParticleFile, snapshot: Snapshot, out: Path, drawn: dict[str, Any] | None = None
 ) -> None:
-    columns = particle_columns(snapshot) | (drawn or {})
-    if snapshot.poses is not None and "rlnOriginX" in file.table:  # a file from before RELION 3.1
-        pixel_size = file.particles.pixel_size
-        columns |= pose_columns(snapshot.poses.rotations, snapshot.poses.shifts, pixel_size)
+    columns = particle_columns(snapshot) | pose_columns_of(file, snapshot) | (drawn or {})
     file.write(out / "particles.star", columns, overwrite=True)
 
 

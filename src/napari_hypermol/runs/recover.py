@@ -71,7 +71,7 @@ _SLOPE_SHELLS = 4  # over which the fall of a spectrum is read, to go on beyond 
 _MOST_FALL = 30.0  # more makes solves slow, less fills new shells with noise
 _EXHAUSTED = 0.5  # share of the mean at the band edge that is data, below which marching ends
 _LAST_STEP = 1.1  # there, and the last stage goes this much further
-_POSE_STEPS = 10  # Metropolis steps of every pose a sweep
+_POSE_STEPS = 4  # Metropolis steps of every pose a sweep
 _POSE_DRAWS = 24  # of all poses at the end, to average over
 
 
@@ -244,7 +244,10 @@ def found_poses(
     """The particles with poses from nothing."""
     assert settings.poses is not None
     n, box = int(particles.images.shape[0]), composite.box_size
-    particles = particles._replace(shifts=np.zeros((n, 2)))
+    unturned = np.tile(np.eye(3), (n, 1, 1))
+    particles = particles._replace(rotations=unturned)
+    if settings.poses.shift == "search":
+        particles = particles._replace(shifts=np.zeros((n, 2)))
     std = settings.poses.shift_std or 0.05 * box * particles.pixel_size
     model = initial_model(
         particles, stack, composite, rows, std / particles.pixel_size, rng, reporter
@@ -295,12 +298,17 @@ def _threaded(
     )
     margin = _NEAR_TIE * abs(float(found.log_evidence.mean()))
     is_better = float((ordered.log_evidence - found.log_evidence).mean()) > -margin
-    return replace(other, stage=snapshot.stage) if is_better else snapshot
+    return replace(other, stage=snapshot.stage, poses=snapshot.poses) if is_better else snapshot
 
 
 def _is_exhausted(snapshot: Snapshot) -> bool:
     """Whether the mean molecule at the edge of the band limit is prior rather than data."""
     return snapshot.edge_share < _EXHAUSTED
+
+
+def _will_move(molecule: LinearMolecule) -> bool:
+    """Whether the molecule has states at all, whatever this stage's band limit."""
+    return any(c.dims for c in molecule.components)
 
 
 def _gains_states(old: LinearMolecule, new: LinearMolecule) -> bool:
@@ -456,7 +464,9 @@ def _run_stage(
         elif sweep > 0 and sweep == stage.kindled_sweeps:
             estimate = _with_new_functions(estimate, _NEW_FUNCTION, kindled_sets)
         acceptance = None
-        if poses is not None and prior is not None and not is_kindled and estimate.theta.any():
+        # poses of a moving molecule wait for its states: its mean map alone would blur them
+        waits = is_kindled or (stage.max_degree == 0 and _will_move(molecule))
+        if poses is not None and prior is not None and not waits and estimate.theta.any():
             reporter.check()
             last = posterior if posterior is not None and posterior.tables else None
             problem, moved_poses = pose_step(
@@ -540,7 +550,7 @@ def _run_stage(
         final = Poses(problem.images.rotations, problem.shifts, np.zeros(n), np.zeros(n))
         if is_last:
             _, posterior, final = averaged(
-                problem, estimate, posterior, prior, poses, rng, _POSE_DRAWS, _POSE_STEPS // 2,
+                problem, estimate, posterior, prior, poses, rng, _POSE_DRAWS, _POSE_STEPS,
                 reporter.check,
             )  # fmt: skip
     return Snapshot(stage, position, molecule, estimate, posterior, share, trace, final)

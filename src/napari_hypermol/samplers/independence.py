@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from napari_hypermol.coordinates.rotations import angles_between, turned
 from napari_hypermol.coordinates.tangent import (
-    angle_between,
-    exponential,
     log_tangent_normal,
     random_rotations,
     tangent_normal,
@@ -63,14 +62,13 @@ class RotationCells(NamedTuple):
         """A rotation for every particle; (n, 3, 3)."""
         n = len(self.rotations)
         cells = categorical(rng.random(n), self.log_probabilities)
-        near = exponential(tangent_normal(rng, self.step_size, n))
-        near = near @ self.rotations[np.arange(n), cells]
+        near = turned(self.rotations[np.arange(n), cells], tangent_normal(rng, self.step_size, n))
         anywhere = random_rotations(rng, n)
         return np.where((rng.random(n) < self.uniform)[:, None, None], anywhere, near)
 
     def log_density(self, value: Float64) -> Float64:
         """Of the mixture, with respect to the uniform measure, normalised; (n, 3, 3) -> (n,)."""
-        away = angle_between(value[:, None], self.rotations)
+        away = angles_between(value[:, None], self.rotations)
         cells = self.log_probabilities - logsumexp(self.log_probabilities, axis=1, keepdims=True)
         near = logsumexp(cells + log_tangent_normal(away, self.step_size), axis=1)
         with np.errstate(divide="ignore"):  # no uniform part: log 0

@@ -12,9 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_hypermol.coordinates.rotations import angles_between, turned
 from napari_hypermol.coordinates.tangent import (
-    angle_between,
-    exponential,
     log_tangent_normal,
     tangent_normal,
 )
@@ -147,12 +146,12 @@ def rotation_mala(
     step = np.broadcast_to(np.asarray(step_size, dtype=np.float64), (n,))
     std = np.sqrt(2 * step)
     noise = tangent_normal(rng, std, n)
-    proposed = exponential(noise) @ exponential(step[:, None] * chain.gradient) @ chain.value
+    proposed = turned(turned(chain.value, step[:, None] * chain.gradient), noise)
     there, gradient = log_density_grad(proposed)
     there = check_log_density(there)
     gradient = check_gradient(gradient, there > -np.inf)
-    back = exponential(step[:, None] * gradient) @ proposed
-    ratio = log_tangent_normal(angle_between(chain.value, back), std)
+    back = turned(proposed, step[:, None] * gradient)
+    ratio = log_tangent_normal(angles_between(chain.value, back), std)
     ratio = ratio - log_tangent_normal(np.linalg.norm(noise, axis=1), std)
     return _updated(rng, chain, GradientChain(proposed, there, gradient), ratio)
 

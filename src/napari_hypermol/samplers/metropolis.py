@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_hypermol.coordinates.tangent import exponential, tangent_normal
+from napari_hypermol.coordinates.rotations import turned
+from napari_hypermol.coordinates.tangent import tangent_normal
 from napari_hypermol.errors import DensityError
 from napari_hypermol.protocols import StateKind
 from napari_hypermol.samplers.folding import fold
@@ -213,5 +214,5 @@ def rotation_walk(
     scales = np.atleast_2d(np.asarray(step_sizes, dtype=np.float64))
     scales = np.broadcast_to(scales, (n, scales.shape[1]))
     std = scales[np.arange(n), rng.integers(scales.shape[1], size=n)]
-    proposed = exponential(tangent_normal(rng, std, n)) @ chain.value
+    proposed = turned(chain.value, tangent_normal(rng, std, n))
     return update(rng, chain, proposed, log_density)

@@ -54,8 +54,8 @@ class PoseProposals(NamedTuple):
     turns : (n, m, 3) float32 ndarray
         omega [rad].
     patches : (n, p, s, 2) float64 ndarray
-        Shifts to choose from, relative to the present one, which is among them [pixels]; each serves
-        m / p turns, then the shift is drawn.
+        Shifts to choose from, relative to the present one, which is among them [pixels]; each
+        serves m / p turns, then the shift is drawn.
     uniforms : (n, m, 2) float64 ndarray
         For acceptance and for the shift.
     """
@@ -130,9 +130,21 @@ def _turn(omega: Any, rotation: Any, out: Any) -> None:
     h = 0.5 * angle
     b = 0.5 * (math.sin(h) / h) ** 2 if angle > 1e-12 else 0.5
     turn = np.empty((3, 3))
-    turn[0, 0], turn[0, 1], turn[0, 2] = 1 - b * (y * y + z * z), b * x * y - a * z, b * x * z + a * y
-    turn[1, 0], turn[1, 1], turn[1, 2] = b * x * y + a * z, 1 - b * (x * x + z * z), b * y * z - a * x
-    turn[2, 0], turn[2, 1], turn[2, 2] = b * x * z - a * y, b * y * z + a * x, 1 - b * (x * x + y * y)
+    turn[0, 0], turn[0, 1], turn[0, 2] = (
+        1 - b * (y * y + z * z),
+        b * x * y - a * z,
+        b * x * z + a * y,
+    )
+    turn[1, 0], turn[1, 1], turn[1, 2] = (
+        b * x * y + a * z,
+        1 - b * (x * x + z * z),
+        b * y * z - a * x,
+    )
+    turn[2, 0], turn[2, 1], turn[2, 2] = (
+        b * x * z - a * y,
+        b * y * z + a * x,
+        1 - b * (x * x + y * y),
+    )
     first, second = np.zeros(3), np.zeros(3)
     for j in range(3):
         for k in range(3):
@@ -254,7 +266,7 @@ def pose_metropolis(
     updated under the sum over the patch and the shift then drawn given the rotation.
     """
     n = len(chain.rotations)
-    rotations, shifts, data = (np.array(column) for column in chain)
+    rotations, shifts, data = chain.rotations.copy(), chain.shifts.copy(), chain.data.copy()
     accepted, density, mean_turn = np.zeros(n), np.zeros(n), np.zeros(n)
     _steps(
         data, images.weights, rotations, shifts, prior, *model, proposals,

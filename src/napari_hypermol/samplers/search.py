@@ -4,11 +4,11 @@ With slices A_r of the molecule at every grid rotation and state, and data D_s s
 shift, all b = Re conj(A_r) D_s of a chunk of particles are one real matrix product, and so are the
 norms G = W |A_r|^2 and, weighted by the posterior, the sums that the coefficients' solve needs:
 one averaged image D-bar with weights W-bar for every grid rotation and state. Two modes: the
-marginal posterior ("ML"), tempered by a factor on the log likelihood, or only the best cell of every
-particle by cross-correlation ("maxCC").
+marginal posterior ("ML"), tempered by a factor on the log likelihood, or only the best cell of
+every particle by cross-correlation ("maxCC").
 """
 
-from collections.abc import Iterator
+import math
 from typing import Any, Literal, NamedTuple
 
 import numba
@@ -22,10 +22,15 @@ __all__ = ["Cells", "SearchSums", "SearchTarget", "search"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
+Int32 = NDArray[np.int32]
 Mode = Literal["marginal", "maxcc"]
-_SCRATCH = 48e6  # floats of b held at once: a chunk's product stays well below a gigabyte
-_DENSE = 0.02  # share of cells in use above which a matrix product adds them up faster
+_SCRATCH = 48e6  # floats of b held at once where sums are wanted: well below a gigabyte
+_CACHED = 12e6  # and between a product and its exponentials
+_DENSE = 0.05  # share of cells in use above which a matrix product adds them up faster
+_BLOCK = 256  # rotations that are passed over together where all of them are improbable
+_LOWEST = np.float32(-3e38)
+_NEGLIGIBLE = np.float32(1e-8)  # of the best cell; cells below it are left out
+_LOG_NEGLIGIBLE = np.float32(np.log(1e-8))
 
 
 class SearchTarget(NamedTuple):
@@ -56,12 +61,13 @@ class Cells(NamedTuple):
     log_weights : (n, c) float32 ndarray
         Log posterior of the rotation under the search's temperature, shift and state summed out.
     log_evidence : (n,) float64 ndarray
-        Log of the mean of likelihood^temperature over the grid, against the empty molecule.
+        Log of the mean over rotations of likelihood^temperature, summed over shifts and states
+        with their prior, against the empty molecule.
     """
 
-    rotations: NDArray[np.int32]
-    shifts: NDArray[np.int32]
-    states: NDArray[np.int32]
+    rotations: Int32
+    shifts: Int32
+    states: Int32
     log_weights: Float32
     log_evidence: Float64
 
@@ -102,131 +108,231 @@ def _power_of_two(typing_context: Any, exponent: Any) -> Any:
 
 @numba.njit(fastmath=True, inline="always")  # type: ignore[untyped-decorator]
 def _exp(x: Any) -> Any:
-    """exp(x) for x <= 0 to 2e-7, in operations that run on vectors."""
+    """exp(x) for x <= 0 to 3e-7, in operations that run on vectors."""
     x = max(x, np.float32(-80.0)) * np.float32(1.4426950408889634)
-    whole = np.floor(x)
+    whole = np.floor(x + np.float32(0.5))
     f = (x - whole) * np.float32(0.6931471805599453)
-    p = np.float32(1.0 / 5040)
-    for c in (1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0):
+    p = np.float32(1.0 / 720)
+    for c in (1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0):
         p = p * f + np.float32(c)
     return p * _power_of_two(np.int32(whole))
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _posterior(
-    b: Any, g: Any, log_prior: Any, temperature: Any, is_maxcc: Any,
-    used: Any, per_rotation: Any, best_shift: Any, best_state: Any, evidence: Any,
+def _shift(data: Any, phases: Any, shifted: Any) -> None:
+    """D of every particle at every shift; (m, 2, k) to (m, s, 2 k)."""
+    n_shifts, n_samples = phases.shape
+    for i in numba.prange(len(data)):
+        re, im = data[i, 0], data[i, 1]
+        for s in range(n_shifts):
+            turn = phases[s]
+            out_re, out_im = shifted[i, s, :n_samples], shifted[i, s, n_samples:]
+            for k in range(n_samples):
+                c, d = turn[k].real, turn[k].imag
+                out_re[k] = re[k] * c - im[k] * d
+                out_im[k] = re[k] * d + im[k] * c
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _to_correlations(b: Any, g: Any, temperature: Any) -> None:
+    """Make b (s, t, r) of one particle its log likelihood at the best contrast, tempered."""
+    for s in range(b.shape[0]):
+        for t in range(b.shape[1]):
+            row, norm = b[s, t], g[t]
+            for r in range(len(row)):
+                positive = max(row[r], np.float32(0))
+                row[r] = temperature * positive * positive
+                row[r] /= np.float32(2) * norm[r] + np.float32(1e-30)
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _highest(b: Any, norm: Any, factor: Any, log_prior: Any, highest: Any) -> None:
+    """Of factor b - norm + log_prior in every block of rotations; (s, t, blocks)."""
+    n_rotations = b.shape[2]
+    for s in range(b.shape[0]):
+        for t in range(b.shape[1]):
+            for block in range(highest.shape[2]):
+                start = block * _BLOCK
+                row = b[s, t, start : min(start + _BLOCK, n_rotations)]
+                low, top = norm[t, start:], _LOWEST
+                for r in range(len(row)):
+                    top = max(top, row[r] * factor - low[r])
+                highest[s, t, block] = top + log_prior[t, s]
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _exponentials(
+    b: Any, norm: Any, factor: Any, log_prior: Any, highest: Any, top: Any,
+    by_state: Any, by_shift: Any, counts: Any,
 ) -> None:  # fmt: skip
-    """b (m, s, t, r) becomes the posterior; g (m, t, r)."""
-    m, n_shifts, n_states, n_rotations = b.shape
-    for i in numba.prange(m):
-        top = np.float32(-np.inf)
-        for s in range(n_shifts):
-            for t in range(n_states):
-                row, norm, prior = b[i, s, t], g[i, t], log_prior[t, s]
-                for r in range(n_rotations):
-                    if is_maxcc:
-                        cc = max(row[r], np.float32(0))
-                        value = cc * cc / (np.float32(2) * norm[r] + np.float32(1e-30))
-                    else:
-                        value = row[r] - np.float32(0.5) * norm[r]
-                    row[r] = value * temperature + prior
-                for r in range(n_rotations):
-                    top = max(top, row[r])
-        total = 0.0
-        count = 0
-        best = np.full(n_rotations, np.float32(-1))
-        for s in range(n_shifts):
-            for t in range(n_states):
-                row = b[i, s, t]
-                part = np.float32(0)
-                for r in range(n_rotations):
-                    row[r] = _exp(row[r] - top)
-                    part += row[r]
-                total += part
-        scale = np.float32(1.0 / total)
-        for s in range(n_shifts):
-            for t in range(n_states):
-                row = b[i, s, t]
-                for r in range(n_rotations):
-                    if is_maxcc:
-                        p = np.float32(1) if row[r] == np.float32(1) else np.float32(0)
-                    else:
-                        p = row[r] * scale
-                    if p < np.float32(1e-7):
-                        p = np.float32(0)
-                    else:
-                        count += 1
-                    row[r] = p
-                    per_rotation[i, r] += p
-                    if p > best[r]:
-                        best[r], best_shift[i, r], best_state[i, r] = p, s, t
-        used[i] = count
-        evidence[i] = top + np.log(total / n_rotations)
+    """Make b exp(factor b - norm + log_prior - top), its negligible entries zero."""
+    n_rotations = b.shape[2]
+    for s in range(b.shape[0]):
+        for t in range(b.shape[1]):
+            offset = log_prior[t, s] - top
+            for block in range(highest.shape[2]):
+                start = block * _BLOCK
+                row = b[s, t, start : min(start + _BLOCK, n_rotations)]
+                counts[s, t, block] = 0
+                if highest[s, t, block] - top < _LOG_NEGLIGIBLE:
+                    row[:] = 0
+                    continue
+                low, sums = norm[t, start:], by_state[t, start:]
+                part, count = np.float32(0), np.float32(0)
+                for r in range(len(row)):
+                    e = _exp(row[r] * factor - low[r] + offset)
+                    e = e if e >= _NEGLIGIBLE else np.float32(0)
+                    count += np.float32(1) if e > np.float32(0) else np.float32(0)
+                    part += e
+                    sums[r] += e
+                    row[r] = e
+                counts[s, t, block] = count
+                by_shift[s] += part
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _keep_best(b: Any, by_state: Any, by_shift: Any, counts: Any) -> None:
+    """All weight on the first of the cells whose exponential is highest."""
+    at, best = (0, 0, 0), np.float32(-1)
+    for s in range(b.shape[0]):
+        for t in range(b.shape[1]):
+            for block in range(counts.shape[2]):
+                if counts[s, t, block] > 0:
+                    stop = min((block + 1) * _BLOCK, b.shape[2])
+                    for r in range(block * _BLOCK, stop):
+                        if b[s, t, r] > best:
+                            at, best = (s, t, r), b[s, t, r]
+    for array in (b, counts):
+        array[:] = 0
+    by_state[:] = 0
+    by_shift[:] = 0
+    b[at], by_state[at[1], at[2]], by_shift[at[0]] = 1, 1, 1
+    counts[at[0], at[1], at[2] // _BLOCK] = 1
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _best_cells(
+    b: Any, by_state: Any, total: Any, rotations: Any, shifts: Any, states: Any, p: Any
+) -> None:
+    """The most probable rotations of one particle, sorted, and the best shift and state of each."""
+    n_cells = len(rotations)
+    p[:] = -1
+    for r in range(by_state.shape[1]):
+        value = np.float32(0)
+        for t in range(by_state.shape[0]):
+            value += by_state[t, r]
+        if value <= p[n_cells - 1]:
+            continue
+        c = n_cells - 1
+        while c > 0 and p[c - 1] < value:
+            p[c], rotations[c] = p[c - 1], rotations[c - 1]
+            c -= 1
+        p[c], rotations[c] = value, r
+    for c in range(n_cells):
+        best = np.float32(-1)
+        for s in range(b.shape[0]):
+            for t in range(b.shape[1]):
+                if b[s, t, rotations[c]] > best:
+                    best, shifts[c], states[c] = b[s, t, rotations[c]], s, t
+        p[c] = math.log(max(p[c] / total, 1e-30))
+
+
+@numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _weigh(
+    b: Any, g: Any, log_prior: Any, temperature: Any, is_maxcc: Any,
+    by_state: Any, by_shift: Any, counts: Any, total: Any,
+    rotations: Any, shifts: Any, states: Any, log_weights: Any, log_evidence: Any,
+) -> None:  # fmt: skip
+    """Make b (m, s, t, r) the posterior times `total` (m,); g (m, t, r) is overwritten."""
+    for i in numba.prange(len(b)):
+        factor, norm = temperature, g[i]
+        if is_maxcc:
+            _to_correlations(b[i], norm, temperature)
+            factor = np.float32(1)
+            norm[:] = 0
+        else:
+            norm *= np.float32(0.5) * temperature
+        highest = np.empty(counts.shape[1:], dtype=np.float32)
+        _highest(b[i], norm, factor, log_prior, highest)
+        top = highest.max()
+        _exponentials(
+            b[i], norm, factor, log_prior, highest, top, by_state[i], by_shift[i], counts[i]
+        )
+        log_evidence[i] = top + np.log(by_shift[i].sum() / b.shape[3])
+        if is_maxcc:
+            _keep_best(b[i], by_state[i], by_shift[i], counts[i])
+        total[i] = by_shift[i].sum()
+        _best_cells(
+            b[i], by_state[i], total[i], rotations[i], shifts[i], states[i], log_weights[i]
+        )  # fmt: skip
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _add_sparse(
-    p: Any, shifted: Any, weights: Any, data_sums: Any, weight_sums: Any, mass: Any, shift_mass: Any
-) -> None:
-    """Each thread adds the particles of its part to sums of its own."""
-    parts = data_sums.shape[0]
+def _add_sparse(p: Any, counts: Any, shifted: Any, data_sums: Any) -> None:
+    """Add p times `shifted`, cell after cell; every thread has rotations of its own."""
     m, n_shifts, n_states, n_rotations = p.shape
-    n_values, n_samples = shifted.shape[2], weights.shape[1]
-    for part in numba.prange(parts):
-        for i in range(part * m // parts, (part + 1) * m // parts):
+    n_blocks = counts.shape[3]
+    for part in numba.prange(n_states * n_blocks):
+        t, block = part // n_blocks, part % n_blocks
+        stop = min((block + 1) * _BLOCK, n_rotations)
+        for i in range(m):
             for s in range(n_shifts):
-                for t in range(n_states):
-                    for r in range(n_rotations):
-                        w = p[i, s, t, r]
-                        if w > 0:
-                            target, source = data_sums[part, t, r], shifted[i, s]
-                            for k in range(n_values):
-                                target[k] += w * source[k]
-                            heavy, own = weight_sums[part, t, r], weights[i]
-                            for k in range(n_samples):
-                                heavy[k] += w * own[k]
-                            mass[part, t, r] += w
-                            shift_mass[part, s] += w
+                if counts[i, s, t, block] == 0:
+                    continue
+                source = shifted[i, s]
+                for r in range(block * _BLOCK, stop):
+                    w = p[i, s, t, r]
+                    if w > 0:
+                        target = data_sums[t, r]
+                        for k in range(len(source)):
+                            target[k] += w * source[k]
 
 
 class _Chunk(NamedTuple):
-    rows: slice
-    posterior: Float32  # (m, s, t, r)
+    """Room for what is found of m particles."""
+
+    b: Float32  # (m or fewer, s, t, r)
     shifted: Float32  # (m, s, 2 k)
-    per_rotation: Float32
-    best_shift: NDArray[np.int32]
-    best_state: NDArray[np.int32]
-    evidence: Float64
-    used: Int64
+    by_state: Float32  # (m, t, r)
+    by_shift: Float64  # (m, s)
+    counts: Float32  # (m, s, t, blocks)
+    total: Float64  # (m,)
+
+    def first(self, m: int) -> "_Chunk":
+        """Of the first m particles; fewer of b where it holds fewer."""
+        b, shifted, by_state, by_shift, counts, total = self
+        return _Chunk(b[:m], shifted[:m], by_state[:m], by_shift[:m], counts[:m], total[:m])
 
 
-def _chunks(
-    data: Float32, weights: Float32, target: SearchTarget, temperature: float, mode: Mode
-) -> Iterator[_Chunk]:
+def _room(m: int, n_scored: int, target: SearchTarget) -> _Chunk:
     n_states, n_rotations, n_samples = target.slices.shape
-    n_shifts = len(target.phases)
-    flat = target.slices.reshape(-1, n_samples)
-    right = np.ascontiguousarray(np.concatenate([flat.real, flat.imag], axis=1).T)
-    squares = np.ascontiguousarray((flat.real**2 + flat.imag**2).T)
-    step = max(1, int(_SCRATCH / (n_shifts * len(flat))))
-    for start in range(0, len(data), step):
-        rows = slice(start, min(start + step, len(data)))
-        m = rows.stop - rows.start
-        values = data[rows, 0] + 1j * data[rows, 1]
-        moved = values[:, None, :] * target.phases
-        shifted = np.concatenate([moved.real, moved.imag], axis=2).astype(np.float32)
-        b = (shifted.reshape(m * n_shifts, -1) @ right).reshape(m, n_shifts, n_states, n_rotations)
-        g = (weights[rows] @ squares).reshape(m, n_states, n_rotations)
-        used, evidence = np.zeros(m, dtype=np.int64), np.zeros(m)
-        per_rotation = np.zeros((m, n_rotations), dtype=np.float32)
-        best_shift = np.zeros((m, n_rotations), dtype=np.int32)
-        best_state = np.zeros((m, n_rotations), dtype=np.int32)
-        _posterior(
-            b, g, target.log_prior, np.float32(temperature), mode == "maxcc",
-            used, per_rotation, best_shift, best_state, evidence,
-        )  # fmt: skip
-        yield _Chunk(rows, b, shifted, per_rotation, best_shift, best_state, evidence, used)
+    n_shifts, n_blocks = len(target.phases), -(-n_rotations // _BLOCK)
+    return _Chunk(
+        np.empty((n_scored, n_shifts, n_states, n_rotations), dtype=np.float32),
+        np.empty((m, n_shifts, 2 * n_samples), dtype=np.float32),
+        np.empty((m, n_states, n_rotations), dtype=np.float32),
+        np.empty((m, n_shifts)),
+        np.empty((m, n_shifts, n_states, n_blocks), dtype=np.float32),
+        np.empty(m),
+    )
+
+
+def _add(sums: SearchSums, chunk: _Chunk, weights: Float32) -> None:
+    """Add a chunk's averages; `chunk.shifted` is overwritten."""
+    b, shape = chunk.b, chunk.by_state.shape
+    scale = (1.0 / chunk.total).astype(np.float32)
+    shifted = chunk.shifted
+    shifted *= scale[:, None, None]
+    data_sums = sums.data.reshape(*shape[1:], -1)
+    if chunk.counts.sum(dtype=np.float64) > _DENSE * b.size:
+        flat = b.reshape(shifted.shape[0] * shifted.shape[1], -1)
+        data_sums += (flat.T @ shifted.reshape(len(flat), -1)).reshape(data_sums.shape)
+    else:
+        _add_sparse(b, chunk.counts, shifted, data_sums)
+    by_state = (chunk.by_state * scale[:, None, None]).reshape(len(b), -1)
+    sums.weights[...] += (by_state.T @ weights).reshape(sums.weights.shape)
+    sums.mass[...] += by_state.sum(axis=0, dtype=np.float64).reshape(shape[1:])
+    sums.shift_mass[...] += (chunk.by_shift / chunk.total[:, None]).sum(axis=0)
 
 
 def search(
@@ -251,7 +357,7 @@ def search(
         Factor on the log likelihood, in (0, 1]; small ones keep many cells alive.
     mode : {"marginal", "maxcc"}
         Posterior over all cells, or all weight on the cell of the highest cross-correlation
-        b / sqrt(G) (the contrast at its best).
+        b / sqrt(G) (the contrast at its best), as far as the prior agrees.
     n_cells : int
         Rotations to keep of every particle.
     with_sums : bool
@@ -265,53 +371,56 @@ def search(
     Notes
     -----
     -2 log L = |Y|^2 - 2 b + G at contrast 1 (Eq. 10). Cost 4 n s t r k for the search and again
-    for the sums where more than 2 % of the cells are in use; less otherwise.
+    for the sums where more than 5 % of the cells are in use; less otherwise. Cells 10^8 times less
+    probable than the best are left out.
     """
     n = len(data)
     n_states, n_rotations, n_samples = target.slices.shape
-    n_shifts = len(target.phases)
-    n_cells = min(n_cells, n_rotations)
+    n_shifts, n_cells = len(target.phases), min(n_cells, n_rotations)
+    flat = target.slices.reshape(-1, n_samples)
+    right = np.ascontiguousarray(np.concatenate([flat.real, flat.imag], axis=1).T)
+    squares = np.ascontiguousarray((flat.real**2 + flat.imag**2).T)
+    log_prior = np.maximum(target.log_prior, _LOWEST / 4).astype(np.float32)  # compiled: no -inf
     cells = Cells(
-        *(np.zeros((n, n_cells), dtype=np.int32) for _ in range(3)),
+        np.zeros((n, n_cells), dtype=np.int32),
+        np.zeros((n, n_cells), dtype=np.int32),
+        np.zeros((n, n_cells), dtype=np.int32),
         np.zeros((n, n_cells), dtype=np.float32),
         np.zeros(n),
     )
-    parts = numba.get_num_threads()
-    shape = (n_states, n_rotations)
-    data_sums = np.zeros((parts, *shape, 2 * n_samples), dtype=np.float32)
-    weight_sums = np.zeros((parts, *shape, n_samples), dtype=np.float32)
-    mass, shift_mass = np.zeros((parts, *shape)), np.zeros((parts, n_shifts))
-    for chunk in _chunks(data, weights, target, temperature, mode):
-        rows, p = chunk.rows, chunk.posterior
-        order = np.argpartition(-chunk.per_rotation, n_cells - 1, axis=1)[:, :n_cells]
-        kept = np.take_along_axis(chunk.per_rotation, order, axis=1)
-        order = np.take_along_axis(order, np.argsort(-kept, axis=1), axis=1)
-        cells.rotations[rows] = order
-        cells.shifts[rows] = np.take_along_axis(chunk.best_shift, order, axis=1)
-        cells.states[rows] = np.take_along_axis(chunk.best_state, order, axis=1)
-        found = np.take_along_axis(chunk.per_rotation, order, axis=1)
-        cells.log_weights[rows] = np.log(np.maximum(found, 1e-30))
-        cells.log_evidence[rows] = chunk.evidence
-        if not with_sums:
-            continue
-        if chunk.used.sum() > _DENSE * p.size:
-            flat = p.reshape(len(p) * n_shifts, -1)
-            products = flat.T @ chunk.shifted.reshape(len(flat), -1)
-            data_sums[0] += products.reshape(*shape, -1)
-            by_state = p.sum(axis=1).reshape(len(p), -1)
-            weight_sums[0] += (by_state.T @ weights[rows]).reshape(*shape, -1)
-            mass[0] += by_state.sum(axis=0, dtype=np.float64).reshape(shape)
-            shift_mass[0] += p.sum(axis=(0, 2, 3), dtype=np.float64)
-        else:
-            _add_sparse(
-                p, chunk.shifted, weights[rows], data_sums, weight_sums, mass, shift_mass
-            )
-    if not with_sums:
-        return cells, None
-    sums = SearchSums(
-        data_sums.sum(axis=0).reshape(*shape, 2, n_samples),
-        weight_sums.sum(axis=0),
-        mass.sum(axis=0),
-        shift_mass.sum(axis=0),
+    sums = (
+        SearchSums(
+            np.zeros((n_states, n_rotations, 2, n_samples), dtype=np.float32),
+            np.zeros((n_states, n_rotations, n_samples), dtype=np.float32),
+            np.zeros((n_states, n_rotations)),
+            np.zeros(n_shifts),
+        )
+        if with_sums
+        else None
     )
+    at_once = max(numba.get_num_threads(), int(_CACHED / (n_shifts * len(flat))))
+    step = at_once * max(1, int(_SCRATCH / (n_shifts * len(flat) * at_once)))
+    whole = _room(min(step, n), min(step if with_sums else at_once, n), target)
+    for start in range(0, n, step):
+        rows = slice(start, min(start + step, n))
+        m = rows.stop - start
+        chunk = whole.first(m)
+        _shift(data[rows], target.phases, chunk.shifted)
+        g = (weights[rows] @ squares).reshape(chunk.by_state.shape)
+        chunk.by_state[:] = 0
+        chunk.by_shift[:] = 0
+        for first in range(0, m, at_once):
+            part = slice(first, min(first + at_once, m))
+            b = chunk.b[part] if with_sums else chunk.b[: part.stop - first]
+            np.matmul(
+                chunk.shifted[part].reshape(-1, 2 * n_samples), right,
+                out=b.reshape(-1, len(flat)),
+            )  # fmt: skip
+            _weigh(
+                b, g[part], log_prior, np.float32(temperature), mode == "maxcc",
+                *(column[part] for column in chunk[2:]),
+                *(column[start + first : start + part.stop] for column in cells),
+            )  # fmt: skip
+        if sums is not None:
+            _add(sums, chunk, weights[rows])
     return cells, sums

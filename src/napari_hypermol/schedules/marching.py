@@ -11,7 +11,7 @@ __all__ = ["auto_schedule", "marching_radii"]
 # is a fixed number of features across the particle.
 _FIRST_RADIUS = 9.0
 _GROWTH = 1.38
-_POSE_SWEEPS = 3  # more a stage where poses move
+_POSE_SWEEPS = 6  # more a stage where poses move
 _TOP = 0.75  # of Nyquist; beyond it interpolation and aliasing of the images say more than data
 
 
@@ -48,13 +48,14 @@ def auto_schedule(
     """
     radii = marching_radii(box_size)
     more = _POSE_SWEEPS if moves_poses else 0
-    stages = [Stage("mean", radii[0], 0, sweeps=2 + 2 * more, solve_iterations=8)]
+    mean_sweeps = 2 + 2 * more if degree == 0 else 2
+    stages = [Stage("mean", radii[0], 0, sweeps=mean_sweeps, solve_iterations=8)]
     if degree == 0:
         for index, radius in enumerate(radii[1:], 2):
             stages.append(Stage(f"mean {index}", radius, 0, sweeps=2 + more, solve_iterations=6))
         return stages
     first = min(first_degree, degree)
-    states = Stage("states 1", radii[0], first, 9 + more, kindled_sweeps=6, settle=0.004)
+    states = Stage("states 1", radii[0], first, 9 + 4 * more, kindled_sweeps=6, settle=0.004)
     stages.append(states)
     finer = radii[1:] or radii  # small boxes have one band limit, and still get all functions
     for index, radius in enumerate(finer, 2):

@@ -6,12 +6,20 @@ from napari_hypermol.synthetic.clam import BASE_BALL, LID_BALL
 from napari_hypermol.synthetic.classes import POPULATIONS
 from napari_hypermol.synthetic.pretzel import ARM_BALL
 
-__all__ = ["components_of"]
+__all__ = ["components_of", "whole_of"]
 
 _WHOLE = ((0.0, 0.0, 0.0), 26.0)
 _WIDE = ((0.0, 0.0, 0.0), 30.0)
 _BODY = ((0.0, 0.0, 0.0), 21.0)
 _RANGE = {"basis": "cosine", "dims": 1, "degree": 5}
+
+
+def whole_of(dims: int, unit: float) -> dict[str, Any]:
+    """One ball around a molecule with `dims` states, whatever parts it has; 2 states at most."""
+    centre, radius = _WHOLE
+    ball = {"center": list(centre), "radius": round(radius * unit, 3)}
+    state = {"basis": "cosine", "dims": min(dims, 2), "degree": 3}
+    return {"whole": {"support": {"ball": ball}, "state": state}}
 
 
 def components_of(molecule: str, unit: float) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from napari_hypermol.synthetic.kinase import kinase
 from napari_hypermol.synthetic.occupancies import OCCUPANCIES, draw_states
 from napari_hypermol.synthetic.pose_errors import with_errors
 from napari_hypermol.synthetic.pretzel import pretzel
-from napari_hypermol.synthetic.recipes import components_of
+from napari_hypermol.synthetic.recipes import components_of, whole_of
 from napari_hypermol.synthetic.rigid_volume import is_map, read_rigid_volume
 from napari_hypermol.synthetic.truth_folder import Projected, WrittenMolecule, write_truth
 from napari_hypermol.synthetic.wheel import wheel
@@ -330,5 +330,8 @@ def _recipe(plan: Simulation, molecule: WrittenMolecule) -> dict[str, object]:
         poses = "refine"
     latents = {"rotation": poses, "shift": poses, "contrast": "refine"}
     name = molecule.components[0].name if is_map(plan.molecule) else plan.molecule
-    components = components_of(name, plan.pixel_size * plan.box_size / 64)
+    unit = plan.pixel_size * plan.box_size / 64
+    components = components_of(name, unit)
+    if plan.poses == "none" and len(components) > 1:  # parts have no place before there are poses
+        components = whole_of(molecule.dims, unit)
     return {"components": components, "latents": latents, "schedule": "auto"}

@@ -1,0 +1,398 @@
+"""Poses in a sweep: what is summed over, what is kept, and that they move toward the truth."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from examples import pretzel_like, random_data, scene
+from napari_hypermol.bases.classes import ClassBasis
+from napari_hypermol.bases.constant import ConstantBasis
+from napari_hypermol.bases.cosine import CosineBasis
+from napari_hypermol.coordinates.rotations import angles_between, turned
+from napari_hypermol.molecules.component import Component
+from napari_hypermol.molecules.composite import Composite
+from napari_hypermol.molecules.support import Ball
+from napari_hypermol.molecules.trajectory import RigidTrajectory, Turn
+from napari_hypermol.posterior.states import ParticlePosterior
+from napari_hypermol.runs import pose_step as module
+from napari_hypermol.runs.pose_step import (
+    Poses,
+    PoseSettings,
+    at_chain,
+    averaged,
+    chordal_mean,
+    joint_nodes,
+    pose_prior,
+    pose_step,
+    with_poses,
+)
+from napari_hypermol.runs.sweep import Estimate, StageProblem, expectation, state_tables
+from napari_hypermol.samplers.pose_metropolis import PoseChain
+from small_poses import PIXEL, RADIUS, rigid_stack
+
+REFINE = PoseSettings("refine", "refine", rotation_std=np.radians(8.0), shift_std=PIXEL)
+N = 5
+
+
+@pytest.fixture(scope="module")
+def small():
+    return rigid_stack()
+
+
+# ---- joint states ----------------------------------------------------------------------------
+
+LEFT, RIGHT = Ball((-3.0, 0.0, 0.0), 3.0, 1.0), Ball((3.0, 0.0, 1.0), 3.0, 1.0)
+HINGE = Turn(
+    axis=np.array([0.0, 0.0, 1.0]), pivot=np.zeros(3), angles=np.array([0.5]), learns_axis=False,
+    learns_pivot=False, learns_angles=False, gives_axis=True, gives_pivot=True, gives_angles=True,
+)  # fmt: skip
+
+
+def composite_of(*components):
+    return Composite([Component(name, *rest) for name, *rest in components], 16)
+
+
+COMPOSITES = {
+    "rigid": composite_of(("body", LEFT, ConstantBasis())),
+    "one": composite_of(("body", LEFT, ConstantBasis()), ("arm", RIGHT, CosineBasis(2))),
+    "two arms of one shape": pretzel_like(16),
+    "classes": composite_of(("head", LEFT, ClassBasis(3)), ("arm", RIGHT, CosineBasis(2))),
+    "trajectory": Composite(
+        [
+            Component("body", LEFT, ConstantBasis()),
+            Component("lid", RIGHT, ConstantBasis(), trajectory=RigidTrajectory(HINGE)),
+        ],
+        16,
+    ),
+    "three": composite_of(
+        ("a", LEFT, CosineBasis(2)), ("b", RIGHT, CosineBasis(1)),
+        ("c", Ball((0.0, 3.0, 0.0), 3.0, 1.0), CosineBasis(1)),
+    ),
+}  # fmt: skip
+
+
+def problem_of(composite, rng):
+    here = scene(composite, 5.0)
+    images = random_data(rng, N, here.samples)
+    means = np.ones((N, images.power.shape[1]))
+    problem = StageProblem(images, here.molecule, here.samples, means, 3.0, np.zeros((N, 2)))
+    spectra = [np.ones((q, 4)) for q, _ in here.molecule.set_shapes]
+    return problem, Estimate(here.molecule.zeros(), spectra, np.ones((1, 9)), 0.1)
+
+
+def posterior_of(tables):
+    nothing = np.zeros((N, 0))
+    return ParticlePosterior(
+        nothing, nothing, np.ones(N), np.zeros(N), nothing, nothing, np.zeros(N), tables
+    )
+
+
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_joint_states_are_all_combinations(name, rng):
+    problem, estimate = problem_of(COMPOSITES[name], rng)
+    nodes, log_prior = joint_nodes(problem, estimate, None, rng)
+    moving = state_tables(problem.molecule)
+    few = state_tables(problem.molecule, (), {1: 8, 2: 6}.get(len(moving), 4))
+    expected = []
+    for chosen in itertools.product(*(range(len(t.states)) for t in few)):
+        c = np.ones(sum(problem.molecule.n_functions))
+        for table, index in zip(few, chosen, strict=True):
+            c[table.columns] = table.functions[index]
+        expected.append(c)
+    assert nodes.shape == (1, len(expected), len(expected[0]))
+    assert nodes.dtype == np.float32
+
+    def as_set(rows):
+        return sorted(tuple(np.round(row, 5) + 0.0) for row in np.asarray(rows, dtype=float))
+
+    assert as_set(nodes[0]) == as_set(expected)
+    assert np.exp(log_prior).sum() == pytest.approx(1)
+
+
+def test_joint_states_have_the_product_of_their_probabilities(rng):
+    """Told apart by the first function beside the constant, which grows along the state."""
+    problem, estimate = problem_of(pretzel_like(16), rng)
+    shares = [rng.dirichlet(np.ones(6)) for _ in range(2)]
+    estimate = estimate._replace(occupancies=tuple(shares))
+    nodes, log_prior = joint_nodes(problem, estimate, None, rng)
+    tables = state_tables(problem.molecule, (), 6)
+    for c, value in zip(nodes[0], log_prior, strict=True):
+        at = [np.abs(t.functions - c[t.columns]).sum(axis=1).argmin() for t in tables]
+        assert value == pytest.approx(sum(np.log(p[i]) for p, i in zip(shares, at, strict=True)))
+
+
+def test_too_many_joint_states_are_drawn_from_every_particles_own(rng, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_NODES", 10)
+    problem, estimate = problem_of(COMPOSITES["three"], rng)
+    tables = state_tables(problem.molecule)
+    sure = [rng.integers(0, len(t.states), N) for t in tables]
+    certain = tuple(
+        np.eye(len(t.states), dtype=np.float32)[at] for t, at in zip(tables, sure, strict=True)
+    )
+    nodes, log_prior = joint_nodes(problem, estimate, posterior_of(certain), rng)
+    assert nodes.shape == (N, 1, sum(problem.molecule.n_functions))
+    np.testing.assert_array_equal(log_prior, 0)
+    for table, at in zip(tables, sure, strict=True):
+        np.testing.assert_allclose(nodes[:, 0, table.columns], table.functions[at], atol=1e-6)
+
+
+def test_draws_follow_the_tables(rng):
+    p = np.tile(np.float32([0.2, 0.0, 0.5, 0.3]), (4000, 1))
+    counts = np.bincount(module._drawn(p, rng), minlength=4) / 4000
+    # standard deviation of a share of 4000 draws: at most 0.008
+    np.testing.assert_allclose(counts, p[0], atol=0.03)
+    assert counts[1] == 0
+
+
+def test_too_many_joint_states_of_which_nothing_is_known(rng, monkeypatch):
+    """The first two are summed over, the third stands at the mean of its functions."""
+    monkeypatch.setattr(module, "_MOST_NODES", 10)
+    problem, estimate = problem_of(COMPOSITES["three"], rng)
+    nodes, log_prior = joint_nodes(problem, estimate, None, rng)
+    few = state_tables(problem.molecule, (), 4)
+    assert len(log_prior) == 16
+    assert np.exp(log_prior).sum() == pytest.approx(1)
+    mean = few[2].functions.mean(axis=0)
+    np.testing.assert_allclose(nodes[0][:, few[2].columns], np.tile(mean, (16, 1)), atol=1e-6)
+
+
+# ---- means of rotations ------------------------------------------------------------------------
+
+
+def test_chordal_mean_is_scipys(rng):
+    draws = Rotation.random(6, rng=rng).as_matrix()
+    spread = Rotation.from_rotvec(rng.normal(scale=0.4, size=(30, 6, 3)).reshape(-1, 3))
+    draws = spread.as_matrix().reshape(30, 6, 3, 3) @ draws
+    found = chordal_mean(draws.mean(axis=0))
+    expected = [Rotation.from_matrix(draws[:, i]).mean().as_matrix() for i in range(6)]
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+def test_chordal_mean_is_a_rotation_even_of_a_mean_that_is_nearly_a_reflection(rng):
+    mean = np.diag([1.0, 1.0, -0.1])[None] + 0.01 * rng.normal(size=(4, 3, 3))
+    found = chordal_mean(mean)
+    np.testing.assert_allclose(np.linalg.det(found), 1)
+    np.testing.assert_allclose(
+        found @ found.swapaxes(1, 2), np.tile(np.eye(3), (4, 1, 1)), atol=1e-12
+    )
+
+
+# ---- poses and priors --------------------------------------------------------------------------
+
+
+def test_only_the_rows_asked_for_change(small, rng):
+    rows = np.array([4, 0, 7])
+    rotations = Rotation.random(3, rng=rng).as_matrix().astype(np.float32)
+    poses = Poses(rotations, rng.normal(size=(3, 2)), np.zeros(3), np.zeros(3))
+    given = small.particles
+    before = given.rotations.copy(), given.shifts.copy()
+    found = with_poses(given, rows, poses)
+    np.testing.assert_allclose(found.rotations[rows], rotations)
+    np.testing.assert_allclose(found.shifts[rows], poses.shifts)
+    others = np.setdiff1d(small.rows, rows)
+    np.testing.assert_array_equal(found.rotations[others], given.rotations[others])
+    np.testing.assert_array_equal(found.shifts[others], given.shifts[others])
+    np.testing.assert_array_equal(given.rotations, before[0])
+    np.testing.assert_array_equal(given.shifts, before[1])
+    bare = with_poses(given._replace(rotations=None), rows, poses)
+    np.testing.assert_allclose(bare.rotations[rows], rotations)
+    np.testing.assert_array_equal(bare.rotations[others], np.tile(np.eye(3), (len(others), 1, 1)))
+
+
+def test_prior_of_shifts_is_in_pixels_about_those_of_the_file(small):
+    rows = np.array([3, 1])
+    prior = pose_prior(small.told, rows, REFINE._replace(shift_std=3.0))
+    np.testing.assert_allclose(prior.shifts, small.told.shifts[rows] / PIXEL)
+    assert prior.shift_precision == pytest.approx((PIXEL / 3.0) ** 2)
+
+
+def test_prior_of_shifts_from_nothing_is_about_the_middle(small):
+    prior = pose_prior(small.told, small.rows, PoseSettings("search", "search"))
+    np.testing.assert_array_equal(prior.shifts, 0)
+    assert prior.shift_precision > 0  # a particle is somewhere near the middle of its image
+    assert prior.rotation_precision == 0
+
+
+def test_prior_of_rotations_near_the_files(small):
+    prior = pose_prior(small.told, small.rows[:9], REFINE)
+    np.testing.assert_allclose(prior.rotations, small.told.rotations[:9], atol=1e-6)
+    assert prior.rotation_precision == pytest.approx(np.radians(8.0) ** -2)
+    free = pose_prior(small.told, small.rows[:9], REFINE._replace(rotation_std=None))
+    assert free.rotation_precision == 0
+    bare = pose_prior(small.told._replace(rotations=None), small.rows[:9], REFINE)
+    assert bare.rotation_precision == 0
+
+
+# ---- steps -------------------------------------------------------------------------------------
+
+
+def moved(small, settings, n_steps=10, calls=1, seed=0, particles=None):
+    particles = small.told if particles is None else particles
+    prior = pose_prior(particles, small.rows, settings)
+    problem, rng = small.problem(particles), np.random.default_rng(seed)
+    for _ in range(calls):
+        problem, info = pose_step(problem, small.estimate, None, prior, settings, rng, n_steps)
+    return problem, info
+
+
+def errors(small, problem):
+    """Of every pose [degrees, pixels]."""
+    angles = np.degrees(angles_between(problem.images.rotations, small.true.rotations))
+    return angles, np.linalg.norm(problem.shifts - small.true.shifts, axis=1) / PIXEL
+
+
+def test_steps_bring_poses_toward_the_truth(small):
+    before = errors(small, small.problem(small.told))
+    problem, info = moved(small, REFINE, calls=3)
+    after = errors(small, problem)
+    assert np.median(after[0]) < 0.6 * np.median(before[0])
+    assert np.median(after[1]) < 0.6 * np.median(before[1])
+    assert ((info.acceptance_rate >= 0) & (info.acceptance_rate <= 1)).all()
+    assert info.acceptance_rate.mean() > 0.05
+
+
+def test_what_is_known_stays(small):
+    given = small.problem(small.told)
+    only_shifts, _ = moved(small, PoseSettings("known", "refine", None, PIXEL), n_steps=6)
+    # the rotation is made orthonormal again in float32
+    np.testing.assert_allclose(only_shifts.images.rotations, given.images.rotations, atol=1e-5)
+    assert np.median(errors(small, only_shifts)[1]) < 0.8 * np.median(errors(small, given)[1])
+    centred = small.told._replace(shifts=small.true.shifts)
+    given = small.problem(centred)
+    only_turns, _ = moved(small, REFINE._replace(shift="known"), particles=centred)
+    np.testing.assert_allclose(only_turns.shifts, given.shifts, rtol=1e-14)  # Å, pixels, Å
+    np.testing.assert_array_equal(only_turns.images.data, given.images.data)
+    assert np.median(errors(small, only_turns)[0]) < np.median(errors(small, given)[0])
+
+
+def test_a_narrow_prior_holds_poses_where_the_file_has_them(small):
+    narrow = REFINE._replace(rotation_std=np.radians(0.2), shift_std=0.02 * PIXEL)
+    problem, _ = moved(small, narrow, calls=3)
+    away = np.degrees(angles_between(problem.images.rotations, small.told.rotations))
+    # three components of 0.2 degrees each; the images' own say pulls a little further
+    assert np.median(away) < 1.0
+    shift_away = np.linalg.norm(problem.shifts - small.told.shifts, axis=1) / PIXEL
+    assert np.median(shift_away) < 0.1
+
+
+def test_same_seed_same_steps(small):
+    one, two, other = (moved(small, REFINE, n_steps=2, seed=s)[0] for s in (3, 3, 4))
+    np.testing.assert_array_equal(one.images.rotations, two.images.rotations)
+    np.testing.assert_array_equal(one.shifts, two.shifts)
+    assert (one.images.rotations != other.images.rotations).any()
+
+
+def test_images_follow_their_poses(small):
+    """Data moved step by step are those whitened at the last shifts, to rounding of float32."""
+    problem, _ = moved(small, REFINE, calls=2)
+    fresh = small.problem(
+        small.particles._replace(rotations=problem.images.rotations, shifts=problem.shifts)
+    )
+    scale = np.abs(fresh.images.data).max()
+    # 20 multiplications by a phase, 1e-7 each
+    np.testing.assert_allclose(problem.images.data, fresh.images.data, atol=2e-5 * scale)
+    np.testing.assert_array_equal(problem.images.rotations, fresh.images.rotations)
+    np.testing.assert_array_equal(problem.images.weights, fresh.images.weights)
+
+
+def test_a_chain_becomes_the_problem_at_its_poses(small):
+    problem = small.problem(small.particles)
+    rotations = turned(problem.images.rotations, np.array([0.1, 0, 0])).astype(np.float32)
+    chain = PoseChain(rotations, np.ones_like(problem.shifts), 2 * problem.images.data)
+    at = at_chain(problem, chain)
+    np.testing.assert_array_equal(at.images.rotations, rotations)
+    np.testing.assert_array_equal(at.images.data, 2 * problem.images.data)
+    np.testing.assert_array_equal(at.shifts, PIXEL)  # pixels to Å
+    np.testing.assert_array_equal(at.images.weights, problem.images.weights)
+
+
+# ---- averages over draws -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def found(small):
+    """After some steps from the told poses: means and spreads over draws."""
+    problem, _ = moved(small, REFINE, calls=3)
+    rng = np.random.default_rng(5)
+    prior = pose_prior(small.told, small.rows, REFINE)
+    tables = state_tables(small.molecule)
+    posterior = expectation(problem, small.estimate, tables, rng)
+    return averaged(
+        problem, small.estimate, posterior, prior, REFINE, rng, n_draws=16, n_steps=6
+    )  # fmt: skip
+
+
+def test_means_over_draws_are_poses(small, found):
+    _, posterior, poses = found
+    n = len(small.rows)
+    assert poses.rotations.shape == (n, 3, 3)
+    np.testing.assert_allclose(np.linalg.det(poses.rotations), 1, atol=1e-5)
+    assert poses.shifts.shape == (n, 2)
+    assert posterior.log_evidence.shape == posterior.contrast_mean.shape == (n,)
+    assert np.isfinite(posterior.log_evidence).all()
+    assert (posterior.contrast_std > 0).all()
+    assert posterior.contrast_mean.mean() == pytest.approx(1, abs=0.1)
+
+
+def test_spread_over_draws_tells_the_error(small, found):
+    """Of a mean over draws the error is the posterior's spread, where the model is right."""
+    _, _, poses = found
+    error = angles_between(poses.rotations, small.true.rotations)
+    ratio = np.sqrt(np.median(error**2) / np.median(poses.rotation_std**2))
+    # the map is made of these particles, and 96 steps are a short chain: within a factor of two
+    assert 0.5 < ratio < 2
+    shift_error = (poses.shifts - small.true.shifts)[:, 0]
+    ratio = np.sqrt(np.median(shift_error**2) / np.median(poses.shift_std**2))
+    assert 0.3 < ratio < 2
+
+
+def test_what_is_not_sampled_has_no_spread(small):
+    rng, settings = np.random.default_rng(0), PoseSettings("known", "refine", None, PIXEL)
+    problem = small.problem(small.told).of(np.arange(20))
+    prior = pose_prior(small.told, np.arange(20), settings)
+    posterior = expectation(problem, small.estimate, (), rng)
+    _, _, poses = averaged(problem, small.estimate, posterior, prior, settings, rng, 3, 2)
+    np.testing.assert_allclose(poses.rotation_std, 0, atol=1e-4)  # [rad], float32's rounding
+    assert (poses.shift_std > 0).mean() > 0.5  # a few steps; some are still where they were
+
+
+def test_averages_can_be_stopped(small):
+    class Stopped(Exception):
+        pass
+
+    def stop():
+        raise Stopped
+
+    rng = np.random.default_rng(0)
+    problem = small.problem(small.told).of(np.arange(4))
+    prior = pose_prior(small.told, np.arange(4), REFINE)
+    posterior = expectation(problem, small.estimate, (), rng)
+    with pytest.raises(Stopped):
+        averaged(problem, small.estimate, posterior, prior, REFINE, rng, 3, 2, stop)
+
+
+def test_states_are_averaged_over_draws(rng):
+    """A posterior that forgets its poses is the mixture of those at the draws."""
+    problem, _ = problem_of(COMPOSITES["one"], rng)
+    tables = state_tables(problem.molecule)
+    draws = []
+    for contrast in (0.8, 1.2):
+        p = rng.dirichlet(np.ones(len(tables[0].states)), size=N)
+        draws.append(
+            posterior_of((p,))._replace(
+                contrast_mean=np.full(N, contrast), contrast_std=np.full(N, 0.1)
+            )
+        )
+    mixed = module._mixed(draws, draws[-1], tables)
+    expected = (draws[0].tables[0] + draws[1].tables[0]) / 2
+    np.testing.assert_allclose(mixed.tables[0], expected)
+    np.testing.assert_allclose(mixed.state_mean[:, 0], expected @ tables[0].states[:, 0])
+    np.testing.assert_allclose(mixed.contrast_mean, 1.0)
+    # law of total variance: 0.1 within, 0.2 between
+    np.testing.assert_allclose(mixed.contrast_std, np.hypot(0.1, 0.2))
+
+
+def test_band_limit_is_that_of_the_stack(small):
+    assert small.problem(small.told).samples.max_radius == RADIUS
