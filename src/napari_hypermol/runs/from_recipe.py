@@ -283,9 +283,14 @@ def stages_of(recipe: Recipe, composite: Composite, pixel_size: float) -> list[S
     if recipe.schedule == "auto":
         # a circle begins with three harmonics: any may be the strongest
         has_circle = any("circle" in c.kinds for c in composite.components)
-        moves_poses = poses_of(recipe) is not None
-        first = 3 if has_circle else 1
-        return auto_schedule(composite.box_size, degree, first, moves_poses)
+        poses = poses_of(recipe)
+        return auto_schedule(
+            composite.box_size,
+            degree,
+            first_degree=3 if has_circle else 1,
+            moves_poses=poses is not None,
+            finds_poses=poses is not None and poses.is_search,
+        )
     edge = composite.box_size * pixel_size
     nyquist = (composite.box_size - 1) // 2
     stages: list[Stage] = []

@@ -464,8 +464,10 @@ def _run_stage(
         elif sweep > 0 and sweep == stage.kindled_sweeps:
             estimate = _with_new_functions(estimate, _NEW_FUNCTION, kindled_sets)
         acceptance = None
-        # poses of a moving molecule wait for its states: its mean map alone would blur them
-        waits = is_kindled or (stage.max_degree == 0 and _will_move(molecule))
+        # poses of a moving molecule wait for its states: its mean map would blur those of the file,
+        # not those of a grid, which are coarser
+        is_found = poses is not None and poses.is_search
+        waits = is_kindled or (stage.max_degree == 0 and _will_move(molecule) and not is_found)
         if poses is not None and prior is not None and not waits and estimate.theta.any():
             reporter.check()
             last = posterior if posterior is not None and posterior.tables else None

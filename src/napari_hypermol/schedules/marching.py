@@ -27,7 +27,11 @@ def marching_radii(box_size: int) -> list[float]:
 
 
 def auto_schedule(
-    box_size: int, degree: int, first_degree: int = 1, moves_poses: bool = False
+    box_size: int,
+    degree: int,
+    first_degree: int = 1,
+    moves_poses: bool = False,
+    finds_poses: bool = False,
 ) -> list[Stage]:
     """Stages from the mean at low resolution to all state functions at high resolution.
 
@@ -41,6 +45,8 @@ def auto_schedule(
         With which states begin.
     moves_poses : bool
         Stay longer: poses are drawn once a sweep, and maps and poses follow one another.
+    finds_poses : bool
+        They come from a grid, and are bettered with the mean already.
 
     Returns
     -------
@@ -48,7 +54,7 @@ def auto_schedule(
     """
     radii = marching_radii(box_size)
     more = _POSE_SWEEPS if moves_poses else 0
-    mean_sweeps = 2 + 2 * more if degree == 0 else 2
+    mean_sweeps = 2 + more if degree == 0 or finds_poses else 2
     stages = [Stage("mean", radii[0], 0, sweeps=mean_sweeps, solve_iterations=8)]
     if degree == 0:
         for index, radius in enumerate(radii[1:], 2):
