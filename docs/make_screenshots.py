@@ -23,6 +23,7 @@ from napari_hypermol.plugin.viewing import (
     set_states,
     show_scale_bar,
 )
+from napari_hypermol.plugin.widgets.studio import open_page
 from napari_hypermol.runs.reconstruct import Job, reconstruct
 from napari_hypermol.runs.store import Run
 from napari_hypermol.synthetic.simulate import Simulation, simulate
@@ -50,10 +51,10 @@ def settled(seconds: float = 1.0) -> None:
 
 
 def window() -> napari.Viewer:
-    """A viewer of the documentation's size, with the Run widget."""
+    """A viewer of the documentation's size, with the studio."""
     viewer = napari.Viewer()
     viewer.window.resize(*SIZE)
-    viewer.window.add_plugin_dock_widget("napari-hypermol", "Run")
+    open_page(viewer, "Run")
     settled()
     return viewer
 

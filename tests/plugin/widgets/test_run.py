@@ -7,6 +7,7 @@ import pytest
 
 from napari_hypermol.plugin import live
 from napari_hypermol.plugin.viewing import camera_of, is_chimerax_handed
+from napari_hypermol.plugin.widgets.studio import open_page
 from napari_hypermol.runs.store import Run, is_run_folder
 
 pytestmark = pytest.mark.qt
@@ -22,10 +23,9 @@ def _mip(monkeypatch):
 
 @pytest.fixture
 def docked(make_napari_viewer_proxy, plugin):
-    """A viewer and the widget, opened as the Plugins menu does."""
+    """A viewer and the page, opened as the menus do."""
     viewer = make_napari_viewer_proxy()
-    _, widget = viewer.window.add_plugin_dock_widget("napari-hypermol", "Run")
-    return viewer, widget
+    return viewer, open_page(viewer, "Run").pages["Run"]
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_closed_widget_stops_its_run(filled, qtbot, long_recipe, tmp_path):
     widget.recipe.text = str(long_recipe)
     widget.start_button.click()
     qtbot.waitUntil(lambda: _has_snapshot(tmp_path), timeout=60_000)
-    widget.close()
+    open_page(viewer, "Run").close()
     assert live._busy.acquire(timeout=10)
     live._busy.release()
     viewer.dims.set_point(0, 3)  # nobody listens any more

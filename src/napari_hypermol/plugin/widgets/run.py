@@ -17,10 +17,8 @@ from qtpy.QtWidgets import (
     QLabel,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QSpinBox,
     QVBoxLayout,
-    QWidget,
 )
 
 from napari_hypermol.errors import HypermolError, RunCancelled
@@ -29,6 +27,7 @@ from napari_hypermol.plugin.layers import maps_layer, run_layer
 from napari_hypermol.plugin.live import LiveRun, Outcome, Update
 from napari_hypermol.plugin.molecule_layer import MoleculeLayer
 from napari_hypermol.plugin.preferences import preferences
+from napari_hypermol.plugin.session import Session
 from napari_hypermol.plugin.viewing import (
     camera_of,
     hypermol_of,
@@ -36,27 +35,31 @@ from napari_hypermol.plugin.viewing import (
     set_chimerax_handed,
     states_shown,
 )
+from napari_hypermol.plugin.widgets.page import Page
 from napari_hypermol.plugin.widgets.path_field import PathField
 from napari_hypermol.plugin.widgets.states import StateReadout
 
-__all__ = ["RunWidget"]
+__all__ = ["RunPage"]
 
 _NO_RECIPE = "one ball, one state"
 _BAR_STEPS = 1000
 
 
-class RunWidget(QWidget):
+class RunPage(Page):
     """Choose particles and a recipe, run, watch, turn the knobs.
 
     Parameters
     ----------
     viewer : napari Viewer
-        The one it is docked in.
+    session : Session
     """
 
-    def __init__(self, viewer: "napari.viewer.Viewer") -> None:  # noqa: F821
-        super().__init__()
-        self._viewer: Any = viewer
+    title = "Run"
+    purpose = "Recover the molecule, and watch it appear."
+    guide = "napari.md"
+
+    def __init__(self, viewer: Any, session: Session) -> None:
+        super().__init__(viewer, session)
         self._live: LiveRun | None = None
         self._molecule = MoleculeLayer()
         self._out: Path | None = None
@@ -73,22 +76,10 @@ class RunWidget(QWidget):
     # ---- the window ---------------------------------------------------------------------------
 
     def _build(self) -> None:
-        layout = QVBoxLayout()
-        layout.addWidget(self._input_group())
-        layout.addWidget(self._run_group())
-        layout.addWidget(self._view_group())
-        layout.addStretch(1)
-        inside = QWidget()
-        inside.setLayout(layout)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inside)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(300)
+        self.body.addWidget(self._input_group())
+        self.body.addWidget(self._run_group())
+        self.body.addWidget(self._view_group())
+        self.body.addStretch(1)
 
     def _input_group(self) -> QGroupBox:
         self.particles = PathField(
@@ -142,7 +133,7 @@ class RunWidget(QWidget):
         return group
 
     def _view_group(self) -> QGroupBox:
-        self.readout = StateReadout(self._viewer)
+        self.readout = StateReadout(self.viewer)
         self.handedness = QCheckBox("ChimeraX handedness")
         self.handedness.setToolTip(
             "y upwards, as in ChimeraX and IMOD. Without it napari shows maps mirrored. "
@@ -189,25 +180,25 @@ class RunWidget(QWidget):
             self.particles.text = facts["particles"]
             self.recipe.text = facts.get("recipe", "")
         if facts.get("kind") == "states":
-            set_chimerax_handed(self._viewer, preferences().is_chimerax_handed)
+            set_chimerax_handed(self.viewer, preferences().is_chimerax_handed)
             self.readout.follow(layer)
 
     def _on_removed(self, event: Any) -> None:
-        others = [x for x in self._viewer.layers if hypermol_of(x, "states") is not None]
+        others = [x for x in self.viewer.layers if hypermol_of(x, "states") is not None]
         self.readout.follow(others[-1] if others else None)
 
     def _on_point(self, event: Any = None) -> None:
         if self._live is not None and self._molecule.layer is not None:
-            shown = states_shown(self._viewer, self._molecule.layer)
+            shown = states_shown(self.viewer, self._molecule.layer)
             self._live.states = tuple(shown.values())
 
     def _on_orientation(self, event: Any = None) -> None:
         self.handedness.blockSignals(True)
-        self.handedness.setChecked(is_chimerax_handed(self._viewer))
+        self.handedness.setChecked(is_chimerax_handed(self.viewer))
         self.handedness.blockSignals(False)
 
     def _on_handedness(self, is_wanted: bool) -> None:
-        set_chimerax_handed(self._viewer, is_wanted)
+        set_chimerax_handed(self.viewer, is_wanted)
 
     # ---- the run ------------------------------------------------------------------------------
 
@@ -237,7 +228,7 @@ class RunWidget(QWidget):
 
     def _on_update(self, update: Update | None) -> None:
         live = self._live
-        if update is None or self._viewer is None or live is None:
+        if update is None or self.viewer is None or live is None:
             return
         step = round(update.fraction * _BAR_STEPS)
         self.bar.setValue(step)
@@ -248,17 +239,17 @@ class RunWidget(QWidget):
             facts = {"run": str(self._out), "particles": self.particles.text}
             steps = preferences().state_steps
             layer = maps_layer(update.maps, update.pixel_size, self._out.name, facts, steps)
-            self._molecule.show(self._viewer, layer)
+            self._molecule.show(self.viewer, layer)
         # last, and with care: drawing lets Qt work, and the end of the run may come in between
         if self._live is live:
             self._activity.update(step - self._activity.n)
 
     def _on_outcome(self, outcome: Outcome) -> None:
-        if self._viewer is None:
+        if self.viewer is None:
             return
         if outcome.run is not None:
             layer = run_layer(outcome.run, preferences().state_steps)
-            self._molecule.show(self._viewer, layer, is_final=True)
+            self._molecule.show(self.viewer, layer, is_final=True)
         if outcome.problem is None:
             self._finish(f"Done in {_duration(outcome.seconds)}: {self._out}")
             show_info(f"{self._out.name}: done in {_duration(outcome.seconds)}")
@@ -270,7 +261,7 @@ class RunWidget(QWidget):
             show_error(str(outcome.problem))
 
     def _on_failure(self, problem: Exception) -> None:
-        if self._viewer is not None:
+        if self.viewer is not None:
             self._finish(f"Stopped by an error of the program: {problem}")
 
     def _finish(self, text: str) -> None:
@@ -298,16 +289,12 @@ class RunWidget(QWidget):
 
     # ---- the end ------------------------------------------------------------------------------
 
-    def closeEvent(self, event: Any) -> None:
+    def let_go(self) -> None:
         """Stop the run and let go of the viewer."""
-        self._let_go()
-        super().closeEvent(event)
-
-    def _let_go(self) -> None:
         if self._live is not None:
             self._live.leave()
             self._live = None
-        viewer, self._viewer = self._viewer, None
+        viewer, self.viewer = self.viewer, None
         if viewer is None:
             return
         self.readout.let_go()

@@ -1,0 +1,59 @@
+"""The studio: say what moves, run, turn the knobs, pick particles; one page for each."""
+
+from typing import Any
+
+from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+
+from napari_hypermol.plugin.session import session_of
+from napari_hypermol.plugin.widgets.page import Page
+from napari_hypermol.plugin.widgets.run import RunPage
+
+__all__ = ["PAGES", "Studio", "open_page"]
+
+PAGES: tuple[type[Page], ...] = (RunPage,)
+_MIN_WIDTH = 360
+
+
+class Studio(QWidget):
+    """All pages, as tabs in the order in which they are needed.
+
+    Parameters
+    ----------
+    viewer : napari Viewer
+        The one it is docked in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:  # noqa: F821
+        super().__init__()
+        self.session = session_of(viewer)
+        self.pages = {page.title: page(viewer, self.session) for page in PAGES}
+        self._tabs = QTabWidget()
+        self._tabs.setDocumentMode(True)
+        for title, page in self.pages.items():
+            self._tabs.addTab(page, title)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._tabs)
+        self.setMinimumWidth(_MIN_WIDTH)
+        self._is_gone = False
+
+    def turn_to(self, title: str) -> Page:
+        """Show a page."""
+        page = self.pages[title]
+        self._tabs.setCurrentWidget(page)
+        return page
+
+    def closeEvent(self, event: Any) -> None:
+        """Let go of the viewer, page by page."""
+        if not self._is_gone:
+            self._is_gone = True
+            for page in self.pages.values():
+                page.let_go()
+        super().closeEvent(event)
+
+
+def open_page(viewer: Any, title: str) -> Studio:
+    """Dock the studio, unless it is there, and show one of its pages."""
+    _, studio = viewer.window.add_plugin_dock_widget("napari-hypermol", "Studio")
+    studio.turn_to(title)
+    return studio
