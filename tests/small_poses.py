@@ -10,7 +10,8 @@ from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.runs.chunks import read_fourier_stack, stage_problem
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.recover import RecoverySettings, recover
+from napari_hypermol.runs.recover import recover
+from napari_hypermol.runs.snapshot import RecoverySettings
 from napari_hypermol.schedules.stage import Stage
 from napari_hypermol.synthetic.gaussians import GaussianComponent, GaussianMolecule
 from napari_hypermol.synthetic.kinase import kinase

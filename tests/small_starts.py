@@ -12,7 +12,8 @@ from napari_hypermol.runs.chunks import read_fourier_stack, stage_problem
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.recipe import recipe_from
-from napari_hypermol.runs.recover import RecoverySettings, recover
+from napari_hypermol.runs.recover import recover
+from napari_hypermol.runs.snapshot import RecoverySettings
 from napari_hypermol.schedules.stage import Stage
 from napari_hypermol.synthetic.pretzel import pretzel
 from napari_hypermol.synthetic.recipes import components_of

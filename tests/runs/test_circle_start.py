@@ -12,7 +12,7 @@ from napari_hypermol.molecules.component import Component, rotation_about
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.runs import diffusion as diffusion_module
-from napari_hypermol.runs import recover as recover_module
+from napari_hypermol.runs import stage_start as start_module
 from napari_hypermol.runs.circle_start import circle_states, ring_angles
 from napari_hypermol.schedules.stage import Stage
 from napari_hypermol.synthetic.gaussians import GaussianMolecule
@@ -103,7 +103,7 @@ def test_a_full_turn_is_found_where_random_states_fail(wheels, monkeypatch):
     """Three stacks: 0.967 to 0.985 from a ring; 0.08 to 0.41 from random states, two seeds each."""
     found = wheels.recovered([MEAN, STATES]).posterior.state_mean[:, 0]
     assert circular_correlation(found, wheels.true[:, 0]) > 0.95
-    monkeypatch.setattr(recover_module, "circle_states", lambda *given: {})
+    monkeypatch.setattr(start_module, "circle_states", lambda *given: {})
     at_random = wheels.recovered([MEAN, STATES]).posterior.state_mean[:, 0]
     assert circular_correlation(at_random, wheels.true[:, 0]) < 0.7
 

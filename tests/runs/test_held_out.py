@@ -18,7 +18,7 @@ from napari_hypermol.runs.held_out import (
     log_predictive,
     noise_of,
 )
-from napari_hypermol.runs.recover import Snapshot
+from napari_hypermol.runs.snapshot import Snapshot
 from napari_hypermol.runs.sweep import Estimate, state_tables
 from napari_hypermol.schedules.stage import Stage
 from oracles.dft import cube_points, slice_of_points

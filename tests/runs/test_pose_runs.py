@@ -12,7 +12,9 @@ from napari_hypermol.coordinates.rotations import angles_between
 from napari_hypermol.errors import HypermolError, RunCancelled
 from napari_hypermol.io import read_particles, read_star, write_star
 from napari_hypermol.particles import Particles
+from napari_hypermol.runs import particle_order as order_module
 from napari_hypermol.runs import recover as recover_module
+from napari_hypermol.runs import stage_sweeps as sweeps_module
 from napari_hypermol.runs.initial_model import InitialSettings, initial_model
 from napari_hypermol.runs.reconstruct import Job, reconstruct
 from napari_hypermol.runs.store import Run
@@ -33,7 +35,7 @@ def _brief():
     with pytest.MonkeyPatch.context() as patch:
         brief = partial(initial_model, settings=InitialSettings(1, ((5.0, 2, 60),)))
         patch.setattr(recover_module, "initial_model", brief)
-        patch.setattr(recover_module, "_POSE_DRAWS", 6)
+        patch.setattr(sweeps_module, "_POSE_DRAWS", 6)
         yield
 
 
@@ -143,7 +145,7 @@ def test_origins_in_pixels_stay_in_pixels(refined, tmp_path):
 
 def test_states_are_read_while_poses_move(tmp_path, monkeypatch):
     """Also where the particles are put in order on the way, and the order is kept."""
-    monkeypatch.setattr(recover_module, "_NEAR_TIE", 10.0)
+    monkeypatch.setattr(order_module, "_NEAR_TIE", 10.0)
     moving = {"all": WHOLE["all"] | {"state": {"degree": 2}}}
     two = {"resolution": 24, "degree": 2, "sweeps": 7}
     stages = [MEAN, two, two | {"sweeps": 1}]

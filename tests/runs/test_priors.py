@@ -18,7 +18,7 @@ from napari_hypermol.posterior.coefficient_priors import DegreePenalty, Ridge, S
 from napari_hypermol.posterior.density_priors import NonNegativity, SolventFlatness, Sparsity
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.posterior.transport import Transport, neighbouring_states
-from napari_hypermol.runs import recover as recover_module
+from napari_hypermol.runs import stage_sweeps as sweeps_module
 from napari_hypermol.runs.chunks import read_fourier_stack, stage_problem
 from napari_hypermol.runs.priors import (
     PriorSettings,
@@ -28,7 +28,8 @@ from napari_hypermol.runs.priors import (
     precision_priors,
 )
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.recover import RecoverySettings, recover
+from napari_hypermol.runs.recover import recover
+from napari_hypermol.runs.snapshot import RecoverySettings
 from napari_hypermol.runs.sweep import Estimate, expectation, maximisation, state_tables
 from napari_hypermol.schedules.stage import Stage
 from napari_hypermol.synthetic.cat import cat
@@ -403,7 +404,7 @@ def test_priors_wait_until_state_functions_are_densities(cats, monkeypatch):
         asked.append(bool(theta.any()))
         return density_priors(theta, molecule, settings)
 
-    monkeypatch.setattr(recover_module, "density_priors", noted)
+    monkeypatch.setattr(sweeps_module, "density_priors", noted)
     cats.recovered(nonnegative=1.0)
     assert asked == [False] + [False] * 3 + [True] + [True] * 3
 

@@ -14,15 +14,14 @@ from napari_hypermol.particles import Defocus
 from napari_hypermol.runs import recover as module
 from napari_hypermol.runs.chunks import read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of, stages_of
-from napari_hypermol.runs.path_start import path_states, threaded_posterior
 from napari_hypermol.runs.priors import PriorSettings
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.recipe import read_recipe
-from napari_hypermol.runs.recover import RecoverySettings, recover, work_of
-from napari_hypermol.runs.sweep import expectation, state_tables
+from napari_hypermol.runs.recover import recover
+from napari_hypermol.runs.snapshot import RecoverySettings
 from napari_hypermol.schedules.stage import Stage
 from small_runs import PRETZEL, TINY, simulated
-from small_starts import DEGREE, MEAN, RADIUS, folded, pretzels, wheels
+from small_starts import MEAN, pretzels, wheels
 
 STAGES = [
     Stage("mean", 8.0, 0, sweeps=1, solve_iterations=6),
@@ -168,134 +167,12 @@ def test_marching_ends_where_the_data_end(particles, composite, monkeypatch):
     assert [s.stage.name for s in seen] == ["a", "b", "c"]
 
 
-def test_work_grows_with_samples_functions_and_sweeps():
-    assert work_of([Stage("a", 4.0, 1, sweeps=3)]) == 3 * 16 * 2
-    assert work_of([]) == 0
-
-
-# ---- spectra beyond the band limit ---------------------------------------------------------------
-
-KNOWN = np.arange(9.0)
-
-
-def test_spectra_follow_their_shells_inside_and_go_on_falling_beyond():
-    spectrum = 5 * np.exp(-0.7 * KNOWN)
-    spectrum[-1] = 40.0  # the corners: not to be believed
-    radii = np.array([0.0, 0.5, 3.25, 7.0, 7.5, 9.0, 11.0])
-    found = module._extended(spectrum, KNOWN, radii)
-    np.testing.assert_allclose(found, 5 * np.exp(-0.7 * radii))
-
-
-def test_only_the_last_shells_say_how_fast_a_spectrum_falls():
-    """Flat, then a slope of 1 over the last four of the shells that count, 3 to 7."""
-    spectrum = np.exp(-np.maximum(KNOWN - 3, 0))
-    found = module._extended(spectrum, KNOWN, np.array([1.0, 9.0]))
-    np.testing.assert_allclose(found, [1.0, np.exp(-6.0)])
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_spectra_never_rise_beyond_their_shells_nor_fall_by_more_than_thirty(seed):
-    spectrum = np.exp(4 * np.random.default_rng(seed).normal(size=9))
-    beyond = np.linspace(7, 40, 100)
-    found = module._extended(spectrum, KNOWN, beyond)
-    assert found[0] == pytest.approx(spectrum[-2])
-    assert (np.diff(found) <= 0).all()
-    assert found.min() >= 0.999 * spectrum[-2] / 30
-
-
-def test_spectra_that_rise_stay_where_they_are_and_steep_ones_stop():
-    beyond = np.array([8.0, 20.0, 100.0])
-    np.testing.assert_allclose(module._extended(np.exp(KNOWN), KNOWN, beyond), np.exp(7.0))
-    steep = np.exp(-3 * KNOWN)
-    expected = [np.exp(-24.0), np.exp(-21.0) / 30, np.exp(-21.0) / 30]
-    np.testing.assert_allclose(module._extended(steep, KNOWN, beyond), expected)
-
-
-def test_spectrum_of_a_single_shell_is_constant():
-    found = module._extended(np.array([2.0, 9.0]), np.array([0.0, 1.0]), np.array([0.0, 3.0]))
-    np.testing.assert_allclose(found, 2.0)
-
-
-# ---- particles in order along their path ---------------------------------------------------------
-
-STATES = Stage("states", RADIUS, DEGREE, sweeps=6)
-SETTINGS = RecoverySettings([STATES])
-ARMS = (1, 2)
+# ---- when an order of the particles is sought ----------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def small():
     return pretzels()
-
-
-def run_from(small, states):
-    """The stage with states, from these; (n, 2)."""
-    rng = np.random.default_rng(0)
-    begin = module._first_posterior(small.problem, small.estimate, rng)
-    known = {m: states[:, axis] for axis, m in enumerate(ARMS)}
-    posterior = threaded_posterior(small.problem.molecule, begin, known)
-    return module._run_stage(
-        STATES, 1, small.problem, small.estimate, posterior, SETTINGS, rng, Reporter(), [],
-        is_last=False,
-    )  # fmt: skip
-
-
-def threaded(small, snapshot, states):
-    problem = small.problem_of(snapshot.molecule, snapshot.estimate.noise)
-    rng = np.random.default_rng(2)
-    return module._threaded(snapshot, problem, states, SETTINGS, rng, Reporter())
-
-
-def agreement(small, snapshot):
-    """Spearman correlation of each arm's states with the truth, either way round."""
-    pairs = zip(snapshot.posterior.state_mean.T, small.true.T, strict=True)
-    return np.array([abs(spearmanr(found, true).statistic) for found, true in pairs])
-
-
-def evidence_under(small, snapshot, noise):
-    """Log evidence per particle; comparable where the noise is the same."""
-    problem = small.problem_of(snapshot.molecule, noise)
-    estimate = snapshot.estimate._replace(noise=noise)
-    tables = state_tables(snapshot.molecule)
-    found = expectation(problem, estimate, tables, np.random.default_rng(0))
-    return float(found.log_evidence.mean())
-
-
-@pytest.fixture(scope="module")
-def stuck(small):
-    return run_from(small, folded(small.true))
-
-
-@pytest.fixture(scope="module")
-def ordered(small, stuck):
-    settled = small.estimate._replace(noise=stuck.estimate.noise)
-    return path_states(small.problem, settled, np.random.default_rng(1))
-
-
-def test_folded_states_stay_folded_by_themselves(small, stuck):
-    assert agreement(small, stuck).max() < 0.8  # 0.65 to 0.71 in three stacks
-
-
-def test_folded_states_are_put_in_order(small, stuck, ordered):
-    found = threaded(small, stuck, ordered)
-    assert agreement(small, found).min() > 0.95  # 0.975 to 0.989; from the truth 0.982 to 0.991
-    key = "log_likelihood_per_particle"
-    assert found.trace[-1][key] > stuck.trace[-1][key]
-    noise = stuck.estimate.noise
-    assert evidence_under(small, found, noise) > evidence_under(small, stuck, noise) + 0.5
-    assert found.stage == stuck.stage
-    assert len(found.trace) == len(stuck.trace) + 3
-
-
-def test_a_worse_order_is_not_kept(small, stuck, ordered, rng):
-    by_chance = {m: rng.random(small.n) for m in ordered}
-    assert threaded(small, stuck, by_chance) is stuck
-
-
-def test_an_order_known_already_is_not_lost(small):
-    good = run_from(small, small.true)
-    again = threaded(small, good, {m: folded(small.true)[:, axis] for axis, m in enumerate(ARMS)})
-    assert again is good
 
 
 def schedule(*degrees):
@@ -315,24 +192,22 @@ def schedule(*degrees):
 )
 def test_order_is_sought_once(small, monkeypatch, degrees, expected):
     asked = []
-    monkeypatch.setattr(module, "path_states", lambda *given: {})
 
     def remembered(snapshot, *given):
         asked.append(snapshot.stage.name)
         return snapshot
 
-    monkeypatch.setattr(module, "_threaded", remembered)
+    monkeypatch.setattr(module, "in_order", remembered)
     small.recovered(schedule(*degrees))
     assert asked == expected
 
 
 def test_order_is_not_sought_again_by_a_resumed_run(small, monkeypatch):
-    monkeypatch.setattr(module, "path_states", lambda *given: {})
-    monkeypatch.setattr(module, "_threaded", lambda snapshot, *given: snapshot)
+    monkeypatch.setattr(module, "in_order", lambda snapshot, *given: snapshot)
     kept = []
     small.recovered(schedule(0, 2, 3, 4), on_stage=kept.append)
     asked = []
-    monkeypatch.setattr(module, "_threaded", lambda snapshot, *given: asked.append(1) or snapshot)
+    monkeypatch.setattr(module, "in_order", lambda snapshot, *given: asked.append(1) or snapshot)
     small.recovered(schedule(0, 2, 3, 4), start=kept[1])
     assert asked == []
     small.recovered(schedule(0, 2, 3, 4), start=kept[0])
@@ -341,6 +216,6 @@ def test_order_is_not_sought_again_by_a_resumed_run(small, monkeypatch):
 
 def test_no_order_is_sought_on_a_circle(monkeypatch):
     asked = []
-    monkeypatch.setattr(module, "path_states", lambda *given: asked.append(1))
+    monkeypatch.setattr(module, "in_order", lambda *given: asked.append(1))
     wheels().recovered(schedule(0, 2, 3))
     assert asked == []

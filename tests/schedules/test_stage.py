@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from napari_hypermol.schedules.stage import Stage
+from napari_hypermol.schedules.stage import Stage, work_of
 
 
 def test_a_stage_is_a_frozen_value():
@@ -18,3 +18,8 @@ def test_nothing_stops_early_or_is_kindled_unless_asked():
     assert stage.settle == 0
     assert stage.kindled_sweeps == 0
     assert stage.solve_iterations > 0
+
+
+def test_work_grows_with_samples_functions_and_sweeps():
+    assert work_of([Stage("a", 4.0, 1, sweeps=3)]) == 3 * 16 * 2
+    assert work_of([]) == 0

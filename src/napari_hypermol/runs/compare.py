@@ -25,9 +25,11 @@ from napari_hypermol.runs.half_sets import half_set_rows
 from napari_hypermol.runs.held_out import check_can_be_predicted, log_predictive, noise_of
 from napari_hypermol.runs.progress import Progress, Reporter
 from napari_hypermol.runs.reconstruct import settings_of
-from napari_hypermol.runs.recover import RecoverySettings, Snapshot, recover, work_of
+from napari_hypermol.runs.recover import recover
+from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
 from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.sweep import state_tables
+from napari_hypermol.schedules.stage import work_of
 
 __all__ = ["compare", "comparison_lines"]
 

@@ -17,7 +17,7 @@ from napari_hypermol.posterior.states import StateTable
 from napari_hypermol.runs.alignment import align_hands
 from napari_hypermol.runs.chunks import FourierStack, stage_problem
 from napari_hypermol.runs.maps import HyperMaps
-from napari_hypermol.runs.recover import Snapshot
+from napari_hypermol.runs.snapshot import Snapshot
 from napari_hypermol.runs.state_axes import middle_states, shown_states
 from napari_hypermol.runs.sweep import StageProblem, expectation, precisions, state_tables
 

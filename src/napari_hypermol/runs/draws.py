@@ -9,7 +9,6 @@ uncertain those are.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,78 +16,20 @@ from numpy.typing import NDArray
 
 from napari_hypermol.coordinates.rotations import angles_between
 from napari_hypermol.posterior.collapsed import PosePrior
-from napari_hypermol.posterior.likelihood import (
-    WhitenedImages,
-    explained_power,
-    image_adjoint,
-    normal_operator,
-    overlaps,
-)
-from napari_hypermol.posterior.priors import posterior_covariance
-from napari_hypermol.posterior.states import ParticlePosterior
+from napari_hypermol.runs.draw_sweep import Chain, DrawSettings, SweepInfo, begun_chain, draw_sweep
 from napari_hypermol.runs.maps import HyperMaps
-from napari_hypermol.runs.pose_step import PoseSettings, chordal_mean, pose_step
-from napari_hypermol.runs.priors import PriorSettings, precision_priors
+from napari_hypermol.runs.pose_step import chordal_mean
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.sweep import (
-    Estimate,
-    StageProblem,
-    blockwise,
-    precisions,
-    state_tables,
-)
-from napari_hypermol.samplers.conjugate import contrast_spread, noise_spectra, spread_start
-from napari_hypermol.samplers.conjugate_gradient import SolveInfo
-from napari_hypermol.samplers.gaussian import gaussian_draw
-from napari_hypermol.samplers.scale import scale_draw
-from napari_hypermol.samplers.state_draws import StateDraw, draw_states, spread_states
+from napari_hypermol.runs.sweep import Estimate, StageProblem, state_tables
+from napari_hypermol.samplers.state_draws import spread_states
 
-__all__ = [
-    "OCCUPANCY_BINS",
-    "DrawSettings",
-    "Draws",
-    "coefficient_draw",
-    "noise_draw",
-    "sample_posterior",
-]
+__all__ = ["OCCUPANCY_BINS", "Draws", "sample_posterior"]
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
 OCCUPANCY_BINS = 20
-_CHUNK = 2048  # particles that get noise data at once: as large as their images
 _BANDS = 4  # of shells, in which the power of the mean map is followed
-_POSE_STEPS = 10  # a sweep
-_FIRST_POSE_STEPS = 30  # of a chain, away from where the others begin
-
-
-class DrawSettings(NamedTuple):
-    """What to draw, and how often.
-
-    Attributes
-    ----------
-    n_chains, n_warm_up, n_draws : int
-        Sweeps of every chain that are thrown away and kept.
-    priors : PriorSettings
-    poses : PoseSettings or None
-        None: poses are known.
-    draws_contrast_std, draws_noise : bool
-        Whether the spread of contrasts and the noise are unknown.
-    solve_iterations : int
-        Of conjugate gradients a draw, at most.
-    tolerance : float
-        Of the solve: 1e-3 leaves an error of some percent of a standard deviation.
-    """
-
-    n_chains: int = 2
-    n_warm_up: int = 10
-    n_draws: int = 100
-    priors: PriorSettings = PriorSettings()
-    poses: PoseSettings | None = None
-    draws_contrast_std: bool = True
-    draws_noise: bool = True
-    solve_iterations: int = 30
-    tolerance: float = 1e-3
 
 
 class Draws(NamedTuple):
@@ -149,258 +90,6 @@ class Draws(NamedTuple):
         return np.asarray(np.sqrt(self.shifts.astype(np.float64).var(axis=(0, 1)).mean(axis=-1)))
 
 
-class _Chain(NamedTuple):
-    """Where a chain is; `problem` has its poses and its noise."""
-
-    problem: StageProblem
-    estimate: Estimate
-    drawn: StateDraw
-
-
-class _SweepInfo(NamedTuple):
-    log_likelihood: float
-    log_prior: float
-    acceptance: dict[str, float]
-    residual: float
-
-
-# ---- coefficients ------------------------------------------------------------------------------
-
-
-def coefficient_draw(
-    rng: np.random.Generator,
-    problem: StageProblem,
-    theta: Float32,
-    drawn: StateDraw,
-    priors: Sequence[Float64],
-    max_iterations: int,
-    tolerance: float,
-    check: Callable[[], None] = lambda: None,
-) -> tuple[Float32, SolveInfo]:
-    """Coefficients given states, contrasts and poses: theta = (N + P)^-1 (A^H D + eta).
-
-    Parameters
-    ----------
-    rng : Generator
-    problem : StageProblem
-    theta : (coefficients,) float32 ndarray
-        Where the solve begins.
-    drawn : StateDraw
-    priors : sequence of (n_shells, q, q) float64 ndarray
-        P of every coefficient set.
-    max_iterations, tolerance
-        Of the solve.
-    check : callable
-        Called before every application of N; may raise to stop.
-
-    Returns
-    -------
-    theta : (coefficients,) float32 ndarray
-    info : SolveInfo
-
-    Notes
-    -----
-    eta ~ N(0, N + P) is noise sent through the adjoint, as N = A^H W A: real and imaginary part of
-    every sample have precision W each, so that samples on x = 0, which come twice, count as the
-    likelihood counts them. P's share is filtered noise of the whole cube.
-    """
-    molecule, images, samples = problem.molecule, problem.images, problem.samples
-    layout, placements = molecule.empty_grids, problem.placements
-    first, second = _moments(drawn)
-
-    def adjoint(data: Float32, rows: slice) -> Float32:
-        columns: Any = [column[rows] for column in images]
-        part = WhitenedImages(*columns)._replace(data=data)
-        return image_adjoint(part, first[rows], layout, placements, samples)
-
-    right = molecule.grids_adjoint(adjoint(images.data, slice(None)))
-    prior = blockwise(molecule, list(priors))
-
-    def operator(x: Float32) -> Float32:
-        check()
-        values = normal_operator(images, second, molecule.grids(x), placements, samples)
-        return molecule.grids_adjoint(values) + prior(x)
-
-    def perturbation(rng: np.random.Generator) -> Float32:
-        noise = np.zeros_like(layout.values)
-        for start in range(0, len(first), _CHUNK):
-            rows = slice(start, min(start + _CHUNK, len(first)))
-            data = rng.standard_normal(images.data[rows].shape, dtype=np.float32)
-            data *= np.sqrt(images.weights[rows])[:, None]
-            noise += adjoint(data, rows)
-        return molecule.grids_adjoint(noise) + _prior_noise(rng, problem, priors)
-
-    data = precisions(problem, second)
-    covariances = [posterior_covariance(h, p) for h, p in zip(data, priors, strict=True)]
-    value, info = gaussian_draw(
-        rng, theta, operator, right, perturbation, blockwise(molecule, covariances),
-        max_iterations, tolerance,
-    )  # fmt: skip
-    return np.asarray(value, dtype=np.float32), info
-
-
-def _prior_noise(
-    rng: np.random.Generator, problem: StageProblem, priors: Sequence[Float64]
-) -> Float32:
-    """A draw from N(0, P)."""
-    bases = problem.molecule.bases
-    pieces = [basis.filtered_noise(rng, p).ravel() for basis, p in zip(bases, priors, strict=True)]
-    return np.concatenate(pieces)
-
-
-def _moments(drawn: StateDraw) -> tuple[Float32, Float32]:
-    """A c and a^2 c c^T of a draw."""
-    first = (drawn.contrasts[:, None] * drawn.c).astype(np.float32)
-    return first, first[:, :, None] * first[:, None, :]
-
-
-# ---- noise -------------------------------------------------------------------------------------
-
-
-def noise_draw(
-    rng: np.random.Generator, problem: StageProblem, estimate: Estimate, drawn: StateDraw
-) -> Float64:
-    """Noise spectra given everything else, inside the band limit; (groups, shells).
-
-    Notes
-    -----
-    A shell's residual power is sigma^2 times a chi-square of as many degrees of freedom as its
-    half-plane weights sum to: 2 for a sample inside, 2 for the two copies on x = 0, 1 for zero
-    frequency. Premultiplied images' samples count by their CTF^2, which is not exact.
-    """
-    images, noise = problem.images, estimate.noise.copy()
-    explained = explained_power(
-        images, *_moments(drawn), noise.astype(np.float32), problem.molecule.grids(estimate.theta),
-        problem.placements, problem.samples,
-    )  # fmt: skip
-    inside = np.unique(problem.samples.shells)
-    for group in np.unique(images.groups):
-        rows = images.groups == group
-        fill = images.fill[rows].sum(axis=0, dtype=np.float64)[inside]
-        residual = (images.power[rows] - explained[rows]).sum(axis=0)[inside]
-        # float32 leaves 1e-7 of the power; a shell of zeros has no noise to draw
-        power = np.maximum(residual, 1e-3 * noise[group, inside] * fill)
-        seen = (fill > 0) & (power > 0)
-        drawn_noise = noise_spectra(rng, power[None, seen], fill[None, seen])[0]
-        noise[group, inside[seen]] = drawn_noise
-    return noise
-
-
-# ---- one sweep -----------------------------------------------------------------------------------
-
-
-def _one_hot(problem: StageProblem, chain: _Chain) -> ParticlePosterior:
-    """The drawn states as tables, for poses that are judged at them."""
-    tables = state_tables(problem.molecule, chain.estimate.occupancies)
-    n = len(chain.drawn.contrasts)
-    hot = []
-    for m, table in enumerate(tables):
-        p = np.zeros((n, len(table.states)), dtype=np.float32)
-        p[np.arange(n), chain.drawn.entries[:, m]] = 1
-        hot.append(p)
-    nothing, zeros = np.zeros((n, 0)), np.zeros(n)
-    first = np.zeros((n, 0), dtype=np.float32)
-    return ParticlePosterior(
-        nothing, nothing, zeros, zeros, first, first[:, :, None], zeros, tuple(hot)
-    )
-
-
-def _drawn_states(
-    rng: np.random.Generator, problem: StageProblem, estimate: Estimate, last: StateDraw | None
-) -> StateDraw:
-    molecule = problem.molecule
-    grids = molecule.grids(estimate.theta)
-    b, g = overlaps(problem.images, grids, problem.placements, problem.samples, molecule.pairs)
-    tables = state_tables(molecule, estimate.occupancies)
-    entries = None if last is None else last.entries
-    return draw_states(rng, b, g, tables, estimate.contrast_std, entries)
-
-
-def _base_log_likelihood(problem: StageProblem, estimate: Estimate) -> float:
-    """Of the empty molecule, up to a constant."""
-    images, inside = problem.images, np.unique(problem.samples.shells)
-    total = 0.0
-    for group in np.unique(images.groups):
-        rows = images.groups == group
-        power = images.power[rows].sum(axis=0, dtype=np.float64)[inside]
-        fill = images.fill[rows].sum(axis=0, dtype=np.float64)[inside]
-        noise = estimate.noise[group, inside]
-        total -= 0.5 * float((power / noise + fill * np.log(noise)).sum())
-    return total
-
-
-def _sweep(
-    rng: np.random.Generator,
-    chain: _Chain,
-    prior: PosePrior | None,
-    settings: DrawSettings,
-    reporter: Reporter,
-) -> tuple[_Chain, _SweepInfo]:
-    """Everything drawn once."""
-    problem, estimate, drawn = chain
-    acceptance: dict[str, float] = {}
-    if settings.poses is not None and prior is not None:
-        problem, moved = pose_step(
-            problem, estimate, _one_hot(problem, chain), prior, settings.poses, rng, _POSE_STEPS
-        )
-        acceptance["poses"] = float(moved.acceptance_rate.mean())
-    drawn = _drawn_states(rng, problem, estimate, drawn)
-    if settings.draws_contrast_std and estimate.contrast_std > 0:
-        spread, info = contrast_spread(
-            rng, spread_start(estimate.contrast_std, drawn.contrasts), drawn.contrasts
-        )
-        estimate = estimate._replace(contrast_std=float(spread.value[0]))
-        acceptance["contrast spread"] = float(info.acceptance_rate.mean())
-    log_likelihood = float(drawn.log_likelihood.sum()) + _base_log_likelihood(problem, estimate)
-    molecule = problem.molecule
-    priors = precision_priors(estimate.spectra, molecule, settings.priors)
-    weighed = blockwise(molecule, priors)(estimate.theta)
-    log_prior = -0.5 * float(np.dot(estimate.theta.astype(np.float64), weighed))
-    if estimate.contrast_std > 0 and estimate.theta.any():
-        scale = scale_draw(
-            rng, -2 * log_prior, len(estimate.theta), drawn.contrasts, estimate.contrast_std
-        )
-        estimate = estimate._replace(theta=estimate.theta * np.float32(scale))
-        drawn = drawn._replace(contrasts=drawn.contrasts / scale)
-    if settings.draws_noise:
-        noise = noise_draw(rng, problem, estimate, drawn)
-        problem = problem.with_noise(estimate.noise, noise)
-        estimate = estimate._replace(noise=noise)
-    theta, solved = coefficient_draw(
-        rng, problem, estimate.theta, drawn, priors, settings.solve_iterations,
-        settings.tolerance, reporter.check,
-    )  # fmt: skip
-    chain = _Chain(problem, estimate._replace(theta=theta), drawn)
-    return chain, _SweepInfo(log_likelihood, log_prior, acceptance, solved.residual)
-
-
-def _begun(
-    rng: np.random.Generator,
-    problem: StageProblem,
-    estimate: Estimate,
-    prior: PosePrior | None,
-    settings: DrawSettings,
-    reporter: Reporter,
-) -> _Chain:
-    """A chain's own start: poses a few steps on, states and coefficients drawn."""
-    drawn = _drawn_states(rng, problem, estimate, None)
-    if settings.poses is not None and prior is not None:
-        last = _one_hot(problem, _Chain(problem, estimate, drawn))
-        problem, _ = pose_step(
-            problem, estimate, last, prior, settings.poses, rng, _FIRST_POSE_STEPS
-        )
-        drawn = _drawn_states(rng, problem, estimate, drawn)
-    priors = precision_priors(estimate.spectra, problem.molecule, settings.priors)
-    theta, _ = coefficient_draw(
-        rng, problem, estimate.theta, drawn, priors, settings.solve_iterations,
-        settings.tolerance, reporter.check,
-    )  # fmt: skip
-    return _Chain(problem, estimate._replace(theta=theta), drawn)
-
-
-# ---- all chains ----------------------------------------------------------------------------------
-
-
 class _Kept:
     """What is kept of all chains; maps as running means and squares (Welford)."""
 
@@ -412,7 +101,7 @@ class _Kept:
         self.count = 0
         self.columns: dict[str, list[NDArray[np.floating]]] = {}
 
-    def add(self, rng: np.random.Generator, chain: _Chain, info: _SweepInfo, poses: bool) -> None:
+    def add(self, rng: np.random.Generator, chain: Chain, info: SweepInfo, poses: bool) -> None:
         """One draw."""
         problem, estimate, drawn = chain
         tables = state_tables(problem.molecule, estimate.occupancies)
@@ -511,9 +200,9 @@ def sample_posterior(
     residual, n_sweeps = 0.0, settings.n_warm_up + settings.n_draws
     share = work / (settings.n_chains * n_sweeps)
     for number, own in enumerate(rng.spawn(settings.n_chains), 1):
-        chain = _begun(own, problem, estimate, prior, settings, reporter)
+        chain = begun_chain(own, problem, estimate, prior, settings, reporter)
         for sweep in range(n_sweeps):
-            chain, info = _sweep(own, chain, prior, settings, reporter)
+            chain, info = draw_sweep(own, chain, prior, settings, reporter)
             message = f"posterior, chain {number}/{settings.n_chains}, draw {sweep + 1}/{n_sweeps}"
             reporter.advance(share, message)
             if sweep < settings.n_warm_up:

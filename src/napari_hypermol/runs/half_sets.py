@@ -12,7 +12,8 @@ from napari_hypermol.particles import Particles
 from napari_hypermol.runs.chunks import FourierStack, stage_problem
 from napari_hypermol.runs.fsc import fourier_shell_correlation, resolution_at
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.recover import RecoverySettings, Snapshot, recover
+from napari_hypermol.runs.recover import recover
+from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
 from napari_hypermol.runs.state_axes import (
     StateAxis,
     class_numbers,

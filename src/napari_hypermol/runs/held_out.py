@@ -26,7 +26,7 @@ from napari_hypermol.posterior.evidence import joint_log_evidence
 from napari_hypermol.posterior.likelihood import overlaps
 from napari_hypermol.posterior.states import MAX_ENTRIES
 from napari_hypermol.runs.chunks import FourierStack, stage_problem
-from napari_hypermol.runs.recover import Snapshot
+from napari_hypermol.runs.snapshot import Snapshot
 from napari_hypermol.runs.sweep import (
     Estimate,
     StageProblem,

@@ -35,7 +35,7 @@ from napari_hypermol.runs.mixing import mixing
 from napari_hypermol.runs.pose_step import with_poses
 from napari_hypermol.runs.progress import Progress, Reporter
 from napari_hypermol.runs.recipe import Recipe, read_recipe, recipe_from
-from napari_hypermol.runs.recover import RecoverySettings, Snapshot, recover, work_of
+from napari_hypermol.runs.recover import recover
 from napari_hypermol.runs.report import write_report
 from napari_hypermol.runs.sampled import (
     draw_arrays,
@@ -45,11 +45,12 @@ from napari_hypermol.runs.sampled import (
     run_draws,
 )
 from napari_hypermol.runs.series import write_deviations, write_run_volumes
+from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
 from napari_hypermol.runs.state_axes import class_numbers, state_axes
 from napari_hypermol.runs.store import Run, RunWriter, check_output
 from napari_hypermol.runs.trajectories import learned_trajectories
 from napari_hypermol.runs.unknowns import unknowns, unknowns_sentences, warn_of_few_particles
-from napari_hypermol.schedules.stage import Stage
+from napari_hypermol.schedules.stage import Stage, work_of
 
 __all__ = ["Job", "particle_columns", "pose_columns_of", "reconstruct", "settings_of"]
 

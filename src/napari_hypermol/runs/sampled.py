@@ -9,13 +9,14 @@ from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.particles import Particles
 from napari_hypermol.protocols import StateKind
 from napari_hypermol.runs.chunks import FourierStack, stage_problem
-from napari_hypermol.runs.draws import Draws, DrawSettings, sample_posterior
+from napari_hypermol.runs.draw_sweep import DrawSettings
+from napari_hypermol.runs.draws import Draws, sample_posterior
 from napari_hypermol.runs.mixing import credible_interval, occupancy_bands
 from napari_hypermol.runs.pose_step import pose_prior, with_poses
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.recipe import PosteriorRecipe
-from napari_hypermol.runs.recover import RecoverySettings, Snapshot
 from napari_hypermol.runs.series import series_states
+from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
 from napari_hypermol.schedules.stage import Stage
 
 __all__ = ["draw_arrays", "draw_columns", "drawn_kinds", "draws_work", "run_draws"]

@@ -26,7 +26,7 @@ from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.pose_step import Poses
 from napari_hypermol.runs.recipe import Recipe, read_recipe, write_recipe
-from napari_hypermol.runs.recover import Snapshot
+from napari_hypermol.runs.snapshot import Snapshot
 from napari_hypermol.runs.sweep import Estimate
 from napari_hypermol.schedules.stage import Stage
 

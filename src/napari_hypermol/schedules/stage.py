@@ -1,8 +1,9 @@
 """A stage of a schedule: fixed band limits in space and state, and how long to stay."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Stage"]
+__all__ = ["Stage", "work_of"]
 
 
 @dataclass(frozen=True)
@@ -34,3 +35,8 @@ class Stage:
     kindled_sweeps: int = 0
     solve_iterations: int = 3
     settle: float = 0.0
+
+
+def work_of(stages: Sequence[Stage]) -> float:
+    """Planned work of all stages, in samples times sweeps."""
+    return sum(s.sweeps * s.max_radius**2 * (1 + s.max_degree) for s in stages)

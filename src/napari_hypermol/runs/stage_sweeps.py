@@ -1,0 +1,224 @@
+"""All sweeps of one stage: poses, states, coefficients, and what is estimated beside them."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.molecules.linear import LinearMolecule
+from napari_hypermol.posterior.collapsed import PosePrior
+from napari_hypermol.posterior.states import ParticlePosterior
+from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.pose_step import Poses, averaged, pose_step
+from napari_hypermol.runs.priors import (
+    density_priors,
+    given_occupancies,
+    learned_occupancies,
+    precision_priors,
+)
+from napari_hypermol.runs.progress import Reporter
+from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
+from napari_hypermol.runs.stage_start import NEW_FUNCTION
+from napari_hypermol.runs.sweep import (
+    Estimate,
+    StageProblem,
+    edge_share,
+    expectation,
+    maximisation,
+    state_tables,
+    updated_noise,
+)
+from napari_hypermol.runs.trajectory_step import trajectory_step
+from napari_hypermol.schedules.stage import Stage, work_of
+
+__all__ = [
+    "run_stage",
+]
+
+Float64 = NDArray[np.float64]
+# Mean information about a weak state function at which it is read while kindled: enough to tell the
+# ends of its range apart, not its middle.
+_KINDLING = 3.0
+# While kindled, new state functions start from so little of the mean's spectrum that the solve is a
+# matched filter and noise cannot pose as signal.
+_KINDLED_FUNCTION = 1e-3
+_POSE_STEPS = 4  # Metropolis steps of every pose a sweep
+_POSE_DRAWS = 24  # of all poses at the end, to average over
+
+
+def run_stage(
+    stage: Stage,
+    position: int,
+    problem: StageProblem,
+    estimate: Estimate,
+    posterior: ParticlePosterior | None,
+    settings: RecoverySettings,
+    rng: np.random.Generator,
+    reporter: Reporter,
+    trace: list[dict[str, float | str]],
+    is_last: bool,
+    prior: PosePrior | None = None,
+) -> Snapshot:
+    """All sweeps of one stage; poses are sampled where they have a prior."""
+    molecule = problem.molecule
+    poses = settings.poses if prior is not None else None
+    tables = state_tables(molecule)
+    users = [int(np.flatnonzero(molecule.owners == s)[0]) for s in range(len(molecule.bases))]
+    kindled_sets = np.array(["circle" not in molecule.kinds(m) for m in users])
+    if given := given_occupancies(tables, settings.priors):
+        estimate = estimate._replace(occupancies=given)
+    previous: Float64 | None = None
+    for sweep in range(stage.sweeps):
+        began = time.monotonic()
+        is_kindled = sweep < stage.kindled_sweeps
+        if sweep == 0 and is_kindled:
+            estimate = with_new_functions(estimate, _KINDLED_FUNCTION, kindled_sets)
+        elif sweep > 0 and sweep == stage.kindled_sweeps:
+            estimate = with_new_functions(estimate, NEW_FUNCTION, kindled_sets)
+        acceptance = None
+        # poses of a moving molecule wait for its states: its mean map would blur those of the file,
+        # not those of a grid, which are coarser
+        is_found = poses is not None and poses.is_search
+        waits = is_kindled or (stage.max_degree == 0 and _will_move(molecule) and not is_found)
+        if poses is not None and prior is not None and not waits and estimate.theta.any():
+            reporter.check()
+            last = posterior if posterior is not None and posterior.tables else None
+            problem, moved_poses = pose_step(
+                problem, estimate, last, prior, poses, rng, _POSE_STEPS
+            )
+            acceptance = float(moved_poses.acceptance_rate.mean())
+        if posterior is None or sweep > 0:
+            kindling = _KINDLING if is_kindled else 0.0
+            tables = state_tables(molecule, estimate.occupancies)
+            posterior = _unit_contrast(expectation(problem, estimate, tables, rng, kindling))
+            if settings.priors.occupancy == "histogram" and not is_kindled:
+                learned = learned_occupancies(tables, posterior.tables)
+                estimate = estimate._replace(occupancies=learned)
+        is_new = stage.kindled_sweeps > 0 and sweep in (0, stage.kindled_sweeps)
+        rounds = stage.solve_iterations * (2 if is_new else 1)
+        # kindled state functions are not densities yet
+        seen = molecule.zeros() if is_kindled else estimate.theta
+        further = density_priors(seen, molecule, settings.priors)
+        solved, info = maximisation(
+            problem,
+            estimate,
+            posterior,
+            rounds,
+            check=reporter.check,
+            priors=precision_priors(estimate.spectra, molecule, settings.priors),
+            further=further,
+        )
+        spectra = [
+            np.concatenate([new[:1], old[1:]]) if is_kindled and is_new_set else new
+            for new, old, is_new_set in zip(
+                solved.spectra, estimate.spectra, kindled_sets, strict=True
+            )
+        ]
+        estimate = estimate._replace(theta=solved.theta, spectra=spectra)
+        if any(t is not None and t.is_learned for t in molecule.trajectories):
+            molecule = trajectory_step(problem, estimate.theta, posterior)
+            problem = replace(problem, molecule=molecule)
+        is_estimated = settings.refine_contrast and settings.contrast_std is None
+        if is_estimated and posterior.contrast_std.any():
+            estimate = estimate._replace(contrast_std=_contrast_spread(posterior))
+        if sweep % 2 == 1 or sweep == stage.sweeps - 1:
+            noise = updated_noise(problem, estimate, posterior)
+            problem = problem.with_noise(estimate.noise, noise)
+            estimate = estimate._replace(noise=noise)
+        moved = _movement(previous, posterior.state_mean, molecule)
+        previous = posterior.state_mean
+        evidence = float(posterior.log_evidence.mean())
+        trace = [
+            *trace,
+            {
+                "stage": stage.name,
+                "sweep": float(sweep + 1),
+                "seconds": time.monotonic() - began,
+                "log_likelihood_per_particle": evidence,
+                "state_change": moved,
+                "solve_iterations": float(info.n_iterations),
+                "solve_residual": info.residual,
+                "contrast_std": estimate.contrast_std,
+            },
+        ]
+        if acceptance is not None:
+            trace[-1]["pose_acceptance"] = acceptance
+        detail = molecule.box_size * problem.pixel_size / stage.max_radius
+        message = f"{stage.name}, sweep {sweep + 1}/{stage.sweeps}, {detail:.1f} Å"
+        is_settled = not is_kindled and sweep > stage.kindled_sweeps and moved < stage.settle
+        remaining = stage.sweeps - sweep - 1 if is_settled else 0
+        share = work_of([stage]) / stage.sweeps
+        maps = HyperMaps(molecule, estimate.theta)
+        reporter.advance(share * (1 + remaining), message, maps)
+        if is_settled:
+            break
+    assert posterior is not None  # at least one sweep ran
+    share = edge_share(problem, estimate, posterior)
+    trace[-1]["edge_share"] = share
+    final = None
+    if is_last:
+        tables = state_tables(molecule, estimate.occupancies)
+        posterior = expectation(problem, estimate, tables, rng)
+    if poses is not None and prior is not None:
+        n = len(problem.shifts)
+        final = Poses(problem.images.rotations, problem.shifts, np.zeros(n), np.zeros(n))
+        if is_last:
+            _, posterior, final = averaged(
+                problem, estimate, posterior, prior, poses, rng, _POSE_DRAWS, _POSE_STEPS,
+                reporter.check,
+            )  # fmt: skip
+    return Snapshot(stage, position, molecule, estimate, posterior, share, trace, final)
+
+
+def _will_move(molecule: LinearMolecule) -> bool:
+    """Whether the molecule has states at all, whatever this stage's band limit."""
+    return any(c.dims for c in molecule.components)
+
+
+def with_new_functions(
+    estimate: Estimate, fraction: float, is_kindled: NDArray[np.bool_]
+) -> Estimate:
+    """Every state function's spectrum set to a fraction of the mean's, in the sets it says."""
+    spectra = []
+    for spectrum, is_new in zip(estimate.spectra, is_kindled, strict=True):
+        if not is_new:
+            spectra.append(spectrum)
+            continue
+        out = np.repeat(spectrum[:1] * fraction, len(spectrum), axis=0)
+        out[0] = spectrum[0]
+        spectra.append(out)
+    return estimate._replace(spectra=spectra)
+
+
+def _unit_contrast(posterior: ParticlePosterior) -> ParticlePosterior:
+    """The same posterior in units in which contrasts are 1 on average.
+
+    Only the product of contrast and molecule is seen. A prior shrinks the molecule, contrasts make
+    up for it, and their estimated spread then lets them drift further (to 1.26 in a test at SNR 1).
+    """
+    scale = posterior.contrast_mean.mean()
+    return posterior._replace(
+        contrast_mean=posterior.contrast_mean / scale,
+        contrast_std=posterior.contrast_std / scale,
+        first=(posterior.first / scale).astype(np.float32),
+        second=(posterior.second / scale**2).astype(np.float32),
+    )
+
+
+def _contrast_spread(posterior: ParticlePosterior) -> float:
+    """Standard deviation of the contrasts about 1, kept between 2 and 50 %."""
+    square = posterior.contrast_std**2 + (posterior.contrast_mean - 1) ** 2
+    return float(np.clip(np.sqrt(square.mean()), 0.02, 0.5))
+
+
+def _movement(previous: Float64 | None, states: Float64, molecule: LinearMolecule) -> float:
+    """Mean absolute change of the states; 1 before there is anything to compare with."""
+    if previous is None or previous.shape != states.shape or states.size == 0:
+        return 1.0
+    change = np.abs(states - previous)
+    kinds = [kind for m in range(len(molecule.components)) for kind in molecule.kinds(m)]
+    for axis, kind in enumerate(kinds):
+        if kind == "circle":
+            change[:, axis] = np.minimum(change[:, axis], 1 - change[:, axis])
+    return float(change.mean())
