@@ -340,18 +340,14 @@ def export(
     """Write a subset of the particles, original rows, columns and optics kept."""
     import numpy as np
 
-    from napari_hypermol.runs.reconstruct import particle_columns, pose_columns_of
-    from napari_hypermol.runs.selection import select
+    from napari_hypermol.runs.selection import export_particles, select
     from napari_hypermol.runs.store import Run
 
     opened = Run.open(run)
     rows = np.arange(len(opened.contrasts)) if where is None else select(opened, where)
     if not len(rows):
         raise HypermolError(f"--where {where!r}: no particle fulfils it; nothing was written")
-    file, columns = opened.read_particles(), {}
-    if out.suffix.lower() != ".cs":
-        columns = particle_columns(opened.snapshot)
-    file.write(out, columns | pose_columns_of(file, opened.snapshot), rows, overwrite)
+    export_particles(opened.read_particles(), out, rows, opened, overwrite)
     typer.echo(f"wrote {len(rows):,} of {len(opened.contrasts):,} particles to {out}")
 
 

@@ -171,3 +171,13 @@ def test_rows_beyond_one_batch_keep_their_order(tmp_path, monkeypatch):
     table = read_star(tmp_path / "a.star")[""]
     assert table["a"].astype(int).tolist() == list(range(10))
     assert table["b"].astype(int).tolist() == list(range(10, 20))
+
+
+def test_numbers_of_any_spelling(tmp_path):
+    path = tmp_path / "a.star"
+    path.write_text("data_\nloop_\n_a\n_b\n  1.50\t+2 \n-.5e1 3.\n\n")
+    table = read_star(path)[""]
+    assert table["a"].tolist() == ["1.50", "-.5e1"]
+    assert numeric(table, "a", path).tolist() == [1.5, -5.0]
+    assert numeric(table, "b", path).tolist() == [2.0, 3.0]
+    assert numeric(table.assign(b=[4, 5]), "b", path).tolist() == [4.0, 5.0]

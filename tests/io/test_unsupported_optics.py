@@ -66,3 +66,11 @@ def test_tomograms_are_refused():
         check_supported(columns_of({"rlnImageName": ["a"]}, {"rlnImageDimensionality": ["3"]}))
     with pytest.raises(ParticleFileError, match="tilt series"):
         check_supported(columns_of({"rlnTomoVisibleFrames": ["[1,1,0]"]}))
+
+
+def test_note_is_the_warning():
+    columns = columns_of({"rlnBeamTiltX": ["0.1"]})
+    with pytest.warns(UnsupportedOpticsWarning) as seen:
+        note = check_supported(columns)
+    assert note == str(seen[0].message)
+    assert check_supported(columns_of({"rlnImageName": ["1@a"]})) == ""

@@ -5,6 +5,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_hypermol.errors import HypermolError, RecipeError
+from napari_hypermol.io.particle_file import read_particles
 from napari_hypermol.plugin.session import Session, session_of
 from napari_hypermol.runs.store import Run
 
@@ -81,3 +82,16 @@ def test_every_viewer_has_its_own():
     first, second = ViewerModel(), ViewerModel()
     assert session_of(first) is session_of(first)
     assert session_of(first) is not session_of(second)
+
+
+def test_particles_read_elsewhere_are_not_read_again(heard, pretzel_folder, monkeypatch):
+    session, told = heard
+    file = read_particles(pretzel_folder / "particles.star")
+    monkeypatch.setattr("napari_hypermol.plugin.session.read_particles", None)
+    session.particles_changed.connect(lambda path: told.append(session.particle_file()))
+    session.take(file)
+    assert told == [("particles", str(file.path)), file]
+    again = read_particles(pretzel_folder / ".." / "pretzel" / "particles.star")
+    session.take(again)  # the same place under another name
+    assert len(told) == 2
+    assert session.particle_file() is again

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from napari_hypermol.errors import HypermolError
-from napari_hypermol.runs.selection import select, selectable
+from napari_hypermol.errors import HypermolError, OutputExistsError
+from napari_hypermol.io.particle_file import read_particles
+from napari_hypermol.runs.selection import export_particles, outliers, select, selectable
+from napari_hypermol.runs.store import Run
 
 
 @pytest.fixture
@@ -105,3 +107,36 @@ def test_conditions_mean_what_they_say(run, condition, meaning):
 def test_anything_else_is_refused(run, condition):
     with pytest.raises(HypermolError, match="write for example"):
         select(run, condition)
+
+
+def test_outliers(tiny_run):
+    run = Run.open(tiny_run.run.path)
+    posterior = run.snapshot.posterior
+    evidence, contrast = posterior.log_evidence, posterior.contrast_mean
+    evidence[:], contrast[:] = np.linspace(99, 101, 60), np.linspace(0.9, 1.1, 60)
+    none, sentence = outliers(run)
+    assert not none.any()
+    assert sentence.startswith("no particle stands out")
+    evidence[[4, 7]], contrast[[7, 9, 11]] = 80, (3, 3, 0.1)
+    evidence[20] = 300  # explained better than the others is no fault
+    found, sentence = outliers(run)
+    assert np.flatnonzero(found).tolist() == [4, 7, 9, 11]
+    assert sentence.startswith("4 of 60 particles stand out: 2 explained far worse")
+    contrast[:], evidence[:] = 1, 1
+    assert not outliers(run)[0].any()
+
+
+def test_export(tiny_run, tmp_path):
+    run, file = tiny_run.run, tiny_run.run.read_particles()
+    rows = np.zeros(60, dtype=bool)
+    rows[[3, 8]] = True
+    export_particles(file, tmp_path / "a.star", rows)
+    export_particles(file, tmp_path / "b.star", rows, run)
+    plain, found = (read_particles(tmp_path / f"{x}.star", data_dir=tiny_run.data) for x in "ab")
+    assert plain.table.columns.tolist() == file.table.columns.tolist()
+    assert plain.table["rlnImageName"].tolist() == file.table["rlnImageName"].iloc[[3, 8]].tolist()
+    assert set(found.table) - set(plain.table) >= {"hypermolState1", "hypermolContrast"}
+    with pytest.raises(OutputExistsError, match="exists"):
+        export_particles(file, tmp_path / "a.star", rows)
+    with pytest.raises(OutputExistsError, match="keep the original"):
+        export_particles(file, file.path, rows, overwrite=True)

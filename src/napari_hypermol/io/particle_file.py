@@ -61,6 +61,8 @@ class ParticleFile:
         Which of `blocks` has the particles.
     cs : (n,) structured ndarray or None
         The fields of a .cs file.
+    note : str
+        Which of its optics are ignored, in a sentence; empty if none are.
     """
 
     path: Path
@@ -68,6 +70,7 @@ class ParticleFile:
     blocks: dict[str, pd.DataFrame]
     particle_block: str
     cs: NDArray[Any] | None
+    note: str = ""
 
     @property
     def n(self) -> int:
@@ -218,7 +221,7 @@ def read_particles(
     if not len(table):
         raise ParticleFileError(f"{path}: holds no particles, expected at least one")
     columns = RelionColumns.of(path, table, blocks.get("optics"))
-    check_supported(columns, strict_optics, also=[] if cs is None else ignored_fields(cs))
+    note = check_supported(columns, strict_optics, also=[] if cs is None else ignored_fields(cs))
     places = locate_images(table[IMAGE_NAME].tolist(), path, data_dir)
     signs = numeric(table, IMAGE_SIGN, path) if IMAGE_SIGN in table else None
     images = lazy_images(places.paths, places.file_of, places.index_of, signs)
@@ -239,7 +242,7 @@ def read_particles(
         shifts=shifts_of(columns, float(pixel_size)),
         half_sets=half_sets_of(columns),
     )
-    return ParticleFile(path, particles, blocks, block, cs)
+    return ParticleFile(path, particles, blocks, block, cs, note)
 
 
 def is_particle_file(path: str | os.PathLike[str]) -> bool:

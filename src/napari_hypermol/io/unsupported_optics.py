@@ -29,7 +29,7 @@ class UnsupportedOpticsWarning(UserWarning):
     """Optics in a particle file that the imaging model ignores."""
 
 
-def check_supported(columns: RelionColumns, strict: bool = False, also: Sequence[str] = ()) -> None:
+def check_supported(columns: RelionColumns, strict: bool = False, also: Sequence[str] = ()) -> str:
     """Say which optics of the file the imaging model does not have.
 
     Parameters
@@ -39,6 +39,11 @@ def check_supported(columns: RelionColumns, strict: bool = False, also: Sequence
         Raise instead of warning.
     also : sequence of str
         Names of further ignored optics that have no RELION column.
+
+    Returns
+    -------
+    str
+        What is ignored, the sentence that was warned of; empty if nothing is.
 
     Raises
     ------
@@ -55,7 +60,7 @@ def check_supported(columns: RelionColumns, strict: bool = False, also: Sequence
         )
     ignored = [*(name for name in NEUTRAL_VALUES if _has_effect(columns, name)), *also]
     if not ignored:
-        return
+        return ""
     sentence = (
         f"{columns.path}: {', '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} ignored, "
         "expected optics without aberrations beyond defocus and Cs"
@@ -63,6 +68,7 @@ def check_supported(columns: RelionColumns, strict: bool = False, also: Sequence
     if strict:
         raise UnsupportedOpticsError(sentence + "; correct the images for them first")
     warnings.warn(sentence, UnsupportedOpticsWarning, stacklevel=3)  # who called read_particles
+    return sentence
 
 
 def _has_effect(columns: RelionColumns, name: str) -> bool:

@@ -77,8 +77,8 @@ def particles_layer(file: ParticleFile) -> LayerData:
     Returns
     -------
     layer : (data, attributes, "image")
-        Data (n, y, x), row i is particle i of the file. ``metadata["hypermol"]`` holds the file's
-        path and its particle table.
+        Data (n, y, x), row i is particle i of the file. ``metadata["hypermol"]`` holds the file, so
+        that it need not be read again, its path and its particle table.
     """
     particles = file.particles
     size = float(particles.pixel_size)
@@ -96,6 +96,7 @@ def particles_layer(file: ParticleFile) -> LayerData:
                 "kind": "particles",
                 "particles": str(file.path.resolve()),
                 "pixel_size": size,
+                "file": file,
                 "table": file.table,
             }
         },

@@ -82,6 +82,15 @@ class Session:
             self._file = read_particles(Path(self._particles).expanduser())
         return self._file
 
+    def take(self, file: ParticleFile) -> None:
+        """Work on particles that were read elsewhere, in a worker or by napari's reader."""
+        if self._particles and _place(self._particles) == _place(file.path):
+            self._file = file
+            return
+        self.selection = None
+        self._particles, self._file = str(file.path), file
+        self.particles_changed.emit(self._particles)
+
     @property
     def draft(self) -> dict[str, Any]:
         """The recipe in the making; change it through `put`."""
@@ -135,6 +144,10 @@ class Session:
         if mask is not None or self._selection is not None:
             self._selection = mask
             self.selection_changed.emit(mask)
+
+
+def _place(path: str | Path) -> Path:
+    return Path(path).expanduser().resolve()
 
 
 _sessions: "WeakKeyDictionary[Any, Session]" = WeakKeyDictionary()

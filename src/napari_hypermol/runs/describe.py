@@ -7,7 +7,7 @@ import numpy as np
 from napari_hypermol.errors import HypermolError
 from napari_hypermol.io.mrc import is_stack, read_volume
 from napari_hypermol.io.mrc_header import read_header
-from napari_hypermol.io.particle_file import read_particles
+from napari_hypermol.io.particle_file import ParticleFile, read_particles
 from napari_hypermol.runs.diagnostics import diagnosis_sentences
 from napari_hypermol.runs.recipe import read_recipe
 from napari_hypermol.runs.state_axes import known_words
@@ -15,7 +15,7 @@ from napari_hypermol.runs.store import Run, is_run_folder
 from napari_hypermol.runs.trajectories import learned_trajectories, trajectory_sentences
 from napari_hypermol.runs.unknowns import unknowns_sentences
 
-__all__ = ["describe"]
+__all__ = ["describe", "particle_lines"]
 
 
 def describe(
@@ -34,7 +34,7 @@ def describe(
         return _run_lines(Run.open(path)) if is_run_folder(path) else _no(path)
     name = path.name.lower()
     if name.endswith((".star", ".cs")):
-        return _particle_lines(path, data_dir, pixel_size)
+        return particle_lines(read_particles(path, data_dir=data_dir, pixel_size=pixel_size))
     if name.endswith((".mrc", ".mrcs", ".map", ".rec", ".gz", ".bz2")):
         return _mrc_lines(path)
     if name.endswith((".yaml", ".yml")):
@@ -51,8 +51,8 @@ def _no(path: Path) -> list[str]:
     )
 
 
-def _particle_lines(path: Path, data_dir: Path | None, pixel_size: float | None) -> list[str]:
-    file = read_particles(path, data_dir=data_dir, pixel_size=pixel_size)
+def particle_lines(file: ParticleFile) -> list[str]:
+    """Lines about particles: number, box, optics, CTF, poses, half sets."""
     particles = file.particles
     n, y, x = particles.images.shape
     optics = particles.optics

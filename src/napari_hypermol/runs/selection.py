@@ -1,18 +1,27 @@
-"""Particles by what a run says about them: ``state1 < 0.3 and contrast > 0.8``, ``class1 == 2``."""
+"""Particles by what a run says about them: ``state1 < 0.3 and contrast > 0.8``, ``class1 == 2``.
+
+And what is done with them: written to a file, or looked at because they stand out.
+"""
 
 import ast
 import operator
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.errors import HypermolError
+from napari_hypermol.errors import HypermolError, OutputExistsError
+from napari_hypermol.io.particle_file import ParticleFile
+from napari_hypermol.runs.reconstruct import particle_columns, pose_columns_of
 from napari_hypermol.runs.state_axes import class_numbers
 from napari_hypermol.runs.store import Run
 
-__all__ = ["select", "selectable"]
+__all__ = ["export_particles", "outliers", "select", "selectable"]
+
+_FAR = 4.0  # robust standard deviations; of normal numbers one in 16,000 is as far
+_STD_OF_MAD = 1.4826  # standard deviation over median absolute deviation, of normal numbers
 
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
@@ -69,6 +78,76 @@ def select(run: Run, condition: str) -> NDArray[np.int64]:
     if not isinstance(result, np.ndarray) or result.dtype != np.bool_:
         raise _refused(condition, "is not true or false for each particle", values)
     return np.flatnonzero(result)
+
+
+def outliers(run: Run) -> tuple[NDArray[np.bool_], str]:
+    """Particles that stand out from the others of a run, to be looked at before they are left out.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    is_outlier : (n,) bool ndarray
+        Log likelihood far below the others', or contrast far from theirs: by more than four
+        standard deviations, as the median absolute deviation estimates them.
+    sentence : str
+        How many, and why.
+    """
+    low = _distance(run.snapshot.posterior.log_evidence) < -_FAR
+    odd = np.abs(_distance(run.contrasts)) > _FAR
+    found = low | odd
+    if not found.any():
+        return found, "no particle stands out by its log likelihood or its contrast"
+    return found, (
+        f"{found.sum():,} of {len(found):,} particles stand out: {low.sum():,} explained far "
+        f"worse than the others, {odd.sum():,} of unusual contrast"
+    )
+
+
+def _distance(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """From the median, in robust standard deviations; 0 where all are alike."""
+    away = np.asarray(values, dtype=np.float64) - np.median(values)
+    spread = _STD_OF_MAD * float(np.median(np.abs(away)))
+    return away / spread if spread > 0 else np.zeros_like(away)
+
+
+def export_particles(
+    file: ParticleFile,
+    path: Path,
+    rows: NDArray[Any],
+    run: Run | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write some particles, with all that their file says about them.
+
+    Parameters
+    ----------
+    file : ParticleFile
+    path : Path
+        Ending .star, or .cs when `file` is one.
+    rows : (m,) int ndarray or (n,) bool ndarray
+        Particles to write.
+    run : Run, optional
+        Of these particles; what it found is added, in a .cs file the poses alone.
+    overwrite : bool
+
+    Raises
+    ------
+    HypermolError
+        As `ParticleFile.write`; also if `path` is the file the particles came from.
+    """
+    if path.exists() and path.resolve() == file.path.resolve():
+        raise OutputExistsError(
+            f"{path}: holds the particles themselves; choose another name, and keep the original"
+        )
+    columns: dict[str, Any] = {}
+    if run is not None:
+        if path.suffix.lower() != ".cs":
+            columns = particle_columns(run.snapshot)
+        columns |= pose_columns_of(file, run.snapshot)
+    file.write(path, columns, rows, overwrite)
 
 
 def _refused(condition: str, why: str, values: dict[str, Any]) -> HypermolError:

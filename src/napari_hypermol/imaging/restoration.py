@@ -1,0 +1,105 @@
+"""Images as a person looks at them: low-passed, and with the effect of the CTF undone.
+
+For the eye only. A recovery works on the images as they are, where the CTF is part of the model.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from napari_hypermol.coordinates.fourier import half_plane_to_image, image_to_half_plane
+from napari_hypermol.coordinates.grids import FourierSamples, fourier_samples
+from napari_hypermol.imaging.ctf import contrast_transfer
+from napari_hypermol.particles import Defocus, IntArray, Optics
+
+__all__ = ["ctf_planes", "image_from_samples", "low_pass", "phase_flip", "wiener"]
+
+
+def image_from_samples(values: Any, samples: FourierSamples) -> Any:
+    """Real images of Fourier samples, zero at those left out; (n, k) -> (n, y, x)."""
+    size = samples.box_size
+    planes = np.zeros((len(values), size, size // 2 + 1), dtype=np.complex64)
+    planes[:, samples.rows, samples.columns] = values
+    return half_plane_to_image(planes, (size, size)).astype(np.float32)
+
+
+def ctf_planes(
+    optics: Optics, groups: IntArray, defocus: Defocus | None, box_size: int, pixel_size: float
+) -> Any:
+    """CTF of each particle on the whole half plane.
+
+    Parameters
+    ----------
+    optics : Optics
+    groups : (n,) int ndarray
+        Optics group of each particle.
+    defocus : Defocus or None
+        Of the same n particles; None: 1.
+    box_size : int
+    pixel_size : float
+        [Å].
+
+    Returns
+    -------
+    (n, y, x // 2 + 1) float32 ndarray
+        Zero at Nyquist of an even box, where the sign of a frequency is ambiguous.
+    """
+    samples = fourier_samples(box_size, box_size)  # up to the corners
+    values = np.float32(1)
+    if defocus is not None:
+        values = contrast_transfer(optics, groups, defocus, samples, pixel_size)
+    planes = np.zeros((len(groups), box_size, box_size // 2 + 1), dtype=np.float32)
+    planes[:, samples.rows, samples.columns] = values
+    return planes
+
+
+def low_pass(images: Any, pixel_size: float, resolution: float) -> Any:
+    """Images without detail finer than a resolution.
+
+    Parameters
+    ----------
+    images : (n, y, x) float array
+    pixel_size : float
+        [Å].
+    resolution : float
+        Where a Gaussian leaves half of the amplitude [Å].
+    """
+    size = images.shape[-1]
+    x = np.arange(size // 2 + 1)
+    y = (np.arange(size) + size // 2) % size - size // 2
+    square = (x[None] ** 2 + y[:, None] ** 2) / (size * pixel_size) ** 2
+    return _filtered(images, np.exp2(-square * resolution**2))
+
+
+def phase_flip(images: Any, ctf: Any) -> Any:
+    """Images with the sign of the CTF undone: sign(H) Y.
+
+    Parameters
+    ----------
+    images : (n, y, x) float array
+    ctf : (n, y, x // 2 + 1) float array
+        H, as `ctf_planes` gives it.
+    """
+    return _filtered(images, np.sign(ctf))
+
+
+def wiener(images: Any, ctf: Any, snr: float, is_premultiplied: Any = False) -> Any:
+    """Images with the CTF undone where there is signal: H Y / (H^2 + 1 / SNR).
+
+    Parameters
+    ----------
+    images : (n, y, x) float array
+    ctf : (n, y, x // 2 + 1) float array
+        H, as `ctf_planes` gives it.
+    snr : float
+        Power of the signal over that of the noise, the same at all frequencies.
+    is_premultiplied : (n,) bool array or bool
+        Whether the images are H Y already.
+    """
+    once = np.where(np.asarray(is_premultiplied)[..., None, None], np.sign(ctf) ** 2, ctf)
+    return _filtered(images, once / (ctf**2 + 1 / snr))
+
+
+def _filtered(images: Any, factors: Any) -> Any:
+    planes = image_to_half_plane(images) * factors
+    return half_plane_to_image(planes, images.shape[-2:]).astype(np.float32)
