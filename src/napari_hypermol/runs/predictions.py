@@ -1,7 +1,7 @@
 """What a run expects every image to be, and what of the image it leaves: for a person to look at.
 
-Not here: how likely a particle is (`held_out`). Particles are taken one by one and in one thread, so
-that a window can ask while another thread is at work.
+Not here: how likely a particle is (`held_out`). Particles are taken one by one and in one thread, so that
+a window can ask while another thread is at work.
 """
 
 from dataclasses import dataclass
