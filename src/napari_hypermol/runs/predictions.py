@@ -1,7 +1,7 @@
 """What a run expects every image to be, and what of the image it leaves: for a person to look at.
 
-Not here: how likely a particle is (`held_out`). Particles are taken one by one and in one thread, so that
-a window can ask while another thread is at work.
+Not here: how likely a particle is (`held_out`). Particles are taken one by one and in one thread,
+so that a window can ask while another thread is at work.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from napari_hypermol.imaging.restoration import image_from_samples
 from napari_hypermol.imaging.shift import shift_phases
 from napari_hypermol.particles import Particles
 from napari_hypermol.runs.pose_step import with_poses
-from napari_hypermol.runs.recover import Snapshot
+from napari_hypermol.runs.snapshot import Snapshot
 from napari_hypermol.runs.sweep import state_tables
 
 __all__ = ["NoiseCheck", "Predictions", "noise_check", "shown_rows"]
