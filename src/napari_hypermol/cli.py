@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_hypermol import __version__
-from napari_hypermol.errors import HypermolError, OutputExistsError
+from napari_hypermol.errors import HypermolError, OutputExistsError, RunCancelled
 
 __all__ = ["app", "main"]
 
@@ -34,6 +35,7 @@ PixelSize = Annotated[
 ]
 
 _INTERRUPTED = 128 + 2  # the shells' exit code after SIGINT
+_HEEDED = 5.0  # [s] that a request is waited for: a run heeds it at its next report
 
 
 def main() -> None:
@@ -97,15 +99,32 @@ def _progress_bar() -> tuple[Callable[[Any], None], Callable[[], None]]:
     return on_progress, close
 
 
-def _reconstruct(job: Any) -> Any:
-    """Reconstruct with a progress bar; Ctrl-C leaves a usable folder."""
-    from napari_hypermol.runs.reconstruct import reconstruct
+def _tell_line(progress: Any) -> None:
+    """A report as a line of JSON, for a program that started us."""
+    report = {
+        "fraction": progress.fraction,
+        "seconds_left": progress.seconds_left,
+        "message": progress.message,
+    }
+    typer.echo(json.dumps(report))
 
-    on_progress, close = _progress_bar()
-    try:
-        return reconstruct(job, on_progress)
-    finally:
-        close()
+
+def _reconstruct(job: Any, as_lines: bool = False) -> Any:
+    """Reconstruct and show how far it is; a signal or a request leaves a usable folder."""
+    from napari_hypermol.runs.control import Control
+    from napari_hypermol.runs.reconstruct import reconstruct
+    from napari_hypermol.runs.signals import leave, stopping_on_signals
+
+    control = Control()
+    on_progress, close = (_tell_line, lambda: None) if as_lines else _progress_bar()
+    with stopping_on_signals(control) as exit_code:
+        try:
+            return reconstruct(job, on_progress, control)
+        except RunCancelled:
+            close()
+            leave(exit_code())
+        finally:
+            close()
 
 
 @app.callback(invoke_without_command=True)
@@ -255,6 +274,9 @@ def reconstruct(
     data_dir: DataDir = None,
     pixel_size: PixelSize = None,
     overwrite: Overwrite = False,
+    lines: Annotated[
+        bool, typer.Option("--lines", help="Progress as lines of JSON on stdout, for programs.")
+    ] = False,
 ) -> None:
     """Recover a hypermolecule and every particle's states; write a run folder."""
     from napari_hypermol.runs.reconstruct import Job
@@ -263,10 +285,46 @@ def reconstruct(
     job = Job(
         particles, out, recipe, data_dir, pixel_size, seed, device, scheduler, overwrite, resume
     )
-    run = _reconstruct(job)
+    run = _reconstruct(job, lines)
+    if lines:
+        return
     asked = unknowns_sentences(run.metrics["unknowns"])
     typer.echo(f"done in {run.metrics['seconds']:.0f} s, {asked[0]}: {run.path}")
     typer.echo(f"look: napari {run.path} --plugin napari-hypermol, or {run.path / 'report.html'}")
+
+
+@app.command()
+def pause(run: Annotated[Path, typer.Argument(help="Folder of a run that is at work.")]) -> None:
+    """Let a run wait, on whatever machine it is, until it is told to continue or to stop."""
+    _ask(run, "pause", ("paused",))
+
+
+@app.command("continue")
+def continue_(run: Annotated[Path, typer.Argument(help="Folder of a paused run.")]) -> None:
+    """Let a paused run go on where it stood."""
+    _ask(run, "continue", ("running", "reading"))
+
+
+@app.command()
+def stop(run: Annotated[Path, typer.Argument(help="Folder of a run that is at work.")]) -> None:
+    """Stop a run, on whatever machine it is; what is done is kept, --resume goes on from there."""
+    _ask(run, "stop", ("stopped",))
+
+
+def _ask(run: Path, wish: str, phases: tuple[str, ...]) -> None:
+    """Ask a run through its folder, wait a little for it, say what it does now."""
+    from napari_hypermol.runs.requests import ask
+    from napari_hypermol.runs.status import read_status, status_sentence
+
+    status: Any = ask(run, wish)
+    until = time.monotonic() + _HEEDED
+    while status.phase not in phases and not status.is_over and time.monotonic() < until:
+        time.sleep(0.1)
+        status = read_status(run) or status
+    if status.phase in phases or status.is_over:
+        typer.echo(f"{run}: {status_sentence(status)}")
+    else:
+        typer.echo(f"{run}: asked to {wish}; it will at its next report")
 
 
 @app.command()

@@ -8,6 +8,7 @@ from examples import pretzel_like, random_data, scene
 from napari_hypermol.errors import RunCancelled
 from napari_hypermol.imaging.forward import shell_sums
 from napari_hypermol.runs import draws as module
+from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.draw_sweep import DrawSettings
 from napari_hypermol.runs.draws import sample_posterior
 from napari_hypermol.runs.maps import HyperMaps
@@ -95,7 +96,7 @@ def test_stops_when_told(near):
     with pytest.raises(RunCancelled):
         sample_posterior(
             near.problem, near.estimate, BRIEF, calibration.SHOWN, np.random.default_rng(0),
-            reporter=Reporter(None, stop),
+            reporter=Reporter(None, Control(stop)),
         )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from napari_hypermol.molecules.support import Ball
 from napari_hypermol.particles import Defocus, Optics
 from napari_hypermol.runs import initial_model as module
 from napari_hypermol.runs.chunks import read_fourier_stack, starting_noise
+from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.initial_model import InitialSettings, initial_model, whole_of
 from napari_hypermol.runs.pose_scores import pose_scores
 from napari_hypermol.runs.progress import Reporter
@@ -193,7 +194,7 @@ def test_a_search_can_be_stopped(simulated):
     stop = threading.Event()
     stop.set()
     with pytest.raises(RunCancelled):
-        modelled(simulated, BRIEF, reporter=Reporter(None, stop))
+        modelled(simulated, BRIEF, reporter=Reporter(None, Control(stop)))
 
 
 def test_noise_of_every_optics_group(simulated, monkeypatch):

@@ -3,6 +3,7 @@ import threading
 import pytest
 
 from napari_hypermol.errors import RunCancelled
+from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.progress import Reporter
 
 
@@ -35,12 +36,33 @@ def test_maps_are_handed_on():
 
 def test_stop_is_heard_at_the_next_report():
     stop, seen = threading.Event(), []
-    reporter = Reporter(seen.append, stop)
+    reporter = Reporter(seen.append, Control(stop))
     reporter.advance(0.1, "one")
     stop.set()
     with pytest.raises(RunCancelled):
         reporter.advance(0.1, "two")
     assert [p.message for p in seen] == ["one", "two"]  # what was done is still told
+
+
+def test_quiet_reporter_heeds_the_same_requests():
+    control, seen = Control(), []
+    quiet = Reporter(seen.append, control).quiet()
+    quiet.advance(0.1, "aside")
+    assert seen == []
+    control.stop.set()
+    with pytest.raises(RunCancelled):
+        quiet.check()
+
+
+def test_a_pause_is_no_measure_of_the_work():
+    control, seen = Control(), []
+    reporter = Reporter(seen.append, control)
+    reporter.plan(10)
+    control.pause()
+    threading.Timer(1.0, control.go_on).start()
+    reporter.advance(5, "half")
+    reporter.advance(0, "half")
+    assert seen[-1].seconds_left < 0.5  # not the second that was waited
 
 
 def test_nobody_has_to_listen():

@@ -7,6 +7,7 @@ from scipy.stats import spearmanr
 from black_boxes import Dot
 from napari_hypermol.errors import BlackBoxError, ParticleFileError, RecipeError, RunCancelled
 from napari_hypermol.runs.chunks import read_fourier_stack, starting_noise
+from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.recover_black_box import (
     BlackBoxSettings,
@@ -118,7 +119,7 @@ def test_stops_when_told(data, start):
     with pytest.raises(RunCancelled):
         recover_black_box(
             data[0], Scaled(), start, SETTINGS, np.random.default_rng(0),
-            Reporter(on_progress, stop),
+            Reporter(on_progress, Control(stop)),
         )  # fmt: skip
     assert len(reports) == 1
     assert "log density" in reports[0].message

@@ -25,7 +25,7 @@ def test_folder_has_what_is_promised(tiny_run):
     names = {p.name for p in path.iterdir()}
     assert names == {
         *("recipe.yaml", "run.json", "particles.star", "store.zarr", "volumes", "metrics.json"),
-        *("report.html", "log.txt"),
+        *("report.html", "log.txt", "status.json", "trace.jsonl"),
     }
     recipe = yaml.safe_load((path / "recipe.yaml").read_text())
     assert {"numpy", "napari-hypermol", "python"} <= recipe["versions"].keys()

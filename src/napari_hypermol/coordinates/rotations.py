@@ -4,7 +4,6 @@ A rotation changes by a tangent vector omega [rad] in the image frame: R -> exp(
 """
 
 import numpy as np
-from astropy_healpix import HEALPix
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
@@ -32,6 +31,8 @@ def rotation_grid(order: int) -> Float64:
     (r, 3, 3) float64 ndarray
         Molecule to image frame; all turns of one viewing direction stand together.
     """
+    from astropy_healpix import HEALPix  # astropy takes a second, and most runs need no grid
+
     pixels = HEALPix(2**order, order="ring")
     longitude, latitude = pixels.healpix_to_lonlat(np.arange(pixels.npix))
     azimuth, tilt = np.asarray(longitude.rad), np.pi / 2 - np.asarray(latitude.rad)

@@ -11,7 +11,14 @@ from pathlib import Path
 
 from napari_hypermol.errors import HypermolError, OutputExistsError
 
-__all__ = ["replacing"]
+__all__ = ["replace_text", "replacing"]
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write or replace a small text file in one step: nobody ever reads half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
+from dask.local import get_sync  # by its name, dask would look for `distributed` first
 from numpy.typing import NDArray
 
 from napari_hypermol.coordinates.grids import FourierSamples, fourier_samples
@@ -68,7 +69,7 @@ class _ImageChunk(NamedTuple):
 
 def _transformed(chunk: _ImageChunk) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
     """Samples and shell powers of one chunk of images."""
-    images = np.asarray(chunk.images.compute(scheduler="synchronous"))
+    images = np.asarray(chunk.images.compute(scheduler=get_sync))
     values = image_samples(images, chunk.samples)
     squares = np.abs(values) ** 2 * chunk.samples.weights
     return values, shell_sums(squares, chunk.samples, chunk.n_shells).astype(np.float32)

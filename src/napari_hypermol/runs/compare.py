@@ -20,6 +20,7 @@ from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.evidence import check_joint_states
 from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
+from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.from_recipe import composite_of, stages_of
 from napari_hypermol.runs.half_sets import half_set_rows
 from napari_hypermol.runs.held_out import check_can_be_predicted, log_predictive, noise_of
@@ -101,7 +102,7 @@ def compare(
     candidates = [_candidate(run) for run in (one, two)]
     # the same Fourier samples for both: up to the finer of the two schedules
     radius = max(c.max_radius for c in candidates)
-    reporter = Reporter(on_progress, stop)
+    reporter = Reporter(on_progress, Control(stop))
     work = sum(c.work for c in candidates)
     reporter.plan(2.1 * work)
     stack = read_fourier_stack(particles, radius, lambda _: reporter.check())
@@ -152,7 +153,7 @@ def _fold_snapshots(
             wanted = start + progress.fraction * candidate.work
             reporter.advance(max(wanted - reporter.done, 0.0), f"{name}: {progress.message}")
 
-        inner = Reporter(tell, reporter.stop)
+        inner = Reporter(tell, reporter.control)
         inner.plan(candidate.work)
         rng = np.random.default_rng([candidate.seed, index + 1])
         snapshots.append(

@@ -11,6 +11,7 @@ from napari_hypermol.io.particle_file import ParticleFile, read_particles
 from napari_hypermol.runs.diagnostics import diagnosis_sentences
 from napari_hypermol.runs.recipe import read_recipe
 from napari_hypermol.runs.state_axes import known_words
+from napari_hypermol.runs.status import read_status, status_sentence
 from napari_hypermol.runs.store import Run, is_run_folder
 from napari_hypermol.runs.trajectories import learned_trajectories, trajectory_sentences
 from napari_hypermol.runs.unknowns import unknowns_sentences
@@ -94,6 +95,9 @@ def _run_lines(run: Run) -> list[str]:
         ),
         f"particles from {run.facts['particles']}",
     ]
+    status = read_status(run.path)
+    if status is not None and not status.is_over:
+        lines.append(status_sentence(status))
     if not run.snapshots():
         return [*lines, "no stage done yet"]
     maps, stage = run.maps, run.snapshot.stage

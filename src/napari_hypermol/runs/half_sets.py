@@ -68,7 +68,7 @@ def half_set_fsc(
     snapshots = []
     for index, rows in enumerate(halves):
         rng = np.random.default_rng([seed, index + 1])
-        half = Reporter(None, reporter.stop)
+        half = reporter.quiet()
         snapshots.append(recover(particles, stack, composite, settings, rows, rng, half))
         reporter.advance(0.5 * (reporter.total - reporter.done), f"half {index + 1} of 2 recovered")
     readings = _readings(particles, stack, snapshots)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from arviz_stats.base import array_stats
 from numpy.typing import NDArray
 
 from napari_hypermol.protocols import StateKind
@@ -88,6 +87,8 @@ def mixing(draws: Draws, kinds: tuple[StateKind, ...]) -> dict[str, Any]:
         ``worst``, the name of the largest R-hat; ``least_ess``; ``acceptance``;
         ``solve_residual``; ``has_mixed``; ``sentence``.
     """
+    from arviz_stats.base import array_stats  # brings scipy.stats, a second that a start has not
+
     summaries = {}
     for name, values in _followed(draws, kinds).items():
         if np.ptp(values) == 0:  # known, so not drawn

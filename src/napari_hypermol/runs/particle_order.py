@@ -53,7 +53,7 @@ def threaded(
     """The better of what was found and of the same from other states."""
     posterior = threaded_posterior(problem.molecule, snapshot.posterior, states)
     stage = replace(snapshot.stage, sweeps=_THREADED_SWEEPS, kindled_sweeps=0, settle=0.0)
-    quiet = Reporter(None, reporter.stop)  # not planned: a short look aside
+    quiet = reporter.quiet()  # not planned: a short look aside
     other = run_stage(
         stage, snapshot.position, problem, snapshot.estimate, posterior, settings, rng, quiet,
         snapshot.trace,

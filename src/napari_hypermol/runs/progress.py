@@ -1,12 +1,11 @@
-"""What a run tells while it works, and how it is told to stop."""
+"""What a run tells while it works, and where it heeds a request to wait or to stop."""
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from napari_hypermol.errors import RunCancelled
+from napari_hypermol.runs.control import Control
 
 __all__ = ["Progress", "Reporter"]
 
@@ -24,28 +23,31 @@ class Progress(NamedTuple):
         A line for a person.
     maps : HyperMaps or None
         The molecule so far, when it is new.
+    row : dict or None
+        What a sweep that is over has to say of itself: its stage, log likelihood, ...
     """
 
     fraction: float
     seconds_left: float | None
     message: str
     maps: Any
+    row: dict[str, Any] | None = None
 
 
 @dataclass
 class Reporter:
-    """Turns finished work into fractions and times, and raises when it was told to stop.
+    """Turns finished work into fractions and times, and heeds requests to wait or to stop.
 
     Parameters
     ----------
     on_progress : callable or None
         Called with a `Progress`.
-    stop : threading.Event or None
-        Set it to stop the run at the next report; `RunCancelled` is raised there.
+    control : Control or None
+        A run that was told to stop raises `RunCancelled` at its next report.
     """
 
     on_progress: Callable[[Progress], None] | None = None
-    stop: threading.Event | None = None
+    control: Control | None = None
     total: float = 1.0
     done: float = 0.0
     _started: float = field(default_factory=time.monotonic)
@@ -54,17 +56,23 @@ class Reporter:
         """Set the whole amount of work, in any unit."""
         self.total, self.done, self._started = total, 0.0, time.monotonic()
 
-    def advance(self, work: float, message: str, maps: Any = None) -> None:
+    def quiet(self) -> "Reporter":
+        """A reporter that tells nobody and heeds the same requests: for work that has no plan."""
+        return Reporter(None, self.control)
+
+    def advance(
+        self, work: float, message: str, maps: Any = None, row: dict[str, Any] | None = None
+    ) -> None:
         """Report that `work` units more are done."""
         self.done = min(self.done + work, self.total)
         if self.on_progress is not None:
             fraction = self.done / self.total
             elapsed = time.monotonic() - self._started
             left = elapsed * (1 - fraction) / fraction if fraction > 0.02 else None
-            self.on_progress(Progress(fraction, left, message, maps))
+            self.on_progress(Progress(fraction, left, message, maps, row))
         self.check()
 
     def check(self) -> None:
-        """Raise `RunCancelled` if the run was told to stop."""
-        if self.stop is not None and self.stop.is_set():
-            raise RunCancelled("stopped; what was computed so far is in the run folder")
+        """Wait while the run is paused; raise `RunCancelled` if it was told to stop."""
+        if self.control is not None:
+            self._started += self.control.check()  # time spent waiting is no measure of the work

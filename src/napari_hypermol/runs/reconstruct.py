@@ -6,6 +6,7 @@ import importlib.metadata
 import logging
 import platform
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from napari_hypermol.io.particle_file import ParticleFile, read_particles
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.protocols import Executor
 from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
+from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.diagnostics import diagnose
 from napari_hypermol.runs.executors import executor_at
 from napari_hypermol.runs.from_recipe import composite_of, poses_of, priors_of, stages_of
@@ -36,7 +38,6 @@ from napari_hypermol.runs.pose_step import with_poses
 from napari_hypermol.runs.progress import Progress, Reporter
 from napari_hypermol.runs.recipe import Recipe, read_recipe, recipe_from
 from napari_hypermol.runs.recover import recover
-from napari_hypermol.runs.report import write_report
 from napari_hypermol.runs.sampled import (
     draw_arrays,
     draw_columns,
@@ -48,6 +49,7 @@ from napari_hypermol.runs.series import write_deviations, write_run_volumes
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
 from napari_hypermol.runs.state_axes import class_numbers, state_axes
 from napari_hypermol.runs.store import Run, RunWriter, check_output
+from napari_hypermol.runs.teller import Teller
 from napari_hypermol.runs.trajectories import learned_trajectories
 from napari_hypermol.runs.unknowns import unknowns, unknowns_sentences, warn_of_few_particles
 from napari_hypermol.schedules.stage import Stage, work_of
@@ -93,7 +95,7 @@ class Job:
 def reconstruct(
     job: Job,
     on_progress: Callable[[Progress], None] | None = None,
-    stop: Any = None,
+    stop: threading.Event | Control | None = None,
 ) -> Run:
     """Recover a hypermolecule and write its run folder.
 
@@ -102,8 +104,8 @@ def reconstruct(
     job : Job
     on_progress : callable, optional
         Given a `Progress` several times a stage, from the calling thread.
-    stop : threading.Event, optional
-        Setting it ends the run at the next report.
+    stop : threading.Event or Control, optional
+        Setting it ends the run at the next report; a `Control` can make it wait as well.
 
     Returns
     -------
@@ -116,50 +118,81 @@ def reconstruct(
         stopped, with the folder usable if its first stage was done.
     """
     began = time.monotonic()
-    device = choose_device(job.device)
-    if job.resume:
-        job = _resumed(job)
-    given = _checked(job)
-    size, pixel_size = given.facts["box_size"], given.facts["pixel_size"]
-    particles = given.file.particles
-    settings = settings_of(given.recipe, given.stages, given.folder, size, pixel_size)
-    asked = unknowns(given.composite, max(s.max_radius for s in given.stages), given.file.n)
-    warn_of_few_particles(asked)
-    reporter = Reporter(on_progress, stop)
-    images_work = 0.05 * work_of(given.stages)
-    rounds = 2 if given.recipe.half_sets else 1  # two halves are as much work as one whole
-    posterior_work = draws_work(given.recipe.posterior, given.stages[-1])
-    reporter.plan(images_work + rounds * work_of(given.stages) + posterior_work)
-    # before the folder is made: only now can a damaged image come to light
-    radius = max(s.max_radius for s in given.stages)
-    with executor_at(job.scheduler) as executor:
-        stack = _read_images(given.file, radius, reporter, images_work, executor)
-    start = Run.open(job.out).snapshot if job.resume and Run.open(job.out).snapshots() else None
-    recipe = given.recipe.model_copy(
-        update={"particles": given.facts["particles"], "versions": _versions()}
-    )
-    writer = RunWriter(job.out, recipe, given.folder, given.facts, job.overwrite, job.resume)
-    with _log(job.out) as log:
-        size = given.facts["box_size"]
+    control = stop if isinstance(stop, Control) else Control(stop)
+    with Teller(job.out, control, on_progress) as teller:
+        device = choose_device(job.device)
+        if job.resume:
+            job = _resumed(job)
+            teller.begin()
+        teller.phase("reading")
+        given = _checked(job)
+        asked = unknowns(given.composite, max(s.max_radius for s in given.stages), given.file.n)
+        warn_of_few_particles(asked)
+        reporter = Reporter(teller.report, control)
+        images_work = 0.05 * work_of(given.stages)
+        rounds = 2 if given.recipe.half_sets else 1  # two halves are as much work as one whole
+        posterior_work = draws_work(given.recipe.posterior, given.stages[-1])
+        reporter.plan(images_work + rounds * work_of(given.stages) + posterior_work)
+        # before the folder is made: only now can a damaged image come to light
+        radius = max(s.max_radius for s in given.stages)
+        with executor_at(job.scheduler) as executor:
+            stack = _read_images(given.file, radius, reporter, images_work, executor)
+        start = Run.open(job.out).snapshot if job.resume and Run.open(job.out).snapshots() else None
+        recipe = given.recipe.model_copy(
+            update={"particles": given.facts["particles"], "versions": _versions()}
+        )
+        writer = RunWriter(job.out, recipe, given.folder, given.facts, job.overwrite, job.resume)
+        if not job.resume:
+            teller.begin()
+        teller.phase("running")
+        with _log(job.out) as log:
+            work = _Work(job, given, stack, recipe, writer, reporter, log, device, began, asked)
+            return work.done(start, posterior_work)
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """A run whose folder is made and whose images are read: what is left is to compute."""
+
+    job: Job
+    given: "_Given"
+    stack: FourierStack
+    recipe: Recipe
+    writer: RunWriter
+    reporter: Reporter
+    log: logging.Logger
+    device: str
+    began: float
+    unknowns: dict[str, Any]
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Write what is known after a stage; a process that is told to end waits for it."""
+        file, control = self.given.file, self.reporter.control
+        with contextlib.nullcontext() if control is None else control.writing:
+            self.writer.write_snapshot(snapshot)
+            self.log.info("%s done: %s", snapshot.stage.name, snapshot.trace[-1])
+            _write_particles(file, snapshot, self.job.out)
+            size = file.particles.pixel_size
+            metrics = _metrics(snapshot, size, self.device, self.began, is_done=False)
+            self.writer.write_json("metrics.json", metrics | {"unknowns": self.unknowns})
+
+    def done(self, start: Snapshot | None, posterior_work: float) -> Run:
+        """All stages from `start` on, and everything that is made of the last one."""
+        job, given, recipe, log = self.job, self.given, self.recipe, self.log
+        stack, reporter = self.stack, self.reporter
+        particles, size = given.file.particles, given.facts["box_size"]
+        pixel_size = particles.pixel_size
+        settings = settings_of(given.recipe, given.stages, given.folder, size, pixel_size)
         log.info("%d particles of %d px from %s", given.file.n, size, given.file.path)
-
-        for line in unknowns_sentences(asked):
+        for line in unknowns_sentences(self.unknowns):
             log.info("%s", line)
-
-        def keep(snapshot: Snapshot) -> None:
-            writer.write_snapshot(snapshot)
-            log.info("%s done: %s", snapshot.stage.name, snapshot.trace[-1])
-            _write_particles(given.file, snapshot, job.out)
-            metrics = _metrics(snapshot, particles.pixel_size, device, began, is_done=False)
-            writer.write_json("metrics.json", metrics | {"unknowns": asked})
-
         rng = np.random.default_rng(recipe.seed)
         rows = np.arange(given.file.n)
         snapshot = recover(
-            particles, stack, given.composite, settings, rows, rng, reporter, keep, start
+            particles, stack, given.composite, settings, rows, rng, reporter, self.keep, start
         )
-        metrics = _metrics(snapshot, particles.pixel_size, device, began, is_done=True)
-        metrics["unknowns"] = asked
+        metrics = _metrics(snapshot, pixel_size, self.device, self.began, is_done=True)
+        metrics["unknowns"] = self.unknowns
         if snapshot.poses is not None:
             particles = with_poses(particles, rows, snapshot.poses)
         if recipe.half_sets:
@@ -170,19 +203,25 @@ def reconstruct(
             )
         metrics["diagnostics"] = diagnose(particles, stack, snapshot)
         run = Run.open(job.out)
-        volumes = job.out / "volumes"
-        write_run_volumes(run.maps, particles.pixel_size, volumes, overwrite=True)
+        write_run_volumes(run.maps, pixel_size, job.out / "volumes", overwrite=True)
         if recipe.posterior.draws:
             metrics["posterior"] = _draw(
-                given, stack, snapshot, settings, writer, reporter, posterior_work
+                given, stack, snapshot, settings, self.writer, reporter, posterior_work
             )
             log.info("%s", metrics["posterior"]["sentence"])
-        metrics["seconds"] = time.monotonic() - began
-        writer.write_json("metrics.json", metrics)
-        write_report(run)
+        metrics["seconds"] = time.monotonic() - self.began
+        self.writer.write_json("metrics.json", metrics)
+        _report(run)
         log.info("done in %.1f s", metrics["seconds"])
         reporter.advance(reporter.total, "done", run.maps)
-    return run
+        return run
+
+
+def _report(run: Run) -> None:
+    """Write report.html; matplotlib takes a second or two that a starting run has not."""
+    from napari_hypermol.runs.report import write_report
+
+    write_report(run)
 
 
 def _draw(

@@ -150,7 +150,14 @@ def run_stage(
         remaining = stage.sweeps - sweep - 1 if is_settled else 0
         share = work_of([stage]) / stage.sweeps
         maps = HyperMaps(molecule, estimate.theta)
-        reporter.advance(share * (1 + remaining), message, maps)
+        row = trace[-1] | {
+            "position": position,
+            "sweeps": stage.sweeps,
+            "max_radius": stage.max_radius,
+            "max_degree": stage.max_degree,
+            "noise": float(np.median(estimate.noise)),
+        }
+        reporter.advance(share * (1 + remaining), message, maps, row)
         if is_settled:
             break
     assert posterior is not None  # at least one sweep ran

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import spearmanr
 
 __all__ = [
     "CircularMatch",
@@ -32,6 +31,8 @@ Int64 = NDArray[np.int64]
 
 def spearman(a: Float64, b: Float64) -> float:
     """Spearman's coefficient; 0 where one of them does not vary."""
+    from scipy.stats import spearmanr  # a second to import, which a starting run has not
+
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return 0.0
     return float(spearmanr(a, b).statistic)

@@ -7,6 +7,7 @@ files are replaced. Killed at any instant, a run can be opened at its last snaps
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +21,12 @@ from napari_hypermol.errors import HypermolError, OutputExistsError, RunFolderEr
 from napari_hypermol.io.particle_file import IMAGE_NAME, ParticleFile, read_particles
 from napari_hypermol.io.relion_columns import RelionColumns
 from napari_hypermol.io.relion_poses import rotations_of, shifts_of
+from napari_hypermol.io.replacing import replace_text
 from napari_hypermol.io.star import read_star
+from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.from_recipe import composite_of
+from napari_hypermol.runs.lock import check_free
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.pose_step import Poses
 from napari_hypermol.runs.recipe import Recipe, read_recipe, write_recipe
@@ -45,13 +49,6 @@ def is_run_folder(path: Path) -> bool:
         return False
 
 
-def _write_text(path: Path, text: str) -> None:
-    """Replace a text file in one step."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
 def check_output(path: Path, overwrite: bool) -> None:
     """Whether a run may be written to `path`; touches nothing.
 
@@ -59,6 +56,8 @@ def check_output(path: Path, overwrite: bool) -> None:
     ------
     OutputExistsError
         If something is there that is not an empty folder, nor a run that may be replaced.
+    RunFolderError
+        If a run is at work there.
     """
     if not path.exists():
         _check_parent(path)
@@ -73,6 +72,7 @@ def check_output(path: Path, overwrite: bool) -> None:
         raise OutputExistsError(
             f"{path}: is not a run folder, so --overwrite leaves it alone; choose another --out"
         )
+    check_free(path)
 
 
 def _check_parent(path: Path) -> None:
@@ -155,7 +155,7 @@ class RunWriter:
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         """Replace a JSON file of the folder."""
-        _write_text(self.path / name, json.dumps(values, indent=1, default=float) + "\n")
+        replace_text(self.path / name, json.dumps(values, indent=1, default=float) + "\n")
 
     def write_snapshot(self, snapshot: Snapshot) -> None:
         """Add a snapshot to ``store.zarr``; it appears complete or not at all."""
@@ -303,6 +303,27 @@ class Run:
         folders = (self.path / "store.zarr").glob("snapshot_*")
         return sorted(int(folder.name.removeprefix("snapshot_")) for folder in folders)
 
+    def molecule(
+        self, max_radius: float, max_degree: int, trajectories: Sequence[Any]
+    ) -> LinearMolecule:
+        """The recipe's molecule at band limits [cycles per box edge], its trajectories filled in.
+
+        Parameters
+        ----------
+        max_radius : float
+        max_degree : int
+        trajectories : sequence of dict or None
+            Values of every component's trajectory, where it has one and they are known.
+        """
+        composite = composite_of(self.recipe, self.path, self.box_size, self.pixel_size)
+        molecule = composite.discretise(max_radius, max_degree)
+        return molecule.with_trajectories(
+            tuple(
+                trajectory and values and trajectory.with_values(values)
+                for trajectory, values in zip(molecule.trajectories, trajectories, strict=True)
+            )
+        )
+
     def _group(self) -> Any:
         stages = self.snapshots()
         if not stages:
@@ -326,17 +347,8 @@ class Run:
 
     def _read_snapshot(self, group: Any) -> Snapshot:
         attrs = dict(group.attrs)
-        composite = composite_of(self.recipe, self.path, self.box_size, self.pixel_size)
         stage = Stage(**attrs["stage"])
-        molecule = composite.discretise(stage.max_radius, stage.max_degree)
-        molecule = molecule.with_trajectories(
-            tuple(
-                trajectory and values and trajectory.with_values(values)
-                for trajectory, values in zip(
-                    molecule.trajectories, attrs["trajectories"], strict=True
-                )
-            )
-        )
+        molecule = self.molecule(stage.max_radius, stage.max_degree, attrs["trajectories"])
         spectra = [np.asarray(group[f"spectrum_{s}"][:]) for s in range(len(molecule.bases))]
         theta = np.asarray(group["theta"][:])
         if theta.shape != (molecule.n_coefficients,):
