@@ -7,7 +7,13 @@ import yaml
 from pydantic import ValidationError
 
 from napari_hypermol.errors import RecipeError
-from napari_hypermol.runs.recipe import Recipe, read_recipe, recipe_from, write_recipe
+from napari_hypermol.runs.recipe import (
+    Recipe,
+    problems_of,
+    read_recipe,
+    recipe_from,
+    write_recipe,
+)
 
 BOX, PIXEL = 32, 6.0
 
@@ -464,3 +470,17 @@ def test_draws_need_normal_priors(priors):
     (name,) = strengths
     with pytest.raises(RecipeError, match=rf"cannot be drawn with priors\.{group}\.{name}"):
         recipe_from({"priors": priors, "posterior": {"draws": 10}})
+
+
+def test_all_problems_by_their_place():
+    ball = {"support": {"ball": {"radius": -1}}}
+    found = problems_of({"components": {"a": ball, "b": {}}, "sede": 3, "schedule": []})
+    assert set(found) == {
+        ("components", "a", "support", "ball", "radius"),
+        ("components", "b"),
+        ("sede",),
+        ("schedule",),
+    }
+    assert found["components", "a", "support", "ball", "radius"].startswith("expected more than 0")
+    assert "did you mean 'seed'" in found["sede",]
+    assert problems_of({"components": {"a": {"support": {"ball": {"radius": 1}}}}}) == {}

@@ -5,6 +5,7 @@ What it asks for is built in `runs.from_recipe`.
 
 import difflib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,9 +35,14 @@ __all__ = [
     "TrajectoryRecipe",
     "TranslationRecipe",
     "TurnRecipe",
+    "problems_of",
     "read_recipe",
+    "recipe_from",
     "write_recipe",
 ]
+
+
+Keys = tuple[int | str, ...]  # of keys: ("components", "arm", "support")
 
 
 class _Strict(BaseModel):
@@ -46,16 +52,26 @@ class _Strict(BaseModel):
 class BallRecipe(_Strict):
     """A ball [Å], centre from the box centre (x, y, z)."""
 
-    center: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    radius: float = Field(gt=0)
+    center: tuple[float, float, float] = Field(
+        default=(0.0, 0.0, 0.0), description="Its middle (x, y, z), from the box centre [Å]"
+    )
+    radius: float = Field(gt=0, description="From the middle to where the soft edge begins [Å]")
 
 
 class SupportRecipe(_Strict):
     """A ball or a mask file; `soft_edge` [Å], two voxels if not given."""
 
-    ball: BallRecipe | None = None
-    mask: str | None = None
-    soft_edge: float | None = Field(default=None, ge=0)
+    ball: BallRecipe | None = Field(
+        default=None, description="A ball around the whole range of what moves; loose is right"
+    )
+    mask: str | None = Field(
+        default=None,
+        description="MRC file, 0 to 1, the size and pixel size of the particles; instead of a ball",
+        json_schema_extra={"is_file": True},
+    )
+    soft_edge: float | None = Field(
+        default=None, ge=0, description="Width in which it falls to 0; two voxels if left out [Å]"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> "SupportRecipe":
@@ -74,10 +90,16 @@ class StateRecipe(_Strict):
     `classes` makes the state discrete; beside a continuous basis, every class has a continuum.
     """
 
-    basis: Literal["cosine", "fourier", "legendre", "chebyshev", "hat", "classes"] = "cosine"
-    dims: int = 1
-    degree: int = Field(default=4, ge=1, le=20)
-    classes: int | None = Field(default=None, le=100)
+    basis: Literal["cosine", "fourier", "legendre", "chebyshev", "hat", "classes"] = Field(
+        default="cosine", description="Functions of the state; fourier: a circle; classes: discrete"
+    )
+    dims: int = Field(default=1, description="How many knobs it has, 1 or 2")
+    degree: int = Field(
+        default=4, ge=1, le=20, description="How fast it may change; more needs more particles"
+    )
+    classes: int | None = Field(
+        default=None, le=100, description="How many shapes, for a state that jumps between them"
+    )
 
     @model_validator(mode="after")
     def _knobs(self) -> "StateRecipe":
@@ -101,11 +123,21 @@ class TurnRecipe(_Strict):
     the angle as a polynomial of the state.
     """
 
-    axis: tuple[float, float, float] | None = None
-    pivot: tuple[float, float, float] | None = None
-    range: float | None = Field(default=None, ge=-360, le=360)
-    degree: int = Field(default=1, ge=1, le=5)
-    refine: bool = False
+    axis: tuple[float, float, float] | None = Field(
+        default=None, description="Direction of the hinge (x, y, z); found if left out"
+    )
+    pivot: tuple[float, float, float] | None = Field(
+        default=None, description="A point on it, from the box centre; found if left out [Å]"
+    )
+    range: float | None = Field(
+        default=None, ge=-360, le=360, description="The whole turn; found if left out [degrees]"
+    )
+    degree: int = Field(
+        default=1, ge=1, le=5, description="Of the angle as a polynomial of the state; 1: steady"
+    )
+    refine: bool = Field(
+        default=False, description="What is given is where it begins, and is then improved"
+    )
 
     @model_validator(mode="after")
     def _axis(self) -> "TurnRecipe":
@@ -119,10 +151,14 @@ class TurnRecipe(_Strict):
 class TranslationRecipe(_Strict):
     """A translation polynomial in the state; `vector` [Å] from one end to the other, or learned."""
 
-    vector: tuple[float, float, float] | None = None
-    dims: int = Field(default=1, ge=1, le=2)
-    degree: int = Field(default=1, ge=1, le=5)
-    refine: bool = False
+    vector: tuple[float, float, float] | None = Field(
+        default=None, description="From one end of the state to the other; found if left out [Å]"
+    )
+    dims: int = Field(default=1, ge=1, le=2, description="1: along a line; 2: in a plane")
+    degree: int = Field(default=1, ge=1, le=5, description="Of the polynomial; 1: straight")
+    refine: bool = Field(
+        default=False, description="What is given is where it begins, and is then improved"
+    )
 
     @model_validator(mode="after")
     def _vector(self) -> "TranslationRecipe":
@@ -136,8 +172,10 @@ class TranslationRecipe(_Strict):
 class TrajectoryRecipe(_Strict):
     """How a component moves as a whole with its state, Eq. (26)."""
 
-    turn: TurnRecipe | None = None
-    translation: TranslationRecipe | None = None
+    turn: TurnRecipe | None = Field(default=None, description="It turns about a hinge")
+    translation: TranslationRecipe | None = Field(
+        default=None, description="It moves along a line, or in a plane"
+    )
 
     @model_validator(mode="after")
     def _some(self) -> "TrajectoryRecipe":
@@ -154,10 +192,16 @@ class PlacementRecipe(_Strict):
     `shift` [Å] follows the rotation.
     """
 
-    axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
-    angle: float = 0.0
-    matrix: tuple[_Row, _Row, _Row] | None = None
-    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    axis: tuple[float, float, float] = Field(
+        default=(0.0, 0.0, 1.0), description="Turn about this direction (x, y, z)"
+    )
+    angle: float = Field(default=0.0, description="By this angle [degrees]")
+    matrix: tuple[_Row, _Row, _Row] | None = Field(
+        default=None, description="Rows of a rotation matrix, instead of axis and angle"
+    )
+    shift: tuple[float, float, float] = Field(
+        default=(0.0, 0.0, 0.0), description="After the turn (x, y, z) [Å]"
+    )
 
     @model_validator(mode="after")
     def _rotation(self) -> "PlacementRecipe":
@@ -177,14 +221,36 @@ class PlacementRecipe(_Strict):
 class ComponentRecipe(_Strict):
     """One component: its own support, or the name of the component it shares with."""
 
-    support: SupportRecipe | None = None
-    basis: Literal["voxel", "gpswf"] = "voxel"
-    state: StateRecipe | None = None
-    trajectory: TrajectoryRecipe | None = None
-    tied: bool = False
-    symmetry: str | None = None
-    share: str | None = None
-    placed: PlacementRecipe | None = None
+    support: SupportRecipe | None = Field(
+        default=None, description="Where it may have density: a ball or a mask"
+    )
+    state: StateRecipe | None = Field(
+        default=None, description="Its shape changes, with one knob or two; rigid if left out"
+    )
+    trajectory: TrajectoryRecipe | None = Field(
+        default=None, description="It moves as a whole: turns, is translated, or both"
+    )
+    share: str | None = Field(
+        default=None, description="A copy of this component, with a state of its own"
+    )
+    placed: PlacementRecipe | None = Field(
+        default=None, description="Where the copy is, from the component it shares with"
+    )
+    symmetry: str | None = Field(
+        default=None,
+        description="Point group whose copies each have their own state, such as C3 or D2",
+        json_schema_extra={"is_rare": True},
+    )
+    tied: bool = Field(
+        default=False,
+        description="Shape and trajectory follow one and the same state",
+        json_schema_extra={"is_rare": True},
+    )
+    basis: Literal["voxel", "gpswf"] = Field(
+        default="voxel",
+        description="In space: voxels, or prolate functions (gpswf) in a ball",
+        json_schema_extra={"is_rare": True},
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -234,78 +300,118 @@ class CoefficientPriorsRecipe(_Strict):
     `solvent_mask`: the molecule, outside of which the density is flat; found if not given.
     """
 
-    ridge: Literal["auto"] | Annotated[float, Field(gt=0)] = "auto"
-    solvent: float = Field(default=0.0, ge=0)
-    solvent_mask: str | None = None
-    nonnegative: float = Field(default=0.0, ge=0)
-    sparse: float = Field(default=0.0, ge=0)
+    ridge: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
+        default="auto", description="Every component has its spectrum; multiplies the estimate"
+    )
+    solvent: float = Field(
+        default=0.0, ge=0, description="Strength: no density outside the molecule, at any state"
+    )
+    solvent_mask: str | None = Field(
+        default=None,
+        description="The molecule, outside of which is solvent; found if left out",
+        json_schema_extra={"is_file": True},
+    )
+    nonnegative: float = Field(
+        default=0.0,
+        ge=0,
+        description="Strength: no density below the solvent; weakly, 0.1 to 1",
+    )
+    sparse: float = Field(
+        default=0.0, ge=0, description="Strength: most of the component's support is empty"
+    )
 
 
 class BetaRecipe(_Strict):
     """A Beta density of every state coordinate."""
 
-    beta: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+    beta: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
+        description="Its two numbers; 2, 2 prefers the middle of the range, 0.5, 0.5 the ends"
+    )
 
 
 class StatePriorsRecipe(_Strict):
     """Priors across states, Eq. (24), and of how the states are occupied."""
 
-    smooth: float = Field(default=1.0, ge=0)
-    degree: float = Field(default=0.0, ge=0)
-    transport: float = Field(default=0.0, ge=0)
-    occupancy: Literal["uniform", "histogram"] | BetaRecipe = "uniform"
+    smooth: float = Field(
+        default=1.0, ge=0, description="Strength: neighbouring states have similar densities"
+    )
+    degree: float = Field(default=0.0, ge=0, description="Strength: high state degrees are rare")
+    transport: float = Field(
+        default=0.0, ge=0, description="Strength: from state to state mass moves, it does not fade"
+    )
+    occupancy: Literal["uniform", "histogram"] | BetaRecipe = Field(
+        default="uniform", description="How the particles are distributed over the states"
+    )
 
 
 class NearRecipe(_Strict):
     """Rotations normal about the file's, standard deviation [degrees]."""
 
-    near: float = Field(gt=0)
+    near: float = Field(gt=0, description="Standard deviation about each axis [degrees]")
 
 
 class ShiftPriorRecipe(_Strict):
     """Shifts normal about the file's, standard deviation [Å]."""
 
-    std: float = Field(gt=0)
+    std: float = Field(gt=0, description="Standard deviation along each axis [Å]")
 
 
 class ContrastPriorRecipe(_Strict):
     """Contrasts normal about 1, never negative; `auto` estimates their standard deviation."""
 
-    std: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = "auto"
+    std: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = Field(
+        default="auto", description="Standard deviation of the contrasts"
+    )
 
 
 class PriorsRecipe(_Strict):
     """Priors of the coefficients, of the states and of the other latents."""
 
-    coefficients: CoefficientPriorsRecipe = CoefficientPriorsRecipe()
-    states: StatePriorsRecipe = StatePriorsRecipe()
-    rotation: Literal["uniform"] | NearRecipe | None = None
-    shift: ShiftPriorRecipe | None = None
-    contrast: ContrastPriorRecipe = ContrastPriorRecipe()
+    coefficients: CoefficientPriorsRecipe = Field(
+        default=CoefficientPriorsRecipe(), description="What is expected of the density"
+    )
+    states: StatePriorsRecipe = Field(
+        default=StatePriorsRecipe(), description="How states relate to one another"
+    )
+    rotation: Literal["uniform"] | NearRecipe | None = Field(
+        default=None, description="Of rotations that are refined or searched"
+    )
+    shift: ShiftPriorRecipe | None = Field(
+        default=None, description="Shifts are normal about the file's, or zero"
+    )
+    contrast: ContrastPriorRecipe = Field(
+        default=ContrastPriorRecipe(), description="Contrasts are normal about 1, never negative"
+    )
 
 
 class LatentsRecipe(_Strict):
     """What is known about each particle and what is to be found."""
 
-    rotation: Literal["known", "refine", "search"] = "known"
-    shift: Literal["known", "refine", "search"] = "known"
-    contrast: Literal["known", "refine"] = "refine"
+    rotation: Literal["known", "refine", "search"] = Field(
+        default="known", description="Known from the file, refined from there, or searched"
+    )
+    shift: Literal["known", "refine", "search"] = Field(
+        default="known", description="Known from the file, refined from there, or searched"
+    )
+    contrast: Literal["known", "refine"] = Field(
+        default="refine", description="Refined, or known to be 1"
+    )
 
 
 class StageRecipe(_Strict):
     """One stage by hand: band limit in space [Å] and in the state."""
 
-    resolution: float = Field(gt=0)
-    degree: int = Field(ge=0)
-    sweeps: int = Field(default=4, ge=1)
+    resolution: float = Field(gt=0, description="Finest detail of the maps [Å]")
+    degree: int = Field(ge=0, description="Highest degree of the state; 0: nothing moves yet")
+    sweeps: int = Field(default=4, ge=1, description="Passes over all unknowns")
 
 
 class PosteriorRecipe(_Strict):
     """Draws of everything after the recovery: `draws` of every chain; 0 is off."""
 
-    chains: int = Field(default=2, ge=1)
-    draws: int = Field(default=0, ge=0)
-    warm_up: int = Field(default=10, ge=0)
+    chains: int = Field(default=2, ge=1, description="Independent ones, which ought to agree")
+    draws: int = Field(default=0, ge=0, description="Kept of every chain; 0: off, 200 is usual")
+    warm_up: int = Field(default=10, ge=0, description="Sweeps of a chain before the first draw")
 
     @model_validator(mode="after")
     def _enough(self) -> "PosteriorRecipe":
@@ -328,12 +434,22 @@ class Recipe(_Strict):
 
     particles: str | None = None
     components: dict[str, ComponentRecipe] = Field(default_factory=dict)
-    priors: PriorsRecipe = PriorsRecipe()
-    latents: LatentsRecipe = LatentsRecipe()
-    schedule: Literal["auto"] | Annotated[list[StageRecipe], Field(min_length=1)] = "auto"
-    half_sets: bool = False
-    posterior: PosteriorRecipe = PosteriorRecipe()
-    seed: int = Field(default=0, ge=0)
+    priors: PriorsRecipe = Field(
+        default=PriorsRecipe(), description="What you expect before looking at the images"
+    )
+    latents: LatentsRecipe = Field(
+        default=LatentsRecipe(), description="What is known of each particle, what is to be found"
+    )
+    schedule: Literal["auto"] | Annotated[list[StageRecipe], Field(min_length=1)] = Field(
+        default="auto", description="From coarse to fine: by itself, or stage by stage"
+    )
+    half_sets: bool = Field(
+        default=False, description="Also recover two halves, for the FSC of every state"
+    )
+    posterior: PosteriorRecipe = Field(
+        default=PosteriorRecipe(), description="How sure it all is: draws after the recovery"
+    )
+    seed: int = Field(default=0, ge=0, description="The same seed gives the same run")
     versions: dict[str, str] | None = None  # written by a run, ignored when read
 
     @model_validator(mode="after")
@@ -423,23 +539,49 @@ def recipe_from(values: dict[str, Any], where: Path | str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as problem:
-        raise RecipeError(f"{where}: {_sentence(problem, values)}") from None
+        raise RecipeError(f"{where}: {_sentence(problem)}") from None
 
 
-def _sentence(problem: ValidationError, values: dict[str, Any]) -> str:
-    """The first complaint of pydantic, in words."""
+def problems_of(values: Mapping[str, Any]) -> dict[Keys, str]:
+    """All that is wrong with the plain values of a recipe, each in a sentence.
+
+    Returns
+    -------
+    dict
+        By where it is: ``("components", "arm", "support")``; empty if the recipe can be used. At
+        most one problem for every component, and one for every other group of keys.
+    """
+    try:
+        Recipe.model_validate(values)
+    except ValidationError as problem:
+        groups: dict[Any, list[Any]] = {}
+        for error in problem.errors():
+            groups.setdefault(error["loc"][:2], []).append(error)
+        return dict(_complaint(errors) for errors in groups.values())
+    return {}
+
+
+def _sentence(problem: ValidationError) -> str:
+    """The first complaint of pydantic, in words, after its key."""
     errors = problem.errors()
+    path, words = _complaint([e for e in errors if e["loc"][:1] == errors[0]["loc"][:1]])
+    key = ".".join(str(part) for part in path)
+    return f"{key}: {words}" if key and not words.startswith("unknown key") else words
+
+
+def _complaint(errors: list[Any]) -> tuple[Keys, str]:
+    """Where the deepest of some complaints is, and what it says."""
     # Where alternatives are allowed ('auto' or stages) each complains; the deepest understood most.
-    same = [e for e in errors if e["loc"][:1] == errors[0]["loc"][:1]]
-    deepest = max(len(_path(e["loc"])) for e in same)
-    same = [e for e in same if len(_path(e["loc"])) == deepest]
+    deepest = max(len(_path(e["loc"])) for e in errors)
+    same = [e for e in errors if len(_path(e["loc"])) == deepest]
     first = same[0]
-    key = ".".join(str(part) for part in _path(first["loc"]))
+    path = tuple(_path(first["loc"]))
+    key = ".".join(str(part) for part in path)
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"])
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.4)
         hint = f"; did you mean '{near[0]}'?" if near else f"; known keys: {', '.join(known)}"
-        return f"unknown key '{key}'{hint}"
+        return path, f"unknown key '{key}'{hint}"
     wanted = dict.fromkeys(_wanted(e) for e in same if _path(e["loc"]) == _path(first["loc"]))
     if None in wanted:  # our own sentence, or one that nothing is known of
         message = str(first["msg"]).removeprefix("Value error, ")
@@ -448,7 +590,7 @@ def _sentence(problem: ValidationError, values: dict[str, Any]) -> str:
     value = first.get("input")
     # a whole group of keys says less than its name
     got = "" if isinstance(value, dict) and value else f" (got {value!r:.60})"
-    return f"{key}: {message[0].lower()}{message[1:]}{got}" if key else message
+    return path, f"{message[0].lower()}{message[1:]}{got}" if key else message
 
 
 def _wanted(error: Any) -> str | None:
