@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from napari_hypermol.coordinates.euler import (
     relion_angles_from_rotations,
@@ -75,3 +76,12 @@ def test_cryosparc_vector_is_the_inverse_rotation():
 def test_one_pose_without_its_own_axis_is_accepted():
     assert rotations_from_relion_angles([10, 20, 30]).shape == (1, 3, 3)
     assert relion_angles_from_rotations(np.eye(3)).shape == (1, 3)
+
+
+def test_relion_angles_are_scipys_transposed(rng):
+    angles = rng.uniform(-180, 180, size=(50, 3))
+    scipys = Rotation.from_euler("ZYZ", angles, degrees=True).as_matrix()
+    found = rotations_from_relion_angles(angles)
+    np.testing.assert_allclose(found, scipys.swapaxes(-1, -2), atol=1e-14)
+    assert found.shape == (50, 3, 3)
+    assert rotations_from_relion_angles([]).shape == (0, 3, 3)

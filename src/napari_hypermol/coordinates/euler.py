@@ -33,9 +33,14 @@ def rotations_from_relion_angles(angles: ArrayLike) -> Array:
         Rz(psi) Ry(tilt) Rz(rot), passive: molecule to image frame.
     """
     angles = np.asarray(angles, dtype=np.float64).reshape(-1, 3)
-    # RELION's passive matrix is the transpose of the intrinsic (active) ZYZ rotation.
-    matrices = Rotation.from_euler("ZYZ", angles, degrees=True).as_matrix()
-    return np.ascontiguousarray(np.swapaxes(matrices, -1, -2))
+    # Written out: SciPy's loop stops all other threads, half a second for 100,000 particles.
+    (a, b, c), (d, e, f) = np.cos(np.radians(angles)).T, np.sin(np.radians(angles)).T
+    rows = (
+        (c * b * a - f * d, c * b * d + f * a, -c * e),
+        (-f * b * a - c * d, -f * b * d + c * a, f * e),
+        (e * a, e * d, b),
+    )
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def relion_angles_from_rotations(rotations: ArrayLike) -> Array:

@@ -22,11 +22,18 @@ class Latest:
         Given what the function returned, in the main thread.
     on_problem : callable
         Given the `HypermolError` or `OSError` it raised.
+    owner : QObject, optional
+        No answers once it is gone, as when the viewer closes.
     """
 
     def __init__(
-        self, on_answer: Callable[[Any], None], on_problem: Callable[[Exception], None]
+        self,
+        on_answer: Callable[[Any], None],
+        on_problem: Callable[[Exception], None],
+        owner: Any = None,
     ) -> None:
+        if owner is not None:
+            owner.destroyed.connect(self.let_go)
         self._on_answer: Callable[[Any], None] | None = on_answer
         self._on_problem = on_problem
         self._waiting: tuple[Any, ...] | None = None
@@ -43,7 +50,7 @@ class Latest:
         if self._worker is None:
             self._start()
 
-    def let_go(self) -> None:
+    def let_go(self, *_: Any) -> None:
         """No answers any more."""
         self._on_answer = self._waiting = None
 

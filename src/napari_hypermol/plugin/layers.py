@@ -30,6 +30,7 @@ __all__ = [
     "ISO_FRACTION",
     "LayerData",
     "centred",
+    "image_limits",
     "maps_layer",
     "particles_layer",
     "run_layer",
@@ -58,7 +59,7 @@ def centred(shape: tuple[int, ...], pixel_size: float) -> tuple[float, ...]:
     return tuple(-(n // 2) * pixel_size for n in shape)
 
 
-def _image_limits(images: Any) -> tuple[float, float]:
+def image_limits(images: Any) -> tuple[float, float]:
     """Contrast limits from a few images at the start, in the middle and at the end."""
     n, few = len(images), _SAMPLED // 3
     starts = sorted({0, max(n // 2 - few, 0), max(n - few, 0)})
@@ -88,7 +89,7 @@ def particles_layer(file: ParticleFile) -> LayerData:
         "units": ("dimensionless", "angstrom", "angstrom"),
         "scale": (1.0, size, size),
         "translate": (0.0, *centred(particles.images.shape[1:], size)),
-        "contrast_limits": _image_limits(particles.images),
+        "contrast_limits": image_limits(particles.images),
         "colormap": "gray",
         "interpolation2d": "linear",
         "metadata": {
@@ -119,7 +120,7 @@ def stack_layer(path: str | os.PathLike[str]) -> LayerData:
         "units": ("dimensionless", unit, unit),
         "scale": (1.0, size, size),
         "translate": (0.0, *centred(stored.shape[1:], size)),
-        "contrast_limits": _image_limits(stored),
+        "contrast_limits": image_limits(stored),
         "colormap": "gray",
         "interpolation2d": "linear",
         "metadata": {"hypermol": {"kind": "stack", "path": str(path.resolve())}},
