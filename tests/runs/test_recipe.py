@@ -295,7 +295,7 @@ def test_states_have_one_or_two_dimensions(dims):
 
 
 def test_recipe_that_is_not_there_or_not_text(tmp_path):
-    with pytest.raises(RecipeError, match=r"nothing\.yaml: cannot be read"):
+    with pytest.raises(RecipeError, match=r"nothing\.yaml: does not exist"):
         read_recipe(tmp_path / "nothing.yaml")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(RecipeError, match=r"binary\.yaml: cannot be read"):

@@ -5,6 +5,7 @@ vector of the inverse rotation, ``alignments3D/shift`` is in pixels with the sig
 origin, ``blob/sign`` is -1 where the images are dark on bright.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from napari_hypermol.coordinates.euler import (
     rotations_from_relion_angles,
 )
 from napari_hypermol.errors import ParticleFileError
+from napari_hypermol.io.admission import admit_file
 from napari_hypermol.io.relion_columns import distinct_rows
 from napari_hypermol.io.relion_poses import ANGLES, ORIGINS
 from napari_hypermol.io.replacing import replacing
@@ -41,6 +43,14 @@ CTF = {
     "ctf/bfactor": "rlnCtfBfactor",
     "ctf/scale": "rlnCtfScalefactor",
 }
+# What must be text and what numbers, with the shape of a particle's own values.
+TEXTS = ("blob/path", "location/micrograph_path")
+NUMBERS: dict[str, tuple[int, ...]] = {
+    "blob/idx": (), "blob/psize_A": (), "blob/sign": (), "alignments3D/split": (),
+    "alignments3D/pose": (3,), "alignments3D/shift": (2,), "alignments3D/psize_A": (),
+    "ctf/exp_group_id": (), "location/center_x_frac": (), "location/center_y_frac": (),
+    "location/micrograph_shape": (2,),
+}  # fmt: skip
 CTF_RADIANS = {"ctf/df_angle_rad": "rlnDefocusAngle", "ctf/phase_shift_rad": "rlnPhaseShift"}
 
 
@@ -62,28 +72,89 @@ def read_cs(path: str | os.PathLike[str]) -> NDArray[Any]:
         If the file is missing, not a .cs file, holds Python objects, or names no images.
     """
     path = Path(path)
-    if path.is_dir() or not path.exists():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise ParticleFileError(f"{path}: {what}, expected a .cs file; check the path")
-    try:
-        table = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as reason:
-        if "Object arrays" in str(reason):
-            raise ParticleFileError(
-                f"{path}: holds Python objects, which may run code when read; expected plain "
-                "fields, export the particles again from cryoSPARC"
-            ) from None
-        raise ParticleFileError(
-            f"{path}: is not a numpy file, expected cryoSPARC's .cs; export the particles again"
-        ) from None
-    names = getattr(table, "dtype", np.dtype(float)).names or ()
+    admit_file(path, "a .cs file", ParticleFileError)
+    table = _loaded(path)
+    names = table.dtype.names or ()
     for field in ("blob/path", "blob/idx"):
         if field not in names:
             raise ParticleFileError(
                 f"{path}: field {field} missing, expected particles with images; export the "
                 "particles of an extraction or refinement"
             )
-    return np.atleast_1d(table)
+    table = np.atleast_1d(table)
+    if table.ndim != 1 or not table.size:
+        raise ParticleFileError(
+            f"{path}: holds particles of shape {table.shape}, expected a list of at least one; "
+            "export them again"
+        )
+    _check_fields(path, table)
+    return table
+
+
+def _loaded(path: Path) -> NDArray[Any]:
+    """The array of a numpy file, if it is as long as it says and holds no Python objects."""
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0
+            read = read if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+            room = path.stat().st_size - file.tell()
+    except Exception:  # numpy's parser of headers fails in too many ways to be listed
+        raise ParticleFileError(
+            f"{path}: is not a numpy file, expected cryoSPARC's .cs; export the particles again"
+        ) from None
+    if dtype.hasobject:
+        raise ParticleFileError(
+            f"{path}: holds Python objects, which may run code when read; expected plain "
+            "fields, export the particles again from cryoSPARC"
+        )
+    needed = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or room < needed:
+        raise ParticleFileError(
+            f"{path}: is cut short, expected {needed} bytes for {shape} particles, got {room}; "
+            "copy the file again"
+        )
+    table: NDArray[Any] = np.load(path, allow_pickle=False)
+    return table
+
+
+def _check_fields(path: Path, table: NDArray[Any]) -> None:
+    """Refuse fields that are used here and hold something else than expected."""
+    for name in (name for name in TEXTS if _has(table, name)):
+        if table[name].dtype.kind not in "SU" or table[name].ndim != 1:
+            raise _strange(path, name, "a text")
+        try:
+            _texts(table[name])
+        except (UnicodeError, ValueError, SystemError):
+            raise ParticleFileError(
+                f"{path}: field {name} is not text, expected names of files; export the particles "
+                "again"
+            ) from None
+    numbers = NUMBERS | dict.fromkeys((*OPTICS, *CTF, *CTF_RADIANS), ())
+    for name, shape in numbers.items():
+        if not _has(table, name):
+            continue
+        values = table[name]
+        is_index = name == "blob/idx"
+        if values.dtype.kind not in ("iu" if is_index else "iuf") or values.shape[1:] != shape:
+            raise _strange(path, name, f"numbers, {shape or 1} a particle")
+        bad = np.flatnonzero(~np.isfinite(values).reshape(len(table), -1).all(axis=1))
+        if len(bad):
+            raise ParticleFileError(
+                f"{path}: field {name} holds {values[bad[0]]} for particle {bad[0] + 1}, expected "
+                "finite numbers; remove that particle"
+            )
+    for name in (name for name in UNSUPPORTED if _has(table, name)):
+        if table[name].dtype.kind not in "iuf":
+            raise _strange(path, name, "numbers")
+
+
+def _strange(path: Path, name: str, expected: str) -> ParticleFileError:
+    return ParticleFileError(
+        f"{path}: field {name} is of a strange type or shape, expected {expected}; export the "
+        "particles again"
+    )
 
 
 def relion_blocks(cs: NDArray[Any]) -> dict[str, pd.DataFrame]:

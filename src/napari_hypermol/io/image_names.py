@@ -11,9 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_hypermol.errors import ParticleFileError
+from napari_hypermol.io.admission import shown
 from napari_hypermol.particles import IntArray
 
 __all__ = ["ImagePlaces", "locate_images"]
+
+PROJECT_FILE = "default_pipeline.star"  # in the folder where RELION's relative names start
+# Folders above a particle file that are looked in where no project is found: RELION's
+# Select/job012/subset/, cryoSPARC's exports/groups/J12_particles/.
+LEVELS_ABOVE = 3
 
 
 class ImagePlaces(NamedTuple):
@@ -46,8 +52,10 @@ def locate_images(
     names : sequence of str, length n
         ``index@stack`` with the index from 1, or ``stack`` for its first image.
     particle_file : path
-        Relative names are looked for in its folder, then in each folder above, then in the
-        current one: RELION's names start at the project, which is above the job.
+        Relative names are looked for in its folder, then in those above up to RELION's project
+        (the folder of ``default_pipeline.star``; three levels where there is none), then in the
+        current one: RELION's names start at the project, which is above the job. Absolute names
+        and links are taken as they are.
     data_dir : path, optional
         Looked in first, with the whole name and then with its last part only.
 
@@ -67,10 +75,11 @@ def locate_images(
     index_of = np.empty(len(names), dtype=np.int32)
     for row, name in enumerate(names):
         index, _, stack = name.rpartition("@")
-        if index and not (index.isdecimal() and 0 < int(index) < 2**31):
+        # nobody writes more digits, and Python refuses to read some thousands
+        if index and not (index.isdecimal() and len(index) < 20 and 0 < int(index) < 2**31):
             raise ParticleFileError(
-                f"{particle_file}: image name {name!r} in row {row + 1}, expected index@stack with "
-                "an index from 1; repair or remove that row"
+                f"{particle_file}: image name {shown(name)!r} in row {row + 1}, expected "
+                "index@stack with an index from 1; repair or remove that row"
             )
         index_of[row] = int(index) - 1 if index else 0
         file_of[row] = numbers.setdefault(stack, len(numbers))
@@ -83,10 +92,19 @@ def locate_images(
 def _folders(particle_file: Path, data_dir: str | os.PathLike[str] | None) -> list[Path]:
     """Where to look for relative names, in this order, each once."""
     home = particle_file.absolute().parent
-    folders = [home, *home.parents, Path.cwd()]
+    folders = [home, *_above(home), Path.cwd()]
     if data_dir is not None:
         folders.insert(0, Path(data_dir))
     return list(dict.fromkeys(folders))
+
+
+def _above(home: Path) -> list[Path]:
+    """Folders above `home` that belong to its project."""
+    parents = list(home.parents)
+    for level, folder in enumerate(parents, start=1):
+        if (folder / PROJECT_FILE).is_file():
+            return parents[:level]
+    return parents[:LEVELS_ABOVE]
 
 
 def _found(
@@ -102,21 +120,29 @@ def _found(
     else:
         if os.path.normpath(stack).startswith("..") and data_dir is None:
             raise ParticleFileError(
-                f"{particle_file}: image stack {stack} lies outside the folder of the particle "
-                "file, expected a name inside it; name its folder with --data-dir"
+                f"{particle_file}: image stack {shown(stack)} lies outside the folder of the "
+                "particle file, expected a name inside it; name its folder with --data-dir"
             )
         candidates = [folder / name for folder in folders]
     if data_dir is not None:
         candidates.insert(1, Path(data_dir) / name.name)
     for candidate in candidates:
-        if candidate.is_file():
+        if _is_file(candidate):
             return candidate
-    looked = ", ".join(str(candidate.parent) for candidate in candidates[:3])
+    looked = ", ".join(shown(candidate.parent, 200) for candidate in candidates[:3])
     more = f" and {len(candidates) - 3} folders above" if len(candidates) > 3 else ""
     raise ParticleFileError(
-        f"{particle_file}: image stack {stack} does not exist (looked in {looked}{more}); name its "
-        "folder with --data-dir"
+        f"{particle_file}: image stack {shown(stack)} does not exist (looked in {looked}{more}); "
+        "name its folder with --data-dir"
     )
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a regular file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _require_distinct(paths: Sequence[Path], stacks: Sequence[str], particle_file: Path) -> None:
@@ -126,6 +152,6 @@ def _require_distinct(paths: Sequence[Path], stacks: Sequence[str], particle_fil
         other = named.setdefault(path, stack)
         if os.path.normpath(other) != os.path.normpath(stack):
             raise ParticleFileError(
-                f"{particle_file}: {other} and {stack} are both taken for {path}, expected a file "
-                "each; name the folder that holds both folders with --data-dir"
+                f"{particle_file}: {shown(other)} and {shown(stack)} are both taken for {path}, "
+                "expected a file each; name the folder that holds both folders with --data-dir"
             )

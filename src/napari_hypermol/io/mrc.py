@@ -196,7 +196,7 @@ def _mapped(path: Path, header: Header, error: type[HypermolError]) -> NDArray[A
         with opened(path) as file:
             file.read(header.offset)
             raw = file.read(needed)
-    except (OSError, EOFError, zlib.error) as reason:
+    except (OSError, EOFError, ValueError, zlib.error) as reason:
         raise error(f"{path}: cannot be uncompressed ({reason}); copy the file again") from None
     if len(raw) < needed:
         raise error(

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.errors import HypermolError, VolumeFileError
+from napari_hypermol.io.admission import admit_file, admit_size
 
 __all__ = ["Header", "is_compressed", "opened", "read_header"]
 
@@ -103,18 +104,17 @@ def read_header(
         Or `error`, if the file is missing, not MRC, of an unknown mode, or cut short.
     """
     path = Path(path)
-    if path.is_dir():
-        raise error(f"{path}: is a folder, expected an MRC file; name the file in it")
+    admit_file(path, "an MRC file", error)
     try:
         with opened(path) as file:
             raw = file.read(HEADER_BYTES)
-    except FileNotFoundError:
-        raise error(f"{path}: does not exist, expected an MRC file; check the path") from None
-    except (OSError, EOFError, zlib.error) as reason:
+    except (OSError, EOFError, ValueError, zlib.error) as reason:
         raise error(f"{path}: cannot be read ({reason}), expected an MRC file") from None
     header = _understood(raw, path, error)
     needed = header.offset + int(np.prod(header.shape, dtype=np.int64)) * header.dtype.itemsize
-    if not is_compressed(path) and path.stat().st_size < needed:
+    if is_compressed(path):
+        admit_size(path, path.stat().st_size, needed, error)
+    elif path.stat().st_size < needed:
         raise error(
             f"{path}: is cut short, expected {needed} bytes for {header.shape}, got "
             f"{path.stat().st_size}; copy the file again"

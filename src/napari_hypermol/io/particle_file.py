@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from napari_hypermol.errors import ParticleFileError, ShapeError
+from napari_hypermol.io.admission import shown
 from napari_hypermol.io.cryosparc import (
     IMAGE_SIGN,
     ignored_fields,
@@ -265,7 +266,7 @@ def _particle_block(path: Path, blocks: Mapping[str, pd.DataFrame]) -> str:
     for name in (*PARTICLE_BLOCKS, *blocks):
         if name in blocks and IMAGE_NAME in blocks[name]:
             return name
-    names = ", ".join(f"data_{name}" for name in blocks)
+    names = shown(", ".join(f"data_{name}" for name in blocks), 200)
     raise ParticleFileError(
         f"{path}: column {IMAGE_NAME} missing in {names}, expected a table of particles with "
         "images; is this the particle file of the job?"

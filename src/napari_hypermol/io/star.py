@@ -18,11 +18,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from napari_hypermol.errors import ParticleFileError
+from napari_hypermol.io.admission import admit_file, shown
 from napari_hypermol.io.replacing import replacing
 
 __all__ = ["numeric", "read_star", "text_column", "write_star"]
 
 ROWS_AT_ONCE = 50_000  # Python strings alive at a time: about 100 MB at 25 columns
+TEXT_AT_ONCE = 16 * 2**20  # characters, likewise, where rows are longer
+# More than any program writes (RELION some 100 columns, a block for every tomogram); a file of
+# nothing else would take minutes and a hundred times its size.
+MAX_BLOCKS, MAX_COLUMNS, MAX_LINE = 1000, 1000, 1_000_000
 WIDTH_NUMBER, WIDTH_TEXT = 12, 10  # RELION's own padding, so that its files come back identical
 
 _TOKEN = re.compile(r"""'([^'\n]*)'(?=\s|$)|"([^"\n]*)"(?=\s|$)|(#.*)|(\S+)""")
@@ -116,7 +121,8 @@ def numeric(table: pd.DataFrame, column: str, where: str | os.PathLike[str]) -> 
     if len(bad):
         row = int(bad[0])
         raise ParticleFileError(
-            f"{where}: column {column} holds {table[column].iloc[row]!r} in row {row + 1}, "
+            f"{where}: column {shown(column)} holds {shown(table[column].iloc[row])!r} in row "
+            f"{row + 1}, "
             "expected a finite number; repair or remove that row"
         )
     return np.asarray(values, dtype=np.float64)
@@ -139,10 +145,7 @@ def text_column(values: list[str]) -> "pd.Series[Any]":
 
 def _require_file(path: Path) -> None:
     """Refuse what is not a readable text file before any of it is parsed."""
-    if path.is_dir():
-        raise ParticleFileError(f"{path}: is a folder, expected a STAR file; name the file in it")
-    if not path.exists():
-        raise ParticleFileError(f"{path}: does not exist, expected a STAR file; check the path")
+    admit_file(path, "a STAR file", ParticleFileError)
     with path.open("rb") as file:
         if b"\0" in file.read(4096):
             raise ParticleFileError(
@@ -156,6 +159,11 @@ def _read_blocks(file: TextIO, path: Path) -> dict[str, pd.DataFrame]:
     parser: _Block | None = None
     comments: list[str] = []
     for number, line in enumerate(file, start=1):
+        if len(line) >= MAX_LINE:
+            raise ParticleFileError(
+                f"{path}, line {number}: has a million characters or more, expected a STAR file; "
+                "check the name of the file"
+            )
         if parser is not None and parser.takes(line):
             continue
         word = line.strip()
@@ -168,12 +176,17 @@ def _read_blocks(file: TextIO, path: Path) -> dict[str, pd.DataFrame]:
             comments = []
             if parser.name in blocks:
                 raise ParticleFileError(
-                    f"{path}, line {number}: a second block data_{parser.name}, expected each "
-                    "name once; rename one of the two"
+                    f"{path}, line {number}: a second block data_{shown(parser.name)}, expected "
+                    "each name once; rename one of the two"
+                )
+            if len(blocks) == MAX_BLOCKS:
+                raise ParticleFileError(
+                    f"{path}, line {number}: more than {MAX_BLOCKS} blocks, expected a STAR file "
+                    "of particles; is it the right one?"
                 )
         elif word and parser is None:
             raise ParticleFileError(
-                f"{path}, line {number}: {word[:40]!r} stands before any data_ block, expected a "
+                f"{path}, line {number}: {shown(word)!r} stands before any data_ block, expected a "
                 "STAR file; check the name of the file"
             )
         elif word and parser is not None:
@@ -192,6 +205,7 @@ class _Block:
         self._comments = comments
         self._is_loop = self._in_rows = False
         self._columns: list[str] = []
+        self._length = 0
         self._lines: list[str] = []
         self._chunks: list[list[pa.Array]] = []
         self._n_rows = 0
@@ -207,7 +221,8 @@ class _Block:
         if first in ("data_", "loop_") and len(line.split()) != len(self._columns):
             return False  # otherwise a row whose first value is a path such as data_1/a.mrcs
         self._lines.append(line)
-        if len(self._lines) == ROWS_AT_ONCE:
+        self._length += len(line)
+        if len(self._lines) == ROWS_AT_ONCE or self._length > TEXT_AT_ONCE:
             self._flush()
         return True
 
@@ -217,17 +232,20 @@ class _Block:
             self._is_loop = True
         elif word.startswith("_") and not self._n_rows and not self._lines:
             tokens = _tokens(word)
-            self._columns.append(tokens[0][1:])
+            name = tokens[0][1:]
+            if name in self._columns:
+                self._refuse(number, f"column {shown(name)} a second time, expected it once")
+            if len(self._columns) == MAX_COLUMNS:
+                self._refuse(number, f"more than {MAX_COLUMNS} columns, expected a few")
+            self._columns.append(name)
             if self._is_loop:
                 self._in_rows = True
             elif len(tokens) == 2:
                 self._values.append(tokens[1])
             else:
-                self._refuse(number, f"{len(tokens) - 1} values after {tokens[0]}, expected 1")
+                self._refuse(number, f"{len(tokens) - 1} values after _{shown(name)}, expected 1")
         else:
-            self._refuse(number, f"{word[:40]!r}, expected one loop or one list in a block")
-        if len(set(self._columns)) < len(self._columns):
-            self._refuse(number, f"column {self._columns[-1]} a second time, expected it once")
+            self._refuse(number, f"{shown(word)!r}, expected one loop or one list in a block")
 
     def table(self) -> pd.DataFrame:
         """All that was read, as a table."""
@@ -256,17 +274,19 @@ class _Block:
         if len(wrong):
             row = int(wrong[0])
             raise ParticleFileError(
-                f"{self._path}: row {self._n_rows + row + 1} of block data_{self.name} has "
+                f"{self._path}: row {self._n_rows + row + 1} of block data_{shown(self.name)} has "
                 f"{counts[row]} values, expected {n}; is the file cut short?"
             )
         each = np.arange(0, len(cells), n)
         self._chunks.append([cells.take(pa.array(each + j)) for j in range(n)])
         self._n_rows += len(self._lines)
         self._lines.clear()
+        self._length = 0
 
     def _refuse(self, number: int, what: str) -> None:
         raise ParticleFileError(
-            f"{self._path}, line {number}: block data_{self.name} has {what}; repair the file"
+            f"{self._path}, line {number}: block data_{shown(self.name)} has {what}; "
+            "repair the file"
         )
 
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from napari_hypermol.errors import ParticleFileError, UnsupportedOpticsError
+from napari_hypermol.io.admission import shown
 from napari_hypermol.io.relion_columns import RelionColumns
 
 __all__ = ["UnsupportedOpticsWarning", "check_supported"]
@@ -82,7 +83,8 @@ def _has_effect(columns: RelionColumns, name: str) -> bool:
                 numbers = [float(entry) for entry in entries]
             except ValueError:
                 raise ParticleFileError(
-                    f"{columns.path}: column {name} holds {text!r}, expected numbers; repair it"
+                    f"{columns.path}: column {name} holds {shown(text)!r}, expected numbers; "
+                    "repair it"
                 ) from None
             if any(number != NEUTRAL_VALUES[name] for number in numbers):
                 return True

@@ -17,7 +17,8 @@ from napari_hypermol.bases.fourier import FourierBasis
 from napari_hypermol.bases.hat import HatBasis
 from napari_hypermol.bases.polynomial import ChebyshevBasis, LegendreBasis
 from napari_hypermol.bases.product import ProductBasis
-from napari_hypermol.errors import RecipeError
+from napari_hypermol.errors import MaskError, RecipeError
+from napari_hypermol.io.admission import inside, shown
 from napari_hypermol.io.masks import read_mask
 from napari_hypermol.molecules.component import Component, rotation_about
 from napari_hypermol.molecules.composite import Composite
@@ -47,8 +48,13 @@ def _support(recipe: SupportRecipe, folder: Path, box_size: int, pixel_size: flo
     if recipe.ball is not None:
         x, y, z = (c / pixel_size for c in recipe.ball.center)
         return Ball((x, y, z), recipe.ball.radius / pixel_size, soft)
-    path = Path(recipe.mask or "")
-    path = path if path.is_absolute() else folder / path
+    name = recipe.mask or ""
+    path = Path(name) if Path(name).is_absolute() else folder / name
+    if not Path(name).is_absolute() and not inside(name):
+        raise MaskError(
+            f"mask: {shown(name)} leads out of the folder of the recipe, {folder}; name it by its "
+            "absolute path, or put a copy or a link into that folder"
+        )
     return Mask(read_mask(path, box_size, pixel_size), soft)
 
 

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from napari_hypermol.errors import RecipeError
+from napari_hypermol.io.admission import admit_file, shown
 
 __all__ = [
     "BallRecipe",
@@ -81,6 +82,9 @@ class SupportRecipe(_Strict):
 
 
 _Row = tuple[float, float, float]
+# A recipe is a page. More would take long to read, or is no recipe.
+_MOST_BYTES, _MOST_VALUES, _MOST_DEPTH = 64 * 1024, 20_000, 32
+_MOST_COMPONENTS, _MOST_STAGES = 64, 100
 _LEAST_DRAWS = 4  # split R-hat halves every chain
 
 
@@ -402,8 +406,10 @@ class StageRecipe(_Strict):
     """One stage by hand: band limit in space [Å] and in the state."""
 
     resolution: float = Field(gt=0, description="Finest detail of the maps [Å]")
-    degree: int = Field(ge=0, description="Highest degree of the state; 0: nothing moves yet")
-    sweeps: int = Field(default=4, ge=1, description="Passes over all unknowns")
+    degree: int = Field(
+        ge=0, le=20, description="Highest degree of the state; 0: nothing moves yet"
+    )
+    sweeps: int = Field(default=4, ge=1, le=100_000, description="Passes over all unknowns")
 
 
 class PosteriorRecipe(_Strict):
@@ -433,16 +439,18 @@ class Recipe(_Strict):
     """The whole run."""
 
     particles: str | None = None
-    components: dict[str, ComponentRecipe] = Field(default_factory=dict)
+    components: dict[str, ComponentRecipe] = Field(
+        default_factory=dict, max_length=_MOST_COMPONENTS
+    )
     priors: PriorsRecipe = Field(
         default=PriorsRecipe(), description="What you expect before looking at the images"
     )
     latents: LatentsRecipe = Field(
         default=LatentsRecipe(), description="What is known of each particle, what is to be found"
     )
-    schedule: Literal["auto"] | Annotated[list[StageRecipe], Field(min_length=1)] = Field(
-        default="auto", description="From coarse to fine: by itself, or stage by stage"
-    )
+    schedule: (
+        Literal["auto"] | Annotated[list[StageRecipe], Field(min_length=1, max_length=_MOST_STAGES)]
+    ) = Field(default="auto", description="From coarse to fine: by itself, or stage by stage")
     half_sets: bool = Field(
         default=False, description="Also recover two halves, for the FSC of every state"
     )
@@ -451,6 +459,24 @@ class Recipe(_Strict):
     )
     seed: int = Field(default=0, ge=0, description="The same seed gives the same run")
     versions: dict[str, str] | None = None  # written by a run, ignored when read
+
+    @field_validator("components", mode="before")
+    @classmethod
+    def _names(cls, values: Any) -> Any:
+        # names become those of files
+        for name in values if isinstance(values, dict) else ():
+            if not (isinstance(name, str) and re.fullmatch(r"\w[\w .+-]{0,59}", name)):
+                raise ValueError(
+                    f"a component's name is at most 60 letters, digits, blanks and _ . + -, not "
+                    f"{shown(name)!r}"
+                )
+        return values
+
+    def masks(self) -> list[str]:
+        """Every mask it names, as it names them."""
+        supports = [component.support for component in self.components.values()]
+        names = [support.mask for support in supports if support is not None]
+        return [name for name in (*names, self.priors.coefficients.solvent_mask) if name]
 
     @model_validator(mode="after")
     def _normal_priors(self) -> "Recipe":
@@ -514,24 +540,64 @@ def read_recipe(path: Path) -> Recipe:
     RecipeError
         With the file, the key, what was expected and what to do.
     """
+    admit_file(path, "a recipe", RecipeError)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+        text = raw.decode("utf-8")
     except (OSError, UnicodeDecodeError) as problem:
         raise RecipeError(f"{path}: cannot be read as a recipe ({problem})") from problem
+    if len(raw) > _MOST_BYTES:
+        raise RecipeError(
+            f"{path}: is larger than {_MOST_BYTES // 1024} kB, expected a recipe of a page; is it "
+            "the right file?"
+        )
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as problem:
+        values = _plain_values(text)
+    # besides its own errors yaml lets those of int, datetime and the stack through
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError, AttributeError) as problem:
         where = getattr(problem, "problem_mark", None)
         line = f", line {where.line + 1}" if where is not None else ""
-        reason = str(getattr(problem, "problem", None) or problem).splitlines()[0]
+        reason = str(getattr(problem, "problem", None) or problem).splitlines() or [""]
         raise RecipeError(
-            f"{path}{line}: not plain YAML ({reason}); a recipe holds keys, numbers and text only"
+            f"{path}{line}: not plain YAML ({shown(reason[0], 100)}); a recipe holds keys, numbers "
+            "and text only"
         ) from problem
     if values is None:
         values = {}
     if not isinstance(values, dict):
-        raise RecipeError(f"{path}: expected keys such as 'components:', got {values!r:.40}")
+        raise RecipeError(f"{path}: expected keys such as 'components:', got {shown(values, 40)}")
     return recipe_from(values, path)
+
+
+def _plain_values(text: str) -> Any:
+    """The values of a YAML text, if they are a recipe's worth with every alias written out."""
+    depth = deepest = 0
+    for character in text:  # before yaml sees it: its time grows with the square of the depth
+        depth += (character in "[{") - (character in "]}")
+        deepest = max(deepest, depth)
+    if deepest > _MOST_DEPTH:
+        raise ValueError(f"brackets nest deeper than {_MOST_DEPTH}")
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        waiting, n_values = [(node, 0)], 0
+        while waiting:
+            part, depth = waiting.pop()
+            n_values += 1
+            if n_values > _MOST_VALUES or depth > _MOST_DEPTH:
+                raise ValueError(
+                    f"more than {_MOST_VALUES} values, or nested deeper than {_MOST_DEPTH}"
+                )
+            if isinstance(part, yaml.CollectionNode):
+                for item in part.value:
+                    inner = item if isinstance(item, tuple) else (item,)
+                    waiting += [(child, depth + 1) for child in inner]
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def recipe_from(values: dict[str, Any], where: Path | str = "recipe") -> Recipe:
@@ -539,7 +605,7 @@ def recipe_from(values: dict[str, Any], where: Path | str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as problem:
-        raise RecipeError(f"{where}: {_sentence(problem)}") from None
+        raise RecipeError(f"{where}: {shown(_sentence(problem), 400)}") from None
 
 
 def problems_of(values: Mapping[str, Any]) -> dict[Keys, str]:

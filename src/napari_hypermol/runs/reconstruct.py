@@ -336,6 +336,7 @@ def _recipe(job: Job) -> tuple[Recipe, Path]:
         recipe, folder = job.recipe, Path.cwd()
     else:
         recipe, folder = read_recipe(job.recipe), job.recipe.resolve().parent
+        recipe = Run.open(job.out).recipe if job.resume else recipe  # all of it in its folder
     if job.seed is not None:
         if job.seed < 0:
             raise RecipeError(f"--seed {job.seed}: expected 0 or more")

@@ -6,8 +6,9 @@ files are replaced. Killed at any instant, a run can be opened at its last snaps
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_hypermol.errors import HypermolError, OutputExistsError, RunFolderError
+from napari_hypermol.io.admission import inside, shown
 from napari_hypermol.io.particle_file import IMAGE_NAME, ParticleFile, read_particles
 from napari_hypermol.io.relion_columns import RelionColumns
 from napari_hypermol.io.relion_poses import rotations_of, shifts_of
@@ -25,6 +27,7 @@ from napari_hypermol.io.replacing import replace_text
 from napari_hypermol.io.star import read_star
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.states import ParticlePosterior
+from napari_hypermol.runs.arrays import read_arrays, read_json
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.lock import check_free
 from napari_hypermol.runs.maps import HyperMaps
@@ -37,7 +40,26 @@ from napari_hypermol.schedules.stage import Stage
 __all__ = ["Run", "RunWriter", "check_output", "is_run_folder"]
 
 FORMAT_VERSION = 1
-_FACTS = ("box_size", "pixel_size", "particles", "n_particles")  # what run.json must say
+_PARTS = ("recipe.yaml", "run.json", "metrics.json", "particles.star", "store.zarr", "masks")
+_MOST_BOX, _MOST_PARTICLES, _MOST_DEGREE = 4096, 2**31, 100  # more is damage, not data
+
+
+def _whole(least: int, most: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
+# What run.json must say.
+_FACTS: dict[str, Callable[[Any], bool]] = {
+    "box_size": _whole(1, _MOST_BOX),
+    "pixel_size": lambda value: type(value) in (int, float) and 1e-3 < value < 1e6,
+    "particles": _is_path,
+    "n_particles": _whole(1, _MOST_PARTICLES),
+    "data_dir": lambda value: value is None or _is_path(value),
+}
 _POSTERIOR_ARRAYS = ("state_mean", "state_std", "contrast_mean", "contrast_std", "log_evidence")
 
 
@@ -47,6 +69,21 @@ def is_run_folder(path: Path) -> bool:
         return (path / "recipe.yaml").is_file() and (path / "run.json").is_file()
     except OSError:
         return False
+
+
+def _check_inside(path: Path) -> None:
+    """Refuse a run folder of which a part is a link: all of a run lies in its folder."""
+    for name in _PARTS:
+        place = path / name
+        if place.is_symlink():
+            raise RunFolderError(
+                f"{place}: is a link, expected a run folder with all of its files in it; put the "
+                "file itself there"
+            )
+    if (path / "masks").is_dir():
+        for place in (path / "masks").iterdir():
+            if place.is_symlink():
+                raise RunFolderError(f"{place}: is a link, expected a mask; put the file there")
 
 
 def check_output(path: Path, overwrite: bool) -> None:
@@ -232,19 +269,18 @@ class Run:
                 f"{path}: is not a run folder (no recipe.yaml and run.json); "
                 "give the folder that `hypermol reconstruct --out` wrote"
             )
-        try:
-            facts = json.loads((path / "run.json").read_text(encoding="utf-8"))
-        except ValueError as problem:
-            raise RunFolderError(f"{path / 'run.json'}: is damaged ({problem})") from problem
-        version = facts.get("format") if isinstance(facts, dict) else None
+        _check_inside(path)
+        facts = read_json(path / "run.json")
+        version = facts.get("format")
         if version != FORMAT_VERSION:
             raise RunFolderError(
-                f"{path}: has format {version!r}, this version reads {FORMAT_VERSION}"
+                f"{path}: has format {shown(version)}, this version reads {FORMAT_VERSION}"
             )
-        missing = [key for key in _FACTS if key not in facts]
-        if missing:
+        wrong = [key for key, is_right in _FACTS.items() if not is_right(facts.get(key))]
+        if wrong:
             raise RunFolderError(
-                f"{path / 'run.json'}: is damaged ({', '.join(missing)} missing); run it again"
+                f"{path / 'run.json'}: is damaged ({', '.join(wrong)} missing or impossible); "
+                "run it again"
             )
         return cls(path, facts)
 
@@ -253,7 +289,14 @@ class Run:
     @cached_property
     def recipe(self) -> Recipe:
         """The complete recipe."""
-        return read_recipe(self.path / "recipe.yaml")
+        recipe = read_recipe(self.path / "recipe.yaml")
+        for mask in recipe.masks():
+            if not inside(mask):
+                raise RunFolderError(
+                    f"{self.path / 'recipe.yaml'}: names the mask {shown(mask)} outside the run, "
+                    "which keeps its own in masks/; copy it there"
+                )
+        return recipe
 
     @property
     def box_size(self) -> int:
@@ -279,7 +322,9 @@ class Run:
         if not path.is_file():
             return None
         blocks = read_star(path)
-        table = next(t for t in blocks.values() if IMAGE_NAME in t)
+        table = next((t for t in blocks.values() if IMAGE_NAME in t), None)
+        if table is None:
+            raise RunFolderError(f"{path}: holds no particles; resume the run to write it again")
         columns = RelionColumns.of(path, table, blocks.get("optics"))
         rotations = rotations_of(columns)
         return None if rotations is None else (rotations, shifts_of(columns, self.pixel_size))
@@ -290,18 +335,15 @@ class Run:
         path = self.path / "metrics.json"
         if not path.is_file():
             return {}
-        try:
-            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as problem:
-            raise RunFolderError(f"{path}: is damaged ({problem}); remove it") from problem
-        return values
+        return read_json(path)
 
     # ---- what it found ------------------------------------------------------------------------
 
     def snapshots(self) -> list[int]:
         """Stages with a complete snapshot, in order."""
         folders = (self.path / "store.zarr").glob("snapshot_*")
-        return sorted(int(folder.name.removeprefix("snapshot_")) for folder in folders)
+        numbers = (re.fullmatch(r"snapshot_(\d{3,9})", folder.name) for folder in folders)
+        return sorted(int(number[1]) for number in numbers if number)
 
     def molecule(
         self, max_radius: float, max_degree: int, trajectories: Sequence[Any]
@@ -324,56 +366,56 @@ class Run:
             )
         )
 
-    def _group(self) -> Any:
+    def _latest(self) -> Path:
         stages = self.snapshots()
         if not stages:
             raise RunFolderError(
                 f"{self.path}: holds no snapshot yet; wait for its first stage, or run it again"
             )
-        return zarr.open_group(self.path / "store.zarr" / f"snapshot_{stages[-1]:03d}", mode="r")
+        return self.path / "store.zarr" / f"snapshot_{stages[-1]:03d}"
 
     @cached_property
     def snapshot(self) -> Snapshot:
         """The latest snapshot, without the moments of the particles' posteriors."""
         try:
-            return self._read_snapshot(self._group())
-        except (KeyError, TypeError, ValueError, RuntimeError, OSError) as problem:
-            if isinstance(problem, HypermolError):
-                raise
+            return self._read_snapshot(*read_arrays(self._latest()))
+        except HypermolError:
+            raise
+        except Exception as problem:  # what is wrong shows anywhere in what is made of it
             raise RunFolderError(
                 f"{self.path / 'store.zarr'}: the last snapshot is damaged "
-                f"({type(problem).__name__}: {problem}); remove its folder, or run again"
+                f"({type(problem).__name__}: {shown(problem, 80)}); remove its folder, or run again"
             ) from problem
 
-    def _read_snapshot(self, group: Any) -> Snapshot:
-        attrs = dict(group.attrs)
+    def _read_snapshot(self, attrs: dict[str, Any], group: dict[str, Any]) -> Snapshot:
         stage = Stage(**attrs["stage"])
+        if not (0 < stage.max_radius <= self.box_size and 0 <= stage.max_degree <= _MOST_DEGREE):
+            raise ValueError(f"a stage at {stage.max_radius} and degree {stage.max_degree}")
         molecule = self.molecule(stage.max_radius, stage.max_degree, attrs["trajectories"])
-        spectra = [np.asarray(group[f"spectrum_{s}"][:]) for s in range(len(molecule.bases))]
-        theta = np.asarray(group["theta"][:])
+        spectra = [group[f"spectrum_{s}"] for s in range(len(molecule.bases))]
+        theta = group["theta"]
         if theta.shape != (molecule.n_coefficients,):
             raise ValueError(f"{theta.size} coefficients, the recipe has {molecule.n_coefficients}")
         n = int(self.facts["n_particles"])
         arrays: dict[str, Any] = {
-            name: np.asarray(group[name][:]) if name in group else np.zeros((n, 0))
-            for name in _POSTERIOR_ARRAYS
+            name: group[name] if name in group else np.zeros((n, 0)) for name in _POSTERIOR_ARRAYS
         }
         if arrays["contrast_mean"].shape != (n,):
             raise ValueError(f"contrasts of {arrays['contrast_mean'].shape}, expected ({n},)")
         tables: list[Any] = []
         while f"table_{len(tables)}" in group:
-            tables.append(np.asarray(group[f"table_{len(tables)}"][:]))
+            tables.append(group[f"table_{len(tables)}"])
         occupancies: list[Any] = []
         while f"occupancy_{len(occupancies)}" in group:
-            occupancies.append(np.asarray(group[f"occupancy_{len(occupancies)}"][:]))
+            occupancies.append(group[f"occupancy_{len(occupancies)}"])
         nothing = np.zeros((n, 0), dtype=np.float32)
         posterior = ParticlePosterior(
             **arrays, first=nothing, second=nothing[:, None], tables=tuple(tables)
         )
         poses = None
         if "pose_rotations" in group:
-            poses = Poses(*(np.asarray(group[f"pose_{name}"][:]) for name in Poses._fields))
-        noise, contrast_std = np.asarray(group["noise"][:]), float(attrs["contrast_std"])
+            poses = Poses(*(group[f"pose_{name}"] for name in Poses._fields))
+        noise, contrast_std = group["noise"], float(attrs["contrast_std"])
         return Snapshot(
             stage=stage,
             position=int(attrs["position"]),
@@ -396,8 +438,7 @@ class Run:
         path = self.path / "store.zarr" / "posterior"
         if not path.is_dir():
             return {}
-        group = zarr.open_group(path, mode="r")
-        return {name: np.asarray(group[name][:]) for name in group.array_keys()}
+        return read_arrays(path)[1]
 
     @property
     def states(self) -> NDArray[np.float64]:
