@@ -51,3 +51,16 @@ def test_poses_that_move_take_longer_at_the_same_band_limits(box_size, degree):
     assert sum(s.sweeps for s in moving) > sum(s.sweeps for s in still)
     # states are read at moved poses before and after they are kindled no more
     assert all(s.sweeps > s.kindled_sweeps + 1 for s in moving if s.kindled_sweeps)
+
+
+@pytest.mark.parametrize("degree", [0, 1, 5])
+@pytest.mark.parametrize("box_size", BOXES)
+def test_poses_from_nothing_are_looked_for_once_more(box_size, degree):
+    """With states, where there are any; never before there is a molecule."""
+    found = auto_schedule(box_size, degree, moves_poses=True, finds_poses=True)
+    at = [i for i, s in enumerate(found) if s.searches]
+    assert len(at) == (len(found) > 1)
+    assert all(found[i - 1].max_degree > 0 or degree == 0 for i in at)
+    for told in (True, False):
+        stages = auto_schedule(box_size, degree, moves_poses=told)
+        assert not any(s.searches for s in stages)

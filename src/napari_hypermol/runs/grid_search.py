@@ -29,6 +29,7 @@ __all__ = [
     "random_grid",
     "search_target",
     "shift_grid",
+    "shift_spacing",
 ]
 
 Float32 = NDArray[np.float32]
@@ -60,6 +61,11 @@ def shift_grid(std: float, spacing: float) -> tuple[Float64, Float64]:
     grid = grid[(grid**2).sum(axis=1) <= 9 * std**2]
     log_prior = -0.5 * (grid**2).sum(axis=1) / std**2
     return grid, log_prior - np.log(np.exp(log_prior).sum())
+
+
+def shift_spacing(box: int, radius: float) -> float:
+    """Of shifts [pixels]: 1.2 rad at the band limit."""
+    return max(1.2 * box / (2 * np.pi * radius), 1.0)
 
 
 def random_grid(

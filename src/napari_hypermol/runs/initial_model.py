@@ -27,6 +27,7 @@ from napari_hypermol.runs.grid_search import (
     grid_problem,
     random_grid,
     search_target,
+    shift_spacing,
 )
 from napari_hypermol.runs.pose_step import Poses
 from napari_hypermol.runs.progress import Reporter
@@ -107,11 +108,6 @@ def whole_of(composite: Composite) -> Composite:
     return Composite([Component("whole", support, ConstantBasis())], composite.box_size)
 
 
-def _spacing(box: int, radius: float) -> float:
-    """Of shifts [pixels]: 1.2 rad at the band limit."""
-    return max(1.2 * box / (2 * np.pi * radius), 1.0)
-
-
 class _Start:
     """One start on its way: map, noise and spread of shifts."""
 
@@ -126,7 +122,7 @@ class _Start:
         """A grid fine enough for a band limit, turned at random."""
         box = self.data.stack.samples.box_size
         std = max(self.shift_std, _LEAST_SHIFT_STD)
-        return random_grid(self.rng, _ORDER, std, _spacing(box, radius))
+        return random_grid(self.rng, _ORDER, std, shift_spacing(box, radius))
 
     def run(
         self, radius: float, sweeps: int, batch: int, rows: Int64, check: Callable[[], None]

@@ -123,8 +123,19 @@ def joint_nodes(
     estimate: Estimate,
     posterior: ParticlePosterior | None,
     rng: np.random.Generator,
+    n_states: int | None = None,
 ) -> tuple[Float32, Float64]:
     """Joint states to sum over, as c, and their log prior.
+
+    Parameters
+    ----------
+    problem : StageProblem
+    estimate : Estimate
+    posterior : ParticlePosterior or None
+        Of the states, where they are too many.
+    rng : Generator
+    n_states : int or None
+        Of each coordinate; None: as many as a rotation needs.
 
     Returns
     -------
@@ -134,9 +145,8 @@ def joint_nodes(
     log_prior : (t,) float64 ndarray
     """
     molecule, n_q = problem.molecule, sum(problem.molecule.n_functions)
-    coarse = state_tables(
-        molecule, estimate.occupancies, _NODES.get(len(state_tables(molecule)), 4)
-    )
+    n_states = n_states or _NODES.get(len(state_tables(molecule)), 4)
+    coarse = state_tables(molecule, estimate.occupancies, n_states)
     are_few = int(np.prod([len(t.states) for t in coarse])) <= _MOST_NODES
     if are_few or posterior is None:
         nodes, log_prior = np.ones((1, n_q), dtype=np.float32), np.zeros(1)

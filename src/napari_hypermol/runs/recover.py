@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.particles import Particles
+from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.runs.chunks import FourierStack, stage_problem, starting_noise
 from napari_hypermol.runs.initial_model import initial_model
 from napari_hypermol.runs.particle_order import in_order
 from napari_hypermol.runs.path_start import can_be_threaded
-from napari_hypermol.runs.pose_step import pose_prior, with_poses
+from napari_hypermol.runs.pose_search import pose_search
+from napari_hypermol.runs.pose_step import Poses, pose_prior, with_poses
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
 from napari_hypermol.runs.stage_start import carried, gains_states, started
@@ -25,6 +27,7 @@ from napari_hypermol.schedules.stage import work_of
 __all__ = ["found_poses", "recover"]
 
 _EXHAUSTED = 0.5  # share of the mean at the band edge that is data, below which marching ends
+_SEARCH_RADIUS = 9.0  # [cycles per box edge]: what can be told apart 15 degrees apart
 _LAST_STEP = 1.1  # there, and the last stage goes this much further
 
 
@@ -82,9 +85,16 @@ def recover(
             # Little more to see: all state functions, a little beyond the band limit reached.
             skipped = work_of(stages[position - 1 : -1])
             radius = min(_LAST_STEP * snapshot.stage.max_radius, stages[-1].max_radius)
-            stage = replace(stages[-1], max_radius=radius)
+            searches = any(s.searches for s in stages[position - 1 :])
+            stage = replace(stages[-1], max_radius=radius, searches=searches)
             position = len(stages)
             reporter.advance(skipped, "the images hold little finer detail")
+        if stage.searches and prior is not None and snapshot is not None and snapshot.poses:
+            draw = draws[position - 1]
+            poses = _searched_again(
+                particles, stack, snapshot, settings, rows, prior, draw, reporter
+            )
+            particles = with_poses(particles, rows, poses)
         molecule = composite.discretise(stage.max_radius, stage.max_degree)
         if snapshot is not None:
             molecule = molecule.with_trajectories(snapshot.molecule.trajectories)
@@ -141,6 +151,35 @@ def found_poses(
         particles, stack, composite, rows, std / particles.pixel_size, rng, reporter
     )
     return with_poses(particles, rows, model.poses)
+
+
+def _searched_again(
+    particles: Particles,
+    stack: FourierStack,
+    snapshot: Snapshot,
+    settings: RecoverySettings,
+    rows: NDArray[np.int64],
+    prior: PosePrior,
+    rng: np.random.Generator,
+    reporter: Reporter,
+) -> Poses:
+    """The poses after another look at the whole grid, with the molecule found so far."""
+    assert settings.poses is not None
+    n, noise, radius = len(rows), snapshot.estimate.noise, snapshot.stage.max_radius
+    unturned = np.tile(np.eye(3, dtype=np.float32), (n, 1, 1))
+    middle = Poses(unturned, prior.shifts * particles.pixel_size, np.zeros(n), np.zeros(n))
+    problem, coarse = (
+        stage_problem(whole, stack, snapshot.molecule, limit, noise, rows)
+        for whole, limit in (
+            (particles, radius),
+            (with_poses(particles, rows, middle), min(_SEARCH_RADIUS, radius)),
+        )
+    )
+    problem, moved = pose_search(
+        problem, coarse, snapshot.estimate, prior, settings.poses, rng, reporter.check
+    )
+    reporter.advance(0.0, f"poses searched again, {len(moved)} of {n} are elsewhere")
+    return Poses(problem.images.rotations, problem.shifts, np.zeros(n), np.zeros(n))
 
 
 def _is_exhausted(snapshot: Snapshot) -> bool:

@@ -3,6 +3,8 @@
 Section 5's "the resolution is increased", and its counterpart for the state.
 """
 
+from dataclasses import replace
+
 from napari_hypermol.schedules.stage import Stage
 
 __all__ = ["auto_schedule", "marching_radii"]
@@ -46,7 +48,8 @@ def auto_schedule(
     moves_poses : bool
         Stay longer: poses are drawn once a sweep, and maps and poses follow one another.
     finds_poses : bool
-        They come from a grid, and are bettered with the mean already.
+        They come from a grid, are bettered with the mean already, and looked for once more when
+        states are known.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def auto_schedule(
     if degree == 0:
         for index, radius in enumerate(radii[1:], 2):
             stages.append(Stage(f"mean {index}", radius, 0, sweeps=2 + more, solve_iterations=6))
-        return stages
+        return _searching(stages, 1) if finds_poses else stages
     first = min(first_degree, degree)
     states = Stage("states 1", radii[0], first, 9 + 4 * more, kindled_sweeps=6, settle=0.004)
     stages.append(states)
@@ -77,4 +80,10 @@ def auto_schedule(
                 settle=0.003,
             )
         )
-    return stages
+    return _searching(stages, 3) if finds_poses else stages
+
+
+def _searching(stages: list[Stage], index: int) -> list[Stage]:
+    """With poses searched again before a stage, or before the last where there are fewer."""
+    index = min(index, len(stages) - 1)
+    return [replace(s, searches=i == index > 0) for i, s in enumerate(stages)]

@@ -26,6 +26,8 @@ class Stage:
         Conjugate gradient steps per sweep; twice as many where states start and stop being kindled.
     settle : float
         Stop early when states move less than this per sweep (mean absolute change).
+    searches : bool
+        Before its sweeps every pose that moves is looked for on the whole grid again.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Stage:
     kindled_sweeps: int = 0
     solve_iterations: int = 3
     settle: float = 0.0
+    searches: bool = False
 
 
 def work_of(stages: Sequence[Stage]) -> float:
