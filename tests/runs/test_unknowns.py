@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from examples import one_ball, pretzel_like
-from napari_hypermol.runs.unknowns import unknowns, unknowns_sentences, warn_of_few_particles
+from napari_hypermol.runs.unknowns import (
+    few_particles_sentences,
+    unknowns,
+    unknowns_sentences,
+    warn_of_few_particles,
+)
 
 
 def test_counts_are_those_of_the_discretised_molecule():
@@ -44,3 +49,9 @@ def test_copies_are_seen_as_often(recwarn):
         warnings.simplefilter("error")
         warn_of_few_particles(unknowns(pretzel_like(16, degree=2), 5, 160))
         warn_of_few_particles(unknowns(one_ball(16, degree=2), 5, 300))
+
+
+def test_enough_particles_need_no_words():
+    assert few_particles_sentences(unknowns(one_ball(16, degree=2), 5, 300)) == []
+    (line,) = few_particles_sentences(unknowns(one_ball(16, degree=2), 5, 299))
+    assert "3 maps from 299 particles" in line

@@ -14,6 +14,7 @@ from scipy import ndimage
 from napari_hypermol.coordinates.fourier import fast_even_size
 from napari_hypermol.coordinates.grids import voxel_positions
 from napari_hypermol.errors import MaskError
+from napari_hypermol.molecules.mask_making import soft_mask
 
 __all__ = ["Ball", "Mask"]
 
@@ -86,9 +87,7 @@ class Mask:
         # An empty mask has no distance to grow an edge from; `_bounds` refuses it.
         if not is_binary or self.soft_edge <= 0 or not self.array.any():
             return self.array
-        distance = ndimage.distance_transform_edt(self.array < 0.5)
-        depth = np.clip(distance / (self.soft_edge + 1), 0.0, 1.0)
-        return _raised_cosine(depth)
+        return soft_mask(self.array > 0.5, 0.0, self.soft_edge)
 
     def _bounds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         where = np.argwhere(self._soft > 0)

@@ -7,7 +7,7 @@ import numpy as np
 
 from napari_hypermol.molecules.composite import Composite
 
-__all__ = ["unknowns", "unknowns_sentences", "warn_of_few_particles"]
+__all__ = ["few_particles_sentences", "unknowns", "unknowns_sentences", "warn_of_few_particles"]
 
 # Particles for every map that a state asks for, below which maps are likely to fit noise: at SNR
 # 1/30 to 1/10 a few hundred show a map at 20 Å; those of one state's functions share the images.
@@ -69,15 +69,22 @@ def unknowns_sentences(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def warn_of_few_particles(found: dict[str, Any]) -> None:
-    """Warn of state degrees too high for the number of particles."""
+def few_particles_sentences(found: dict[str, Any]) -> list[str]:
+    """What to say of state degrees too high for the number of particles; empty if none is."""
+    lines = []
     for one in found["components"]:
         seen = found["particles"] * one["copies"]
         if one["state"] > 1 and seen < _FEW * one["state"]:
             most = max(int(seen / _FEW) - 1, 1)
-            warnings.warn(
+            lines.append(
                 f"{one['component']}: its state asks for {one['state']} maps from {seen:,} "
                 f"particles, {seen / one['state']:.0f} for each; below {_FEW} they are likely to "
-                f"fit noise, so use a degree of {most} or fewer classes",
-                stacklevel=2,
+                f"fit noise, so use a degree of {most} or fewer classes"
             )
+    return lines
+
+
+def warn_of_few_particles(found: dict[str, Any]) -> None:
+    """Warn of state degrees too high for the number of particles."""
+    for line in few_particles_sentences(found):
+        warnings.warn(line, stacklevel=2)

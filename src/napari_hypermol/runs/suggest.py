@@ -1,0 +1,114 @@
+"""Components suggested by a run that knows of none: what varies from state to state, and the rest.
+
+A first run with one ball says where the molecule moves, not what its components are. Where the
+density's standard deviation over the states is high, connected regions become components.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_hypermol.errors import RunFolderError
+from napari_hypermol.molecules.mask_making import dilated, pieces
+from napari_hypermol.runs.state_axes import StateAxis, middle_states, shown_states
+
+__all__ = ["Suggestion", "state_statistics", "suggest_components"]
+
+Float32 = NDArray[np.float32]
+
+_STOPS = 5  # states along an axis: a swing has been everywhere at five
+_SMOOTH = 1.5  # [voxels]; single voxels of noise are no regions
+_LEVEL = 0.35  # of the highest deviation: ripples around what moves stay below a third of it
+_LEAST = 0.05  # of the largest region: smaller ones are noise, or what moves along
+_BODY_LEVEL = 0.2  # of the mean map's highest density
+_LOOSE = 2.0  # [voxels]; a tight support cuts the motion off
+
+
+class _Maps(Protocol):
+    """What is needed of `runs.maps.HyperMaps`."""
+
+    @property
+    def axes(self) -> tuple[StateAxis, ...]:
+        """What every state coordinate is."""
+
+    def volume(self, states: Sequence[float]) -> Float32:
+        """Density at one state, (z, y, x)."""
+
+
+class Suggestion(NamedTuple):
+    """Regions to be accepted or edited.
+
+    Attributes
+    ----------
+    labels : (z, y, x) uint8 ndarray
+        1: the rest, which stays; 2 and up: what moves, by falling volume.
+    names : dict of int to str
+        A name for every label.
+    """
+
+    labels: NDArray[np.uint8]
+    names: dict[int, str]
+
+
+def state_statistics(maps: _Maps) -> tuple[Float32, Float32]:
+    """Mean and standard deviation of the density over the states; (z, y, x) float32 both."""
+    axes = maps.axes
+    grids = [shown_states(axis, _STOPS) for axis in axes]
+    if len(axes) <= 2:
+        states = [tuple(s) for s in itertools.product(*grids)]
+    else:  # along each axis, the others half way: 5 to the power of many are too many
+        middle = middle_states(axes)
+        states = [(*middle[:a], t, *middle[a + 1 :]) for a, g in enumerate(grids) for t in g]
+    total: NDArray[np.float64] = np.zeros(())
+    square = total
+    for state in states:
+        volume = maps.volume([float(s) for s in state]).astype(np.float64)
+        total, square = total + volume, square + volume**2
+    mean = total / len(states)
+    deviation = np.sqrt(np.maximum(square / len(states) - mean**2, 0))
+    return mean.astype(np.float32), deviation.astype(np.float32)
+
+
+def suggest_components(maps: _Maps) -> Suggestion:
+    """What moves, in connected regions, and the rest.
+
+    Parameters
+    ----------
+    maps : HyperMaps
+        Of a run with at least one state.
+
+    Returns
+    -------
+    Suggestion
+
+    Raises
+    ------
+    RunFolderError
+        If the molecule has no state, or all states look the same.
+    """
+    if not maps.axes:
+        raise RunFolderError("this run is rigid, so nothing varies; run it with one state first")
+    mean, deviation = state_statistics(maps)
+    deviation = ndimage.gaussian_filter(deviation, _SMOOTH)
+    highest = float(deviation.max())
+    if highest <= 1e-4 * float(np.abs(mean).max()):  # rounding of float32, with room
+        raise RunFolderError("all states of this run look the same; nothing to suggest yet")
+    moving = pieces(deviation > _LEVEL * highest)
+    moving[moving > _kept(moving)] = 0
+    labels = np.zeros(mean.shape, dtype=np.uint8)
+    labels[dilated(mean > _BODY_LEVEL * float(mean.max()), _LOOSE)] = 1
+    n = int(moving.max())
+    for number in range(n, 0, -1):  # the largest last, on top of its neighbours
+        labels[dilated(moving == number, _LOOSE)] = number + 1
+    names = {1: "body"} if (labels == 1).any() else {}
+    return Suggestion(labels, names | {i + 1: f"moving_{i}" for i in range(1, n + 1)})
+
+
+def _kept(moving: NDArray[np.uint8]) -> int:
+    """How many pieces, the largest first, are not too small."""
+    volumes = np.bincount(moving.ravel())[1:]
+    return int((volumes >= _LEAST * volumes[0]).sum())

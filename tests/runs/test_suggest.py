@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_hypermol.errors import RunFolderError
+from napari_hypermol.runs.state_axes import StateAxis
+from napari_hypermol.runs.suggest import state_statistics, suggest_components
+from napari_hypermol.synthetic.pretzel import pretzel
+
+BOX = 48
+
+
+class PretzelMaps:
+    """What a generic run of the pretzel would find: two states of one component, and noise."""
+
+    axes = (StateAxis("tau1", "whole"), StateAxis("tau2", "whole"))
+
+    def __init__(self, noise=0.0):
+        self.body, self.arm_a, self.arm_b = pretzel(BOX).components
+        self.rng = np.random.default_rng(5)
+        self.noise = noise
+
+    def volume(self, states):
+        found = self.body.volume(0.5, BOX)
+        found = found + self.arm_a.volume(states[0], BOX) + self.arm_b.volume(states[1], BOX)
+        noise = ndimage.gaussian_filter(self.rng.normal(size=found.shape), 1.0)
+        return (found + self.noise * noise / noise.std()).astype(np.float32)
+
+    def share_of(self, component, inside):
+        """Share of a component's density, over all its states, that lies inside."""
+        swept = sum(component.volume(t, BOX) for t in np.linspace(0, 1, 5))
+        return float(swept[inside].sum() / swept.sum())
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_both_arms_of_the_pretzel_and_not_its_body(noise):
+    maps = PretzelMaps(noise)
+    labels, names = suggest_components(maps)
+    assert names == {1: "body", 2: "moving_1", 3: "moving_2"}
+    arms = {
+        number: max((maps.arm_a, maps.arm_b), key=lambda a: maps.share_of(a, labels == number))
+        for number in (2, 3)
+    }
+    assert arms[2] is not arms[3]
+    for number, arm in arms.items():
+        assert maps.share_of(arm, labels == number) > 0.75
+        assert maps.share_of(maps.body, labels == number) < 0.2
+    assert maps.share_of(maps.body, labels == 1) > 0.6
+
+
+def test_statistics_are_those_of_all_states():
+    maps = PretzelMaps()
+    mean, deviation = state_statistics(maps)
+    states = [(a, b) for a in np.linspace(0, 1, 5) for b in np.linspace(0, 1, 5)]
+    volumes = np.stack([maps.volume(state) for state in states])
+    np.testing.assert_allclose(mean, volumes.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(deviation, volumes.std(axis=0), atol=1e-4)
+
+
+def test_nothing_to_suggest():
+    class Still(PretzelMaps):
+        def volume(self, states):
+            return self.body.volume(0.5, BOX)
+
+    with pytest.raises(RunFolderError, match="look the same"):
+        suggest_components(Still())
+    rigid = Still()
+    rigid.axes = ()
+    with pytest.raises(RunFolderError, match="rigid"):
+        suggest_components(rigid)
