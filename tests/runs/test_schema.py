@@ -30,19 +30,19 @@ KEYS = {key.name: key for key in keys_of(TwoWordsRecipe)}
 @pytest.mark.parametrize(
     ("name", "choices", "is_optional", "default"),
     [
-        ("number", [Choice("auto", "word"), Choice("value", "value")], False, "auto"),
+        ("number", [Choice("auto", "word", word="auto"), Choice("value", "value")], False, "auto"),
         ("place", [Choice("value", "value")], False, [0.0, 0.0, 1.0]),
         ("small", [Choice("small", "section", SmallRecipe)], True, None),
         (
             "small_ones",
-            [Choice("auto", "word"), Choice("smalls", "table", SmallRecipe)],
+            [Choice("auto", "word", word="auto"), Choice("smalls", "table", SmallRecipe)],
             False,
             "auto",
         ),
         ("by_name", [Choice("smalls", "named", SmallRecipe)], False, {}),
         ("inside", [Choice("small", "section", SmallRecipe)], False, {"size": 2.0}),
         ("is_on", [Choice("flag", "flag")], False, False),
-        ("mask", [Choice("value", "value")], True, None),
+        ("mask", [Choice("text", "text")], True, None),
     ],
 )
 def test_kinds(name, choices, is_optional, default):

@@ -614,16 +614,19 @@ def problems_of(values: Mapping[str, Any]) -> dict[Keys, str]:
     Returns
     -------
     dict
-        By where it is: ``("components", "arm", "support")``; empty if the recipe can be used. At
-        most one problem for every component, and one for every other group of keys.
+        By where it is: ``("components", "arm", "support")``; empty if the recipe can be used. One
+        problem at most for every group of keys.
     """
     try:
         Recipe.model_validate(values)
     except ValidationError as problem:
         groups: dict[Any, list[Any]] = {}
         for error in problem.errors():
-            groups.setdefault(error["loc"][:2], []).append(error)
-        return dict(_complaint(errors) for errors in groups.values())
+            groups.setdefault(tuple(_path(error["loc"])[:3]), []).append(error)
+        found = dict(_complaint(errors) for errors in groups.values())
+        # of alternatives each complains; the ones further in understood more
+        outer = {path[:n] for path in found for n in range(len(path))}
+        return {path: words for path, words in found.items() if path not in outer}
     return {}
 
 

@@ -24,15 +24,18 @@ class Choice:
     name : str
         What it is called among the others.
     kind : str
-        ``word`` (a fixed one: its name), ``value`` (number, text, a few numbers), ``flag``,
+        ``word`` (a fixed one), ``text``, ``value`` (a number, a few numbers), ``flag``,
         ``section`` (keys of its own), ``table`` (a list of sections), ``named`` (sections by name).
     model : type or None
         Of a section, a table, named sections.
+    word : object
+        The fixed value.
     """
 
     name: str
     kind: str
     model: type[BaseModel] | None = None
+    word: Any = None
 
 
 @dataclass(frozen=True)
@@ -115,9 +118,9 @@ def _alternatives(annotation: Any) -> list[Any]:
 def _choices(leaf: Any) -> list[Choice]:
     origin, inside = get_origin(leaf), get_args(leaf)
     if origin is Literal:
-        return [Choice(str(word), "word") for word in inside]
-    if leaf is bool:
-        return [Choice("flag", "flag")]
+        return [Choice(str(word), "word", word=word) for word in inside]
+    if leaf in (bool, str):
+        return [Choice("flag", "flag") if leaf is bool else Choice("text", "text")]
     if _is_model(leaf):
         return [Choice(_called(leaf), "section", leaf)]
     if origin is list and _is_model(inside[0]):
