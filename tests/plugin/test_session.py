@@ -46,6 +46,11 @@ def test_loaded_draft(heard):
     session.load({"seed": 1}, Path("/somewhere"))
     assert session.folder == Path("/somewhere")
     assert told == [("draft", {"seed": 1})]
+    assert not session.is_changed
+    session.put(seed=2)
+    assert session.is_changed
+    session.put(seed=1)
+    assert not session.is_changed
 
 
 def test_same_folder_is_an_update(heard, run_folder):

@@ -54,6 +54,7 @@ class Session:
         self._particles = ""
         self._file: ParticleFile | None = None
         self._draft: dict[str, Any] = {}
+        self._loaded: dict[str, Any] = {}
         self.folder = Path.cwd()
         self._run: Run | None = None
         self._selection: NDArray[np.bool_] | None = None
@@ -104,7 +105,13 @@ class Session:
     def load(self, draft: Mapping[str, Any], folder: Path) -> None:
         """Replace the whole draft, as when a YAML file is opened."""
         self.folder = folder
+        self._loaded = dict(draft)
         self._replace(dict(draft))
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the draft differs from what was loaded last."""
+        return self._draft != self._loaded
 
     def _replace(self, draft: dict[str, Any]) -> None:
         if draft != self._draft:

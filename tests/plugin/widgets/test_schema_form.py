@@ -190,3 +190,15 @@ def test_errors_stand_beside_their_fields(qtbot):
     assert said["seed"] == ""
     form.show_problems({})
     assert form.fields["schedule"].problem.isHidden()
+
+
+def test_typing_over_a_default(qtbot):
+    """What is typed goes into a draft and comes back at every key; 1.0 on the way to 10."""
+    form = SchemaForm(InnerMadeUp)
+    qtbot.addWidget(form)
+    form.edited.connect(lambda: form.put(form.value()))
+    qtbot.keyClicks(form.fields["strength"].line, "1")
+    assert form.value() == {}
+    qtbot.keyClicks(form.fields["strength"].line, "0.")
+    qtbot.keyClicks(form.fields["strength"].line, "5")
+    assert form.value() == {"strength": 10.5}

@@ -25,10 +25,19 @@ from qtpy.QtWidgets import (
 from napari_hypermol.plugin.widgets.path_field import PathField
 from napari_hypermol.runs.schema import Choice, Key, keys_of
 
-__all__ = ["UNSET", "Field", "FlagField", "LineField", "TableField", "text_of", "value_of"]
+__all__ = [
+    "PROBLEM_STYLE",
+    "UNSET",
+    "Field",
+    "FlagField",
+    "LineField",
+    "TableField",
+    "text_of",
+    "value_of",
+]
 
 UNSET: Any = object()  # the key stays out of the recipe
-_PROBLEM = "color: #e0564a"  # readable on napari's dark and light themes
+PROBLEM_STYLE = "color: #e0564a"  # readable on napari's dark and light themes
 _MASKS = "Masks (*.mrc *.map *.mrc.gz *.map.gz)"
 
 
@@ -80,7 +89,7 @@ class Field(QWidget):
         self.column.setSpacing(2)
         self.problem = QLabel()
         self.problem.setWordWrap(True)
-        self.problem.setStyleSheet(_PROBLEM)
+        self.problem.setStyleSheet(PROBLEM_STYLE)
         self.problem.hide()
         self.setToolTip(key.help)
 
@@ -154,7 +163,9 @@ class LineField(Field):
     def put(self, value: Any) -> None:
         """Show it, unless the line says so already: the cursor stays where it is."""
         value = UNSET if value is None else value
-        if _same(value, self.value()):
+        shown = self.value()
+        # a default that is typed is no value, and yet stays: it may be the beginning of one
+        if _same(value, shown) or (value is UNSET and shown == self.key.default):
             return
         self._given = value
         self._is_putting = True

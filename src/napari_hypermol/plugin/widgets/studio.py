@@ -7,11 +7,12 @@ from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 from napari_hypermol.plugin.session import session_of
 from napari_hypermol.plugin.widgets.page import Page
 from napari_hypermol.plugin.widgets.particles_page import ParticlesPage
+from napari_hypermol.plugin.widgets.priors import PriorsPage
 from napari_hypermol.plugin.widgets.run import RunPage
 
 __all__ = ["PAGES", "Studio", "open_page"]
 
-PAGES: tuple[type[Page], ...] = (ParticlesPage, RunPage)
+PAGES: tuple[type[Page], ...] = (ParticlesPage, PriorsPage, RunPage)
 _MIN_WIDTH = 360
 
 
