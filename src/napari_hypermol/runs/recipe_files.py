@@ -61,7 +61,7 @@ def save_draft(draft: dict[str, Any], folder: Path, path: Path, overwrite: bool)
     """
     path = path.absolute()
     with replacing(path, overwrite) as temporary:
-        saved = _with_files(draft, lambda name: _beside(folder, name, path.parent))
+        saved: dict[str, Any] = _with_files(draft, lambda name: _beside(folder, name, path.parent))
         if isinstance(saved.get("particles"), str):
             particles = (folder / saved["particles"]).absolute()
             saved["particles"] = os.path.relpath(particles, path.parent)
