@@ -17,6 +17,7 @@ from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.initial_model import InitialSettings, initial_model, whole_of
 from napari_hypermol.runs.pose_scores import pose_scores
 from napari_hypermol.runs.progress import Reporter
+from napari_hypermol.samplers.search import search
 from napari_hypermol.synthetic.gaussians import GaussianComponent, GaussianMolecule
 from napari_hypermol.synthetic.simulate import Simulation, simulated_particles
 from small_poses import BOX, PIXEL, whole
@@ -94,6 +95,27 @@ def test_the_map_has_the_molecules_spectrum(simulated, good):
     assert power[1] > power[4]
     assert np.isfinite(good.estimate.theta).all()
     assert good.molecule.n_functions == (1,)
+
+
+def test_the_mode_and_the_number_of_starts_may_be_asked_for(simulated, monkeypatch):
+    """By cross-correlation every particle is in one cell, as in no other mode."""
+    particles, stack, _ = simulated
+    cells = []
+
+    def noted(*given, **more):
+        found, sums = search(*given, **more)
+        if sums is not None:
+            cells.append((sums.mass > 0).sum() / sums.mass.sum())
+        return found, sums
+
+    monkeypatch.setattr(module, "search", noted)
+    for mode in ("maxcc", "marginal"):
+        given = (particles, stack, whole(), ROWS, STD, np.random.default_rng(0), Reporter(), BRIEF)
+        found = initial_model(*given, mode=mode, n_starts=1)
+        assert len(found.log_evidence) == 1
+    half = len(cells) // 2
+    assert max(cells[:half]) <= 1
+    assert min(cells[half:]) > 2
 
 
 def test_noise_falls_to_what_the_map_leaves(simulated, good):

@@ -209,7 +209,7 @@ class _Asked(Exception):
 def test_a_search_begins_at_no_shifts_or_at_those_of_the_file(
     refined, tmp_path, monkeypatch, shift
 ):
-    def asked(particles, stack, composite, rows, shift_std, rng, reporter):
+    def asked(particles, stack, composite, rows, shift_std, rng, reporter, **search):
         raise _Asked(particles, shift_std)
 
     monkeypatch.setattr(recover_module, "initial_model", asked)
@@ -287,3 +287,60 @@ def test_angles_are_needed_unless_they_are_searched(searched, tmp_path, mode):
     with pytest.raises(HypermolError, match=r"no rlnAngleRot.*rotation: search"):
         recovered(data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+# ---- stages by hand ------------------------------------------------------------------------------
+
+
+def rerun(refined, folder, *stages, **latents):
+    data = shutil.copytree(refined.data, folder / "data")
+    recipe = yaml.safe_load((data / "recipe.yaml").read_text())
+    recipe["schedule"] = list(stages)
+    recipe["latents"] |= latents
+    (data / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return recovered(data, folder / "run").run
+
+
+@pytest.mark.parametrize("held", ["rotation", "shift"])
+def test_held_poses_stay(refined, tmp_path, held):
+    stages = [stage | {held: "hold"} for stage in STAGES]
+    found = rerun(refined, tmp_path, *stages).snapshot.poses
+    told = read_particles(refined.data / "particles.star").particles
+    turns = angles_between(found.rotations, told.rotations)
+    shifts = np.linalg.norm(found.shifts - told.shifts, axis=1)
+    assert (turns.max() < 1e-3) == (held == "rotation")
+    assert (shifts.max() < 1e-3) == (held == "shift")
+
+
+def test_a_stage_may_look_at_the_whole_grid(refined, tmp_path, monkeypatch):
+    asked = []
+
+    def noted(problem, coarse, *given):
+        asked.append((problem.samples.max_radius, coarse.samples.max_radius))
+        middle = read_particles(refined.data / "particles.star").particles.shifts
+        np.testing.assert_allclose(coarse.shifts, middle, atol=1e-6)  # of the prior
+        return problem, np.array([], dtype=np.int64)
+
+    monkeypatch.setattr(recover_module, "pose_search", noted)
+    run = rerun(refined, tmp_path, MEAN, STAGES[1] | {"rotation": "search"})
+    assert asked == [(8.0, 8.0)]
+    assert run.snapshot.stage.searches
+
+
+def test_poses_move_more_where_they_are_judged_warmer(refined, tmp_path):
+    rates = []
+    for temperature in (1.0, 0.05):
+        stages = [stage | {"temperature": temperature, "pose_steps": 2} for stage in STAGES]
+        run = rerun(refined, tmp_path / str(temperature), *stages)
+        rates.append(np.mean([t["pose_acceptance"] for t in run.snapshot.trace[-2:]]))
+    assert rates[1] > 1.2 * rates[0]
+
+
+def test_how_to_search_is_handed_on(refined, tmp_path, monkeypatch):
+    def asked(*given, mode, n_starts):
+        raise HypermolError(f"{mode} {n_starts}")
+
+    monkeypatch.setattr(recover_module, "initial_model", asked)
+    latents = {"rotation": "search", "shift": "search", "search": {"mode": "maxcc", "starts": 3}}
+    with pytest.raises(HypermolError, match="maxcc 3"):
+        rerun(refined, tmp_path, *STAGES, **latents)

@@ -255,6 +255,48 @@ ROUND = "support: {ball: {radius: 30}}"
             "priors: {states: {occupancy: {beta: 2}}}",
             "priors.states.occupancy.beta: expected 2 numbers, such as [2, 2] (got 2)",
         ),
+        (
+            "schedule: [{resolution: 20, degree: 1, temperature: 2}]",
+            "schedule.0.temperature: expected 1 or less (got 2)",
+        ),
+        (
+            "schedule: [{resolution: 20, degree: 1, state: table}]",
+            "schedule.0.state: expected 'exact', 'draw' or 'hold' (got 'table')",
+        ),
+        (
+            "schedule: [{resolution: 20, degree: 0, theta: draw}]",
+            "theta: draw is given states that are drawn too; add state: draw",
+        ),
+        (
+            "schedule: [{resolution: 20, degree: 0, theta: hold}]",
+            "schedule.0.theta: there is no molecule yet to hold",
+        ),
+        (
+            "schedule: [{resolution: 20, degree: 0, rotation: hold}]",
+            "schedule.0.rotation: has no effect while latents.rotation is known",
+        ),
+        (
+            "schedule: [{resolution: 20, degree: 0}, {resolution: 20, degree: 1, state: hold}]",
+            "schedule.1.state: states begin in this stage",
+        ),
+        (
+            (
+                "{latents: {rotation: refine, shift: refine}, "
+                "schedule: [{resolution: 20, degree: 0, rotation: search}]}"
+            ),
+            "schedule.0.rotation: there is no molecule yet to search with",
+        ),
+        (
+            (
+                "{priors: {coefficients: {solvent: 100}}, "
+                "schedule: [{resolution: 20, degree: 0, state: draw, theta: draw}]}"
+            ),
+            "theta cannot be drawn with priors.coefficients.solvent",
+        ),
+        (
+            "latents: {search: {mode: maxcc}}",
+            "latents.search: has no effect unless latents.rotation is search",
+        ),
         ("priors: {rotation: near}", "priors.rotation: expected 'uniform' or keys such as 'near:'"),
         (
             f"components: {{a: {{{ROUND}, trajectory: {{turn: {{axis: z}}}}}}}}",

@@ -219,3 +219,44 @@ def test_no_order_is_sought_on_a_circle(monkeypatch):
     monkeypatch.setattr(module, "in_order", lambda *given: asked.append(1))
     wheels().recovered(schedule(0, 2, 3))
     assert asked == []
+
+
+# ---- what a stage holds and draws ----------------------------------------------------------------
+
+
+def after(particles, composite, snapshots, **keys):
+    """The last stage once more, otherwise; two sweeps."""
+    stages = [*STAGES[:2], replace(STAGES[2], **keys)]
+    return recovery(particles, composite, start=snapshots[1], stages=stages)
+
+
+def test_held_maps_stay(particles, composite, snapshots):
+    found = after(particles, composite, snapshots, theta="hold")
+    expected = found.molecule.transfer(snapshots[1].estimate.theta, snapshots[1].molecule)
+    np.testing.assert_array_equal(found.estimate.theta, expected)
+
+
+def test_drawn_maps_differ_from_the_likeliest_by_their_uncertainty(particles, composite, snapshots):
+    whole = after(particles, composite, snapshots)
+    one, other = (
+        after(particles, composite, snapshots, theta="draw", state="draw", sweeps=n).estimate.theta
+        for n in (2, 3)
+    )
+    likeliest = whole.estimate.theta
+    assert 0.02 < np.linalg.norm(one - likeliest) / np.linalg.norm(likeliest) < 3
+    assert np.corrcoef(one, other)[0, 1] > 0.5
+    assert abs(one - other).max() > 0
+
+
+def test_held_states_are_read_once(particles, composite, snapshots):
+    changes = [
+        after(particles, composite, snapshots, state=state).trace[-1]["state_change"]
+        for state in ("hold", "exact")
+    ]
+    assert changes[0] == 0
+    assert changes[1] > 0
+
+
+def test_held_contrasts_are_one_while_the_stage_lasts(particles, composite, snapshots):
+    found = after(particles, composite, snapshots, contrast="hold")
+    assert found.estimate.contrast_std == snapshots[1].estimate.contrast_std  # not estimated anew

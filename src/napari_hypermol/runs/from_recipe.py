@@ -280,6 +280,8 @@ def poses_of(recipe: Recipe) -> PoseSettings | None:
         shift=latents.shift,
         rotation_std=None if near is None else float(np.radians(near.near)),
         shift_std=None if priors.shift is None else priors.shift.std,
+        search_mode=latents.search.mode,
+        n_starts=latents.search.starts,
     )
 
 
@@ -309,5 +311,21 @@ def stages_of(recipe: Recipe, composite: Composite, pixel_size: float) -> list[S
             )
         is_first_moving = stage.degree > 0 and all(s.max_degree == 0 for s in stages)
         kindled = min(6, stage.sweeps) if is_first_moving else 0
-        stages.append(Stage(f"stage {index + 1}", radius, stage.degree, stage.sweeps, kindled))
+        stages.append(
+            Stage(
+                f"stage {index + 1}",
+                radius,
+                stage.degree,
+                stage.sweeps,
+                kindled,
+                searches=stage.rotation == "search",
+                rotation="hold" if stage.rotation == "hold" else "metropolis",
+                shift=stage.shift,
+                state=stage.state,
+                contrast=stage.contrast,
+                theta=stage.theta,
+                pose_steps=stage.pose_steps,
+                temperature=stage.temperature,
+            )
+        )
     return stages

@@ -32,7 +32,7 @@ from napari_hypermol.runs.grid_search import (
 from napari_hypermol.runs.pose_step import Poses
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.sweep import Estimate, maximisation
-from napari_hypermol.samplers.search import Cells, SearchSums, search
+from napari_hypermol.samplers.search import Cells, Mode, SearchSums, search
 
 __all__ = ["InitialModel", "InitialSettings", "initial_model", "whole_of"]
 
@@ -93,6 +93,7 @@ class _Data(NamedTuple):
     stack: FourierStack
     rows: Int64
     shift_std: float  # [pixels]
+    mode: Mode = "marginal"
 
 
 def whole_of(composite: Composite) -> Composite:
@@ -163,7 +164,7 @@ class _Start:
         scale = (1 / self.noise)[images.groups][:, samples.shells].astype(np.float32)
         cells, sums = search(
             images.data * scale[:, None], images.weights * scale, target, n_cells=n_cells,
-            with_sums=with_sums,
+            with_sums=with_sums, mode=self.data.mode,
         )  # fmt: skip
         return cells, sums, grid
 
@@ -236,6 +237,8 @@ def initial_model(
     rng: np.random.Generator,
     reporter: Reporter,
     settings: InitialSettings = _USUAL,
+    mode: Mode = "marginal",
+    n_starts: int | None = None,
 ) -> InitialModel:
     """A homogeneous map and everybody's pose, from nothing.
 
@@ -252,23 +255,28 @@ def initial_model(
     rng : Generator
     reporter : Reporter
     settings : InitialSettings
+    mode : {"marginal", "maxcc"}
+        How cells are weighed, see `samplers.search`.
+    n_starts : int or None
+        Instead of that of the settings.
 
     Returns
     -------
     InitialModel
         Which hand it has is not determined: the mirror image fits as well.
     """
-    data = _Data(particles, stack, rows, shift_std)
+    data = _Data(particles, stack, rows, shift_std, mode)
     shuffled = rng.permutation(rows)
     n_out = min(int(_HELD_OUT * len(rows)), _MOST_HELD_OUT)
     held_out, seen = np.sort(shuffled[:n_out]), np.sort(shuffled[n_out:])
     starts = []
     radius, sweeps, batch = settings.rounds[0]
-    for index, own in enumerate(rng.spawn(settings.n_starts)):
+    n_starts = n_starts or settings.n_starts
+    for index, own in enumerate(rng.spawn(n_starts)):
         start = _Start(data, whole_of(composite), own)
         start.run(radius, sweeps, batch, seen, reporter.check)
         starts.append(start)
-        reporter.advance(0.0, f"initial model, start {index + 1} of {settings.n_starts}")
+        reporter.advance(0.0, f"initial model, start {index + 1} of {n_starts}")
     scores = _held_out_evidence(starts, held_out, radius)
     best = starts[int(np.argmax(scores))]
     for radius, sweeps, batch in settings.rounds[1:]:

@@ -58,17 +58,30 @@ class PoseSettings(NamedTuple):
         Of rotations about the file's [rad]; None: uniform.
     shift_std : float or None
         Of shifts about the file's or, in a search, about zero [Å]; None: 5 % of the box.
+    search_mode : {"marginal", "maxcc"}
+        How a search from nothing weighs its cells, see `samplers.search`.
+    n_starts : int or None
+        Of a search from nothing; None: the usual number.
     """
 
     rotation: PoseMode = "known"
     shift: PoseMode = "known"
     rotation_std: float | None = None
     shift_std: float | None = None
+    search_mode: Literal["marginal", "maxcc"] = "marginal"
+    n_starts: int | None = None
 
     @property
     def is_search(self) -> bool:
         """Whether rotations are found from nothing."""
         return self.rotation == "search"
+
+    def held(self, rotation: bool, shift: bool) -> "PoseSettings":
+        """The same, but that what is held is taken for known."""
+        return self._replace(
+            rotation="known" if rotation else self.rotation,
+            shift="known" if shift else self.shift,
+        )
 
 
 class Poses(NamedTuple):
@@ -177,6 +190,7 @@ def collapsed_model(
     estimate: Estimate,
     posterior: ParticlePosterior | None,
     rng: np.random.Generator,
+    temperature: float = 1.0,
 ) -> CollapsedModel:
     """What rotations are judged by, at the stage's band limit."""
     nodes, log_prior = joint_nodes(problem, estimate, posterior, rng)
@@ -187,7 +201,7 @@ def collapsed_model(
         np.ascontiguousarray(nodes),
         log_prior,
         float(estimate.contrast_std),
-        1.0,
+        temperature,
     )
 
 
@@ -199,6 +213,7 @@ def pose_step(
     settings: PoseSettings,
     rng: np.random.Generator,
     n_steps: int,
+    temperature: float = 1.0,
 ) -> tuple[StageProblem, PoseInfo]:
     """Metropolis steps of all poses; the images follow.
 
@@ -214,6 +229,8 @@ def pose_step(
         What is known stays.
     rng : Generator
     n_steps : int
+    temperature : float
+        Factor on the log likelihood.
 
     Returns
     -------
@@ -234,7 +251,7 @@ def pose_step(
         proposals = proposals._replace(turns=np.zeros_like(proposals.turns))
     images = problem.images
     chain = PoseChain(images.rotations, problem.shifts / problem.pixel_size, images.data)
-    model = collapsed_model(problem, estimate, posterior, rng)
+    model = collapsed_model(problem, estimate, posterior, rng, temperature)
     chain, info = pose_metropolis(images, chain, prior, model, proposals)
     return at_chain(problem, chain), info
 

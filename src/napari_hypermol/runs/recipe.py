@@ -28,6 +28,7 @@ __all__ = [
     "PosteriorRecipe",
     "PriorsRecipe",
     "Recipe",
+    "SearchRecipe",
     "ShiftPriorRecipe",
     "StageRecipe",
     "StatePriorsRecipe",
@@ -388,6 +389,19 @@ class PriorsRecipe(_Strict):
     )
 
 
+class SearchRecipe(_Strict):
+    """How poses are found from nothing."""
+
+    mode: Literal["marginal", "maxcc"] = Field(
+        default="marginal",
+        description="marginal: every particle in every place with its probability; maxcc: only in "
+        "the one of the highest cross-correlation",
+    )
+    starts: int = Field(
+        default=2, ge=1, le=20, description="Random starts, of which the best predicting goes on"
+    )
+
+
 class LatentsRecipe(_Strict):
     """What is known about each particle and what is to be found."""
 
@@ -400,6 +414,9 @@ class LatentsRecipe(_Strict):
     contrast: Literal["known", "refine"] = Field(
         default="refine", description="Refined, or known to be 1"
     )
+    search: SearchRecipe = Field(
+        default=SearchRecipe(), description="How rotations are searched, where they are"
+    )
 
 
 class StageRecipe(_Strict):
@@ -410,6 +427,36 @@ class StageRecipe(_Strict):
         ge=0, le=20, description="Highest degree of the state; 0: nothing moves yet"
     )
     sweeps: int = Field(default=4, ge=1, le=100_000, description="Passes over all unknowns")
+    rotation: Literal["metropolis", "search", "hold"] = Field(
+        default="metropolis",
+        description="Local steps, the same after a look at the whole grid, or as they are",
+    )
+    shift: Literal["exact", "hold"] = Field(
+        default="exact", description="Drawn from patches beside the rotations, or as they are"
+    )
+    state: Literal["exact", "draw", "hold"] = Field(
+        default="exact",
+        description="All of their posterior, one draw from it, or as the stage first reads them",
+    )
+    contrast: Literal["exact", "hold"] = Field(
+        default="exact", description="With the states, or 1 in this stage"
+    )
+    theta: Literal["solve", "draw", "hold"] = Field(
+        default="solve", description="The likeliest maps, one draw from their posterior, or held"
+    )
+    pose_steps: int = Field(default=4, ge=1, le=1000, description="Steps of every rotation a sweep")
+    temperature: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Factor on the log likelihood of poses, states and contrasts; 1: as it is",
+    )
+
+    @model_validator(mode="after")
+    def _drawn_together(self) -> "StageRecipe":
+        if self.theta == "draw" and self.state != "draw":
+            raise ValueError("theta: draw is given states that are drawn too; add state: draw")
+        return self
 
 
 class PosteriorRecipe(_Strict):
@@ -488,11 +535,35 @@ class Recipe(_Strict):
             "states.transport": self.priors.states.transport,
         }
         used = [name for name, strength in strengths.items() if strength > 0]
+        if used and self.schedule != "auto" and any(s.theta == "draw" for s in self.schedule):
+            raise ValueError(
+                f"schedule: theta cannot be drawn with priors.{used[0]}; leave one of the two out"
+            )
         if self.posterior.draws and used:
             raise ValueError(
                 f"posterior.draws: coefficients cannot be drawn with priors.{used[0]}; leave one "
                 "of the two out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _kernels(self) -> "Recipe":
+        if self.schedule == "auto":
+            return self
+        moving = [i for i, stage in enumerate(self.schedule) if stage.degree > 0]
+        for index, stage in enumerate(self.schedule):
+            at = f"schedule.{index}"
+            for name, usual in (("rotation", "metropolis"), ("shift", "exact")):
+                if getattr(stage, name) != usual and getattr(self.latents, name) == "known":
+                    raise ValueError(
+                        f"{at}.{name}: has no effect while latents.{name} is known; leave it out"
+                    )
+            if index == 0 and stage.rotation == "search":
+                raise ValueError(f"{at}.rotation: there is no molecule yet to search with")
+            if index == 0 and stage.theta == "hold":
+                raise ValueError(f"{at}.theta: there is no molecule yet to hold")
+            if moving[:1] == [index] and stage.state == "hold":
+                raise ValueError(f"{at}.state: states begin in this stage; they cannot be held yet")
         return self
 
     @model_validator(mode="after")
@@ -503,6 +574,10 @@ class Recipe(_Strict):
                 raise ValueError(
                     f"priors.{name}: has no effect while latents.{name} is known; leave it out"
                 )
+        if self.latents.rotation != "search" and self.latents.search != SearchRecipe():
+            raise ValueError(
+                "latents.search: has no effect unless latents.rotation is search; leave it out"
+            )
         if self.latents.rotation == "search":
             if self.latents.shift == "known":
                 raise ValueError(

@@ -148,8 +148,9 @@ def found_poses(
         particles = particles._replace(shifts=np.zeros((n, 2)))
     std = settings.poses.shift_std or 0.05 * box * particles.pixel_size
     model = initial_model(
-        particles, stack, composite, rows, std / particles.pixel_size, rng, reporter
-    )
+        particles, stack, composite, rows, std / particles.pixel_size, rng, reporter,
+        mode=settings.poses.search_mode, n_starts=settings.poses.n_starts,
+    )  # fmt: skip
     return with_poses(particles, rows, model.poses)
 
 

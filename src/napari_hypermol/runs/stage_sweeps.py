@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.states import ParticlePosterior
+from napari_hypermol.runs.coefficient_draw import coefficient_draw
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.pose_step import Poses, averaged, pose_step
 from napari_hypermol.runs.priors import (
@@ -20,6 +21,7 @@ from napari_hypermol.runs.priors import (
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
 from napari_hypermol.runs.stage_start import NEW_FUNCTION
+from napari_hypermol.runs.state_reading import read_states
 from napari_hypermol.runs.sweep import (
     Estimate,
     StageProblem,
@@ -30,6 +32,8 @@ from napari_hypermol.runs.sweep import (
     updated_noise,
 )
 from napari_hypermol.runs.trajectory_step import trajectory_step
+from napari_hypermol.samplers.conjugate_gradient import SolveInfo
+from napari_hypermol.samplers.state_draws import StateDraw
 from napari_hypermol.schedules.stage import Stage, work_of
 
 __all__ = [
@@ -43,8 +47,8 @@ _KINDLING = 3.0
 # While kindled, new state functions start from so little of the mean's spectrum that the solve is a
 # matched filter and noise cannot pose as signal.
 _KINDLED_FUNCTION = 1e-3
-_POSE_STEPS = 4  # Metropolis steps of every pose a sweep
 _POSE_DRAWS = 24  # of all poses at the end, to average over
+_DRAW_ITERATIONS, _DRAW_TOLERANCE = 30, 1e-3  # of the solve that draws coefficients
 
 
 def run_stage(
@@ -63,6 +67,10 @@ def run_stage(
     """All sweeps of one stage; poses are sampled where they have a prior."""
     molecule = problem.molecule
     poses = settings.poses if prior is not None else None
+    moving = poses and poses.held(stage.rotation == "hold", stage.shift == "hold")
+    if moving is not None and moving.rotation == moving.shift == "known":
+        moving = None
+    drawn: StateDraw | None = None
     tables = state_tables(molecule)
     users = [int(np.flatnonzero(molecule.owners == s)[0]) for s in range(len(molecule.bases))]
     kindled_sets = np.array(["circle" not in molecule.kinds(m) for m in users])
@@ -81,17 +89,20 @@ def run_stage(
         # not those of a grid, which are coarser
         is_found = poses is not None and poses.is_search
         waits = is_kindled or (stage.max_degree == 0 and _will_move(molecule) and not is_found)
-        if poses is not None and prior is not None and not waits and estimate.theta.any():
+        if moving is not None and prior is not None and not waits and estimate.theta.any():
             reporter.check()
             last = posterior if posterior is not None and posterior.tables else None
+            judged = estimate if stage.contrast != "hold" else estimate._replace(contrast_std=0.0)
             problem, moved_poses = pose_step(
-                problem, estimate, last, prior, poses, rng, _POSE_STEPS
+                problem, judged, last, prior, moving, rng, stage.pose_steps, stage.temperature
             )
             acceptance = float(moved_poses.acceptance_rate.mean())
-        if posterior is None or sweep > 0:
+        if posterior is None or (sweep > 0 and stage.state != "hold"):
             kindling = _KINDLING if is_kindled else 0.0
             tables = state_tables(molecule, estimate.occupancies)
-            posterior = _unit_contrast(expectation(problem, estimate, tables, rng, kindling))
+            posterior, drawn = read_states(problem, estimate, tables, stage, rng, kindling, drawn)
+            if stage.theta != "draw":
+                posterior = _unit_contrast(posterior)
             if settings.priors.occupancy == "histogram" and not is_kindled:
                 learned = learned_occupancies(tables, posterior.tables)
                 estimate = estimate._replace(occupancies=learned)
@@ -100,27 +111,32 @@ def run_stage(
         # kindled state functions are not densities yet
         seen = molecule.zeros() if is_kindled else estimate.theta
         further = density_priors(seen, molecule, settings.priors)
-        solved, info = maximisation(
-            problem,
-            estimate,
-            posterior,
-            rounds,
-            check=reporter.check,
-            priors=precision_priors(estimate.spectra, molecule, settings.priors),
-            further=further,
-        )
-        spectra = [
-            np.concatenate([new[:1], old[1:]]) if is_kindled and is_new_set else new
-            for new, old, is_new_set in zip(
-                solved.spectra, estimate.spectra, kindled_sets, strict=True
-            )
-        ]
-        estimate = estimate._replace(theta=solved.theta, spectra=spectra)
+        priors = precision_priors(estimate.spectra, molecule, settings.priors)
+        info = SolveInfo(0, 0.0)
+        if stage.theta == "draw" and drawn is not None:
+            theta, info = coefficient_draw(
+                rng, problem, estimate.theta, drawn, priors, _DRAW_ITERATIONS, _DRAW_TOLERANCE,
+                reporter.check,
+            )  # fmt: skip
+            estimate = estimate._replace(theta=theta)
+        elif stage.theta != "hold":
+            solved, info = maximisation(
+                problem, estimate, posterior, rounds, check=reporter.check, priors=priors,
+                further=further,
+            )  # fmt: skip
+            spectra = [
+                np.concatenate([new[:1], old[1:]]) if is_kindled and is_new_set else new
+                for new, old, is_new_set in zip(
+                    solved.spectra, estimate.spectra, kindled_sets, strict=True
+                )
+            ]
+            estimate = estimate._replace(theta=solved.theta, spectra=spectra)
         if any(t is not None and t.is_learned for t in molecule.trajectories):
             molecule = trajectory_step(problem, estimate.theta, posterior)
             problem = replace(problem, molecule=molecule)
         is_estimated = settings.refine_contrast and settings.contrast_std is None
-        if is_estimated and posterior.contrast_std.any():
+        has_spread = drawn is not None or posterior.contrast_std.any()
+        if is_estimated and stage.contrast != "hold" and has_spread:
             estimate = estimate._replace(contrast_std=_contrast_spread(posterior))
         if sweep % 2 == 1 or sweep == stage.sweeps - 1:
             noise = updated_noise(problem, estimate, posterior)
@@ -170,9 +186,9 @@ def run_stage(
     if poses is not None and prior is not None:
         n = len(problem.shifts)
         final = Poses(problem.images.rotations, problem.shifts, np.zeros(n), np.zeros(n))
-        if is_last:
+        if is_last and moving is not None:
             _, posterior, final = averaged(
-                problem, estimate, posterior, prior, poses, rng, _POSE_DRAWS, _POSE_STEPS,
+                problem, estimate, posterior, prior, moving, rng, _POSE_DRAWS, stage.pose_steps,
                 reporter.check,
             )  # fmt: skip
     return Snapshot(stage, position, molecule, estimate, posterior, share, trace, final)

@@ -150,6 +150,7 @@ def expectation(
     tables: tuple[StateTable, ...],
     rng: np.random.Generator,
     kindling: float = 0.0,
+    temperature: float = 1.0,
 ) -> ParticlePosterior:
     """Posterior of every particle's states and contrast given the coefficients.
 
@@ -165,6 +166,8 @@ def expectation(
         strong. From a random start they are weak because they are wrong, and expectation
         maximisation then creeps; read at fixed strength it is a power iteration, whose rate does
         not depend on the strength. Zero for the posterior itself.
+    temperature : float
+        Factor on the log likelihood.
     """
     grids = problem.molecule.grids(estimate.theta)
     molecule = problem.molecule
@@ -173,6 +176,8 @@ def expectation(
         lifted = kindled_mixing(molecule, g, kindling)
         b = np.asarray(b @ lifted, dtype=np.float32)
         g = np.asarray(lifted.T @ g @ lifted, dtype=np.float32)
+    if temperature != 1:
+        b, g = np.float32(temperature) * b, np.float32(temperature) * g
     entries = int(np.prod([len(t.states) for t in tables], dtype=np.int64))
     if len(tables) <= 2 and entries <= MAX_ENTRIES:
         has_positions = any(t is not None for t in molecule.trajectories)

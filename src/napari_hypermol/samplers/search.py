@@ -18,7 +18,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-__all__ = ["Cells", "SearchSums", "SearchTarget", "search"]
+__all__ = ["Cells", "Mode", "SearchSums", "SearchTarget", "search"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]

@@ -1,7 +1,8 @@
-"""A stage of a schedule: fixed band limits in space and state, and how long to stay."""
+"""A stage of a schedule: fixed band limits in space and state, how long to stay, and what moves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["Stage", "work_of"]
 
@@ -28,6 +29,18 @@ class Stage:
         Stop early when states move less than this per sweep (mean absolute change).
     searches : bool
         Before its sweeps every pose that moves is looked for on the whole grid again.
+    rotation, shift : {"metropolis", "exact", "hold"}
+        How poses that are not known move: rotations by Metropolis steps, shifts by exact draws.
+    state : {"exact", "draw", "hold"}
+        Whole posterior tables; one draw of state and contrast; or as the stage finds them.
+    contrast : {"exact", "hold"}
+        With the state, or 1.
+    theta : {"solve", "draw", "hold"}
+        The likeliest coefficients given the others, or one draw of them.
+    pose_steps : int
+        Metropolis steps of every rotation a sweep.
+    temperature : float
+        Factor on the log likelihood by which poses, states and contrasts are judged.
     """
 
     name: str
@@ -38,6 +51,13 @@ class Stage:
     solve_iterations: int = 3
     settle: float = 0.0
     searches: bool = False
+    rotation: Literal["metropolis", "hold"] = "metropolis"
+    shift: Literal["exact", "hold"] = "exact"
+    state: Literal["exact", "draw", "hold"] = "exact"
+    contrast: Literal["exact", "hold"] = "exact"
+    theta: Literal["solve", "draw", "hold"] = "solve"
+    pose_steps: int = 4
+    temperature: float = 1.0
 
 
 def work_of(stages: Sequence[Stage]) -> float:
