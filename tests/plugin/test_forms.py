@@ -1,9 +1,10 @@
-"""From the fields of the Run widget to a job, and to sentences where that fails."""
+"""From the Run page to an order, and to sentences where that fails."""
 
 import pytest
+import yaml
 
 from napari_hypermol.errors import HypermolError, OutputExistsError, RecipeError
-from napari_hypermol.plugin.forms import RunForm, ball_recipe, free_folder
+from napari_hypermol.plugin.forms import RunForm, free_folder, what_will_run
 
 
 @pytest.fixture
@@ -11,24 +12,12 @@ def form(pretzel_folder, tmp_path) -> RunForm:
     return RunForm(particles=str(pretzel_folder / "particles.star"), out=str(tmp_path / "run"))
 
 
-def test_job_without_recipe_is_one_ball(form, tmp_path):
-    job = form.job()
-    assert job.out == tmp_path / "run"
-    (component,) = job.recipe.components.values()
-    assert component.support.ball.radius == pytest.approx(0.45 * 24 * 4.0)
-    assert component.state.degree == 4
-
-
-def test_job_with_recipe_and_seed(form, pretzel_folder):
-    recipe = pretzel_folder / "recipe.yaml"
-    job = RunForm(form.particles, str(recipe), form.out, seed=7).job()
-    assert job.recipe == recipe
-    assert job.seed == 7
-
-
-def test_degree_zero_is_rigid():
-    (component,) = ball_recipe(100.0, 0).components.values()
-    assert component.state is None
+def test_order_is_what_was_asked_for(form, tmp_path):
+    draft = {"components": {"a": {"support": {"ball": {"radius": 9.0}}}}}
+    order = RunForm(form.particles, draft, tmp_path, form.out, seed=7).order()
+    assert (order.out, order.seed, order.draft) == (tmp_path / "run", 7, draft)
+    assert order.folder == tmp_path
+    assert not order.is_resumed
 
 
 @pytest.mark.parametrize(
@@ -36,22 +25,64 @@ def test_degree_zero_is_rigid():
     [
         ({"particles": " "}, HypermolError, "choose a STAR or .cs"),
         ({"particles": "/nowhere/p.star"}, HypermolError, "/nowhere/p.star: does not exist"),
-        ({"recipe": "/nowhere/r.yaml"}, RecipeError, "/nowhere/r.yaml: does not exist"),
+        ({"draft": {"components": {"a": {}}}}, RecipeError, r"components\.a"),
         ({"out": ""}, HypermolError, "no folder for the run"),
     ],
 )
 def test_mistakes_are_named(form, change, error, words):
     with pytest.raises(error, match=words):
-        RunForm(**{**form.__dict__, **change}).check()
+        RunForm(**{**form.__dict__, **change}).order()
 
 
 def test_existing_folder_is_refused(form, tmp_path):
     (tmp_path / "run").mkdir()
     with pytest.raises(OutputExistsError, match="exists already"):
-        form.check()
+        form.order()
 
 
 def test_free_folder_never_exists(tmp_path):
     assert free_folder(tmp_path / "p.star") == tmp_path / "hypermol_1"
     (tmp_path / "hypermol_1").mkdir()
     assert free_folder(tmp_path / "p.star") == tmp_path / "hypermol_2"
+
+
+BALL = {"ball": {"radius": 40.0}}
+
+
+@pytest.mark.parametrize(
+    ("draft", "words"),
+    [
+        ({}, "one ball around the box, 1 knob; poses as in the file"),
+        ({"components": {"a": {"support": BALL}}}, "1 component, rigid; poses as in the file"),
+        (
+            {"components": {"a": {"support": BALL, "symmetry": "C3", "state": {}}}},
+            "1 component, 3 knobs; poses as in the file",
+        ),
+        (
+            {
+                "components": {"a": {"support": {"mask": "not_there.mrc"}, "state": {"dims": 2}}},
+                "latents": {"rotation": "refine", "shift": "refine"},
+                "half_sets": True,
+            },
+            "1 component, 2 knobs; poses refined; two half sets",
+        ),
+        ({"latents": {"rotation": "search", "shift": "search"}}, "1 knob; poses searched"),
+        ({"latents": {"shift": "refine"}}, "rotations as in the file, shifts refined"),
+    ],
+)
+def test_what_will_run(draft, words):
+    line, second = what_will_run("/data/p.star", 4000, draft).splitlines()
+    assert line == "p.star, 4,000 particles"
+    assert words in second
+
+
+def test_what_will_run_of_a_simulation(pretzel_folder):
+    draft = yaml.safe_load((pretzel_folder / "recipe.yaml").read_text(encoding="utf-8"))
+    assert "3 components, 2 knobs" in what_will_run("p.star", None, draft)
+
+
+def test_what_cannot_run_says_why():
+    assert what_will_run("", None, {}).startswith("No particles yet")
+    text = what_will_run("p.star", None, {"components": {"a": {}}})
+    assert "The recipe is not complete: " in text
+    assert "components.a" in text

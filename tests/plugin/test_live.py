@@ -1,97 +1,101 @@
-"""A run in a thread of its own: what it reports, how it stops, how it fails."""
+"""A run followed from a thread: what it tells, and that it lets go."""
 
+import queue
+import shutil
 import threading
 import time
 
+import numpy as np
 import pytest
 
-from napari_hypermol.errors import HypermolError, RunCancelled
-from napari_hypermol.plugin import live
-from napari_hypermol.plugin.live import follow
-from napari_hypermol.runs.reconstruct import Job
-from napari_hypermol.runs.store import Run, is_run_folder
-
-
-def drained(generator):
-    """All updates, and what the generator returned."""
-    updates = []
-    while True:
-        try:
-            update = next(generator)
-        except StopIteration as end:
-            return updates, end.value
-        if update is not None:
-            updates.append(update)
+from napari_hypermol.plugin.live import LiveRun, prepared
+from napari_hypermol.runs.follow import Follower
+from napari_hypermol.runs.state_axes import middle_states
+from napari_hypermol.runs.store import Run
 
 
 @pytest.fixture
-def job(pretzel_folder, tmp_path) -> Job:
-    return Job(pretzel_folder / "particles.star", tmp_path / "run", pretzel_folder / "recipe.yaml")
+def followed():
+    """Starts following; gives the live run and the queue its updates come into."""
+    lives = []
+
+    def begin(folder):
+        updates = queue.Queue()
+        live = LiveRun(Follower(folder), 5, lambda one, update: updates.put((one, update)))
+        lives.append(live)
+        live.start()
+        return live, updates
+
+    yield begin
+    for live in lives:
+        live.leave()
 
 
-@pytest.fixture
-def long_job(job, long_recipe) -> Job:
-    return Job(job.particles, job.out, long_recipe)
+def test_finished_run_is_told_once(run_folder, followed):
+    live, updates = followed(run_folder)
+    one, update = updates.get(timeout=30)
+    assert one is live
+    assert update.look.phase == "done"
+    assert update.look.run.path == run_folder
+    data, attributes, _ = update.layer
+    assert data.shape[:2] == (5, 5)
+    assert attributes["metadata"]["hypermol"]["run"] == str(run_folder.resolve())
+    live._thread.join(5)
+    assert not live._thread.is_alive()
+    assert updates.empty()
 
 
-def test_run_to_the_end(job):
-    updates, outcome = drained(follow(lambda: job, threading.Event(), lambda: (0.25, 0.75)))
-    assert outcome.problem is None
-    assert outcome.run.path == job.out
-    assert updates[-1].fraction == pytest.approx(1)
-    shown = [u for u in updates if u.maps is not None]
-    assert shown
-    assert {u.pixel_size for u in shown} == {4.0}
-    assert {u.maps.dims for u in shown} == {2}
+def test_map_on_the_screen_is_computed_in_the_thread(run_folder, monkeypatch):
+    """What the main thread asks for next is there: nothing is computed for it."""
+    follower = Follower(run_folder)
+    look = follower.look()
+    data, _, _ = prepared(look, follower, 5, (0.25, 1.0))
+    calls = []
+    monkeypatch.setattr(type(look.maps), "volume", lambda *_: calls.append(1))
+    shown = np.asarray(data[1, 4])
+    assert not calls
+    monkeypatch.undo()
+    np.testing.assert_array_equal(shown, Run.open(run_folder).maps.volume((0.25, 1.0)))
+    data, _, _ = prepared(look, follower, 5, (0.5,))  # of another layer
+    monkeypatch.setattr(type(look.maps), "volume", lambda *_: calls.append(1))
+    np.asarray(data[2, 2])
+    assert middle_states(look.maps.axes) == [0.5, 0.5]
+    assert not calls
 
 
-def test_stop(long_job):
-    stop = threading.Event()
-    generator = follow(lambda: long_job, stop)
-    until = time.monotonic() + 60
-    while not (is_run_folder(long_job.out) and Run.open(long_job.out).snapshots()):
-        next(generator)
-        assert time.monotonic() < until
-    stop.set()
-    asked = time.monotonic()
-    _, outcome = drained(generator)
-    assert time.monotonic() - asked < 5  # one sweep of this little is milliseconds
-    assert isinstance(outcome.problem, RunCancelled)
-    assert outcome.run.maps.dims == 2  # the folder is usable
+def test_trouble_is_a_sentence(run_folder, tmp_path, followed):
+    folder = shutil.copytree(run_folder, tmp_path / "run")
+    shutil.rmtree(folder / "store.zarr" / "snapshot_002" / "theta")
+    _, updates = followed(folder)
+    _, update = updates.get(timeout=30)
+    assert update.look.phase == "failed"
+    assert "snapshot" in update.look.message
+    assert update.look.is_over
 
 
-def test_abandoned_generator_stops_its_run(long_job):
-    generator = follow(lambda: long_job, threading.Event())
-    while next(generator) is None:
-        pass
-    generator.close()
-    assert live._busy.acquire(timeout=20)
-    live._busy.release()
+def test_window_that_is_gone_ends_the_thread(run_folder):
+    def gone(live, update):
+        raise RuntimeError("wrapped C/C++ object has been deleted")
+
+    live = LiveRun(Follower(run_folder), 5, gone)
+    live.start()
+    live._thread.join(20)
+    assert not live._thread.is_alive()
 
 
-def test_mistake_is_an_outcome(job):
-    def make_job():
-        raise HypermolError("no particles: choose some")
+def test_leaving_is_at_once(tmp_path):
+    class Endless:
+        launch = None
+        folder = tmp_path
 
-    updates, outcome = drained(follow(make_job, threading.Event()))
-    assert not updates
-    assert outcome.run is None
-    assert str(outcome.problem) == "no particles: choose some"
+        def look(self):
+            from napari_hypermol.runs.follow import Look
 
+            return Look("running", 0.0, None, str(time.monotonic()), False)
 
-def test_bug_is_raised():
-    def make_job():
-        raise ZeroDivisionError("a bug")
-
-    with pytest.raises(ZeroDivisionError):
-        drained(follow(make_job, threading.Event()))
-
-
-def test_one_run_at_a_time(job):
-    assert live._busy.acquire(blocking=False)
-    try:
-        _, outcome = drained(follow(lambda: job, threading.Event()))
-    finally:
-        live._busy.release()
-    assert "another run is at work" in str(outcome.problem)
-    assert not job.out.exists()
+    live = LiveRun(Endless(), 5, lambda *_: None)
+    live.start()
+    assert threading.active_count() > 1
+    live.leave()
+    live._thread.join(2)
+    assert not live._thread.is_alive()

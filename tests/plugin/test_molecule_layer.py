@@ -59,6 +59,14 @@ def test_what_the_user_set_stays(viewer, report):
     assert molecule.layer.contrast_limits == [0.1, 0.4]
 
 
+def test_layer_of_a_run_opened_from_disk_goes_on(viewer, report):
+    data, attributes, _ = report(1.0)
+    layer = viewer.add_image(data, **attributes)
+    MoleculeLayer(layer).show(viewer, report(3.0))
+    assert list(viewer.layers) == [layer]
+    assert layer.contrast_limits == [0.0, 3.0]
+
+
 def test_removed_layer_stays_away_until_the_end(viewer, report):
     molecule = MoleculeLayer()
     molecule.show(viewer, report(1.0))

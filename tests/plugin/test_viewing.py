@@ -10,6 +10,7 @@ from napari_hypermol.plugin.viewing import (
     frame_molecule,
     hypermol_of,
     is_chimerax_handed,
+    is_dark,
     lay_along_box,
     set_chimerax_handed,
     set_states,
@@ -135,3 +136,10 @@ def test_isosurfaces_need_a_graphics_card(viewer, monkeypatch, in_software, rend
     ease_rendering(layer)
     assert layer.rendering == rendering
     assert bool(told) == in_software
+
+
+def test_dark_and_light_themes(viewer):
+    viewer.theme = "dark"
+    assert is_dark(viewer)
+    viewer.theme = "light"
+    assert not is_dark(viewer)

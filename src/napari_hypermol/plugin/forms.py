@@ -1,102 +1,63 @@
-"""What the user asked for in the Run widget, and the job that comes of it; no Qt."""
+"""What the user asked for on the Run page: checks, the order that comes of it, a line of words."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_hypermol.errors import HypermolError, OutputExistsError, RecipeError
-from napari_hypermol.io.particle_file import read_particles
-from napari_hypermol.runs.recipe import Recipe, recipe_from
-from napari_hypermol.runs.reconstruct import Job
+from napari_hypermol.errors import HypermolError, OutputExistsError
+from napari_hypermol.runs.from_recipe import composite_of
+from napari_hypermol.runs.launch import Order
+from napari_hypermol.runs.recipe import BallRecipe, Recipe, SupportRecipe, recipe_from
 
-__all__ = ["DEFAULT_DEGREE", "RunForm", "ball_recipe", "free_folder"]
+__all__ = ["RunForm", "free_folder", "what_will_run"]
 
-DEFAULT_DEGREE = 4  # of the recipe without components
-_BALL = 0.45  # of the box: away from its corners, as in that recipe
+_WIDE = 10_000  # voxels of 1 Å: a box that any support lies in
 
 
 @dataclass(frozen=True)
 class RunForm:
-    """The fields of the Run widget, as the user left them.
+    """What the Run page and the session hold.
 
     Attributes
     ----------
     particles : str
         STAR or .cs.
-    recipe : str
-        YAML; empty for one ball around the box with one state.
+    draft : mapping
+        Recipe; empty for one ball around the box with one state.
+    folder : Path
+        Where the draft's relative paths start.
     out : str
         Folder to make.
-    degree : int
-        Of that one state's functions, where there is no recipe file.
     seed : int
     """
 
     particles: str = ""
-    recipe: str = ""
+    draft: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path = Path()
     out: str = ""
-    degree: int = DEFAULT_DEGREE
     seed: int = 0
 
-    def check(self) -> None:
-        """Refuse at once what can be seen without opening large files.
+    def order(self) -> Order:
+        """The order to the run's process.
 
         Raises
         ------
         HypermolError
-            With the field and what to do.
+            With the field and what to do, for all that can be seen without opening large files.
         """
         if not self.particles.strip():
             raise HypermolError("no particles: choose a STAR or .cs file, or open one in napari")
-        if not Path(self.particles).expanduser().is_file():
+        particles = Path(self.particles).expanduser()
+        if not particles.is_file():
             raise HypermolError(f"{self.particles}: does not exist; choose another particle file")
-        if self.recipe.strip() and not Path(self.recipe).expanduser().is_file():
-            raise RecipeError(f"{self.recipe}: does not exist; choose another recipe or leave none")
         if not self.out.strip():
             raise HypermolError("no folder for the run: name one that does not exist yet")
-        if Path(self.out).expanduser().exists():
+        out = Path(self.out).expanduser().absolute()
+        if out.exists():
             raise OutputExistsError(f"{self.out}: exists already; name a folder that does not")
-
-    def job(self) -> Job:
-        """The job; opens the particle file if there is no recipe to say where the molecule is.
-
-        Raises
-        ------
-        HypermolError
-            As `check`, or if the particle file cannot be used.
-        """
-        self.check()
-        particles = Path(self.particles).expanduser()
-        recipe: Path | Recipe
-        if self.recipe.strip():
-            recipe = Path(self.recipe).expanduser()
-        else:
-            file = read_particles(particles)
-            edge = file.particles.images.shape[-1] * file.particles.pixel_size
-            recipe = ball_recipe(edge, self.degree)
-        return Job(
-            particles=particles, out=Path(self.out).expanduser(), recipe=recipe, seed=self.seed
-        )
-
-
-def ball_recipe(edge: float, degree: int) -> Recipe:
-    """One component in a ball around the box, with one state; rigid if `degree` is 0.
-
-    Parameters
-    ----------
-    edge : float
-        Of the box [Å].
-    degree : int
-        Highest degree of the state functions.
-
-    Returns
-    -------
-    Recipe
-    """
-    component: dict[str, Any] = {"support": {"ball": {"radius": _BALL * edge}}}
-    if degree > 0:
-        component["state"] = {"basis": "cosine", "dims": 1, "degree": degree}
-    return recipe_from({"components": {"all": component}})
+        recipe_from(self.draft)  # its mistakes are told here, not from another process
+        return Order(out, particles.absolute(), self.draft, self.folder, self.seed)
 
 
 def free_folder(particles: str | Path) -> Path:
@@ -106,3 +67,53 @@ def free_folder(particles: str | Path) -> Path:
     while (parent / f"hypermol_{number}").exists():
         number += 1
     return parent / f"hypermol_{number}"
+
+
+def what_will_run(particles: str, n_particles: int | None, draft: Mapping[str, Any]) -> str:
+    """A sentence of what Start would do.
+
+    Parameters
+    ----------
+    particles : str
+        Their file; empty for none.
+    n_particles : int or None
+        Where they were counted already.
+    draft : mapping
+    """
+    if not particles:
+        return "No particles yet: open a .star or .cs file."
+    count = "" if n_particles is None else f", {n_particles:,} particles"
+    lines = [f"{Path(particles).name}{count}"]
+    try:
+        recipe = recipe_from(draft)
+    except HypermolError as problem:
+        return "\n".join([*lines, f"The recipe is not complete: {problem}"])
+    what = _components(recipe) if recipe.components else "one ball around the box, 1 knob"
+    rotation, shift = recipe.latents.rotation, recipe.latents.shift
+    words = {"known": "poses as in the file", "refine": "poses refined", "search": "poses searched"}
+    poses = words[rotation]
+    if rotation == "known" and shift != "known":
+        poses = "rotations as in the file, shifts refined"
+    halves = "; two half sets" if recipe.half_sets else ""
+    return "\n".join([*lines, f"{what}; {poses}{halves}"])
+
+
+def _number(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def _components(recipe: Recipe) -> str:
+    """How many components and knobs; without opening a mask."""
+    n = _number(len(recipe.components), "component")
+    balls = {
+        name: item
+        if item.support is None
+        else item.model_copy(update={"support": SupportRecipe(ball=BallRecipe(radius=_WIDE / 4))})
+        for name, item in recipe.components.items()
+    }
+    try:
+        molecule = composite_of(recipe.model_copy(update={"components": balls}), Path(), _WIDE, 1.0)
+    except HypermolError:  # said when it is started, with the box known
+        return n
+    dims = sum(component.dims for component in molecule.components)
+    return f"{n}, {_number(dims, 'knob')}" if dims else f"{n}, rigid"

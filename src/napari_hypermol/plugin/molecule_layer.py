@@ -24,11 +24,16 @@ class MoleculeLayer:
 
     Where the user moved the contrast or the threshold, they stay as he left them; where he removed
     the layer, it stays away until the run is done.
+
+    Parameters
+    ----------
+    layer : napari layer or None
+        One that shows the run already.
     """
 
-    def __init__(self) -> None:
-        self.layer: Any = None
-        self._given: dict[str, Any] = {}
+    def __init__(self, layer: Any = None) -> None:
+        self.layer = layer  # of a run that was opened from disk
+        self._given = {} if layer is None else {name: getattr(layer, name) for name in _LOOK}
 
     def show(self, viewer: Any, layer_data: LayerData, is_final: bool = False) -> None:
         """Show the molecule as it is now.

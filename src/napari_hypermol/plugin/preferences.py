@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from napari_hypermol.plugin.lazy_states import STATE_STEPS
 
-__all__ = ["Preferences", "preferences"]
+__all__ = ["Preferences", "preferences", "remember_closing"]
 
 
 class Preferences(NamedTuple):
@@ -16,10 +16,13 @@ class Preferences(NamedTuple):
         Stops of each state's slider.
     is_chimerax_handed : bool
         Whether what we open is shown with the handedness of ChimeraX.
+    closing : {'ask', 'stop', 'leave'}
+        What becomes of a run of this window when it is closed.
     """
 
     state_steps: int = STATE_STEPS
     is_chimerax_handed: bool = True
+    closing: str = "ask"
 
 
 def preferences() -> Preferences:
@@ -27,7 +30,18 @@ def preferences() -> Preferences:
     try:
         from napari.settings import get_plugin_settings
 
-        view = get_plugin_settings("napari-hypermol").view
+        settings = get_plugin_settings("napari-hypermol")
+        view, runs = settings.view, settings.runs
     except (ImportError, KeyError, AttributeError):  # napari < 0.9, or the plugin is disabled
         return Preferences()
-    return Preferences(int(view.state_steps), bool(view.chimerax_handedness))
+    return Preferences(int(view.state_steps), bool(view.chimerax_handedness), str(runs.closing))
+
+
+def remember_closing(choice: str) -> None:
+    """Keep what the user wants to become of runs when a window is closed."""
+    try:
+        from napari.settings import get_plugin_settings
+
+        get_plugin_settings("napari-hypermol").runs.closing = choice
+    except (ImportError, KeyError, AttributeError):  # it is asked again next time
+        return

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from napari.utils.notifications import show_info
+from napari.utils.theme import get_theme
 
 from napari_hypermol.plugin.graphics import draws_in_software
 
@@ -19,6 +20,7 @@ __all__ = [
     "frame_molecule",
     "hypermol_of",
     "is_chimerax_handed",
+    "is_dark",
     "lay_along_box",
     "set_chimerax_handed",
     "set_states",
@@ -42,6 +44,12 @@ def camera_of(viewer: Any) -> Any:
 def is_chimerax_handed(viewer: Any) -> bool:
     """Whether maps appear as in ChimeraX rather than mirrored."""
     return tuple(str(o) for o in camera_of(viewer).orientation) == CHIMERAX
+
+
+def is_dark(viewer: Any) -> bool:
+    """Whether the window's theme has a dark background."""
+    red, green, blue = get_theme(str(viewer.theme)).background.as_rgb_tuple()[:3]
+    return 0.3 * red + 0.59 * green + 0.11 * blue < 128  # as bright as the eye has it
 
 
 def set_chimerax_handed(viewer: Any, is_wanted: bool) -> None:

@@ -1,131 +1,314 @@
-"""The Run widget in a real napari: run, stop, close."""
+"""The Run page in a real napari, its runs in processes of their own."""
 
+import json
+import os
+import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from qtpy.QtCore import QTimer
 
-from napari_hypermol.plugin import live
 from napari_hypermol.plugin.viewing import camera_of, is_chimerax_handed
 from napari_hypermol.plugin.widgets.studio import open_page
+from napari_hypermol.runs.launch import Launch, Order
+from napari_hypermol.runs.requests import ask
+from napari_hypermol.runs.status import process_is_there, read_status
 from napari_hypermol.runs.store import Run, is_run_folder
 
 pytestmark = pytest.mark.qt
 
+WAIT = 120_000  # [ms]: other tests may have the machine
+
 
 @pytest.fixture(autouse=True)
-def _mip(monkeypatch):
-    """Isosurfaces take seconds a frame without a graphics card."""
+def told(monkeypatch):
+    """What the user was told; isosurfaces take seconds a frame without a graphics card."""
     from napari_hypermol.plugin import layers
 
     monkeypatch.setattr(layers, "RENDERING", "mip")
+    sentences = []
+    monkeypatch.setattr("napari_hypermol.plugin.widgets.run.show_error", sentences.append)
+    return sentences
+
+
+@pytest.fixture(autouse=True)
+def answer(monkeypatch):
+    """What the user answers when a window with a run at work is closed: a list, and its use."""
+    answers = ["stop"]
+    monkeypatch.setattr(
+        "napari_hypermol.plugin.widgets.run.ask_about_run", lambda parent, name: answers[-1]
+    )
+    return answers
 
 
 @pytest.fixture
 def docked(make_napari_viewer_proxy, plugin):
-    """A viewer and the page, opened as the menus do."""
-    viewer = make_napari_viewer_proxy()
+    """A viewer and the page, opened as the menus do; on the screen, for the closing of it."""
+    viewer = make_napari_viewer_proxy(show=True)
     return viewer, open_page(viewer, "Run").pages["Run"]
+
+
+def fill(page, recipe, out):
+    page.session.load(yaml.safe_load(Path(recipe).read_text(encoding="utf-8")), Path(recipe).parent)
+    page.out.text = str(out)
 
 
 @pytest.fixture
 def filled(docked, pretzel_folder, tmp_path):
     """The same, with particles open and a quick recipe."""
-    viewer, widget = docked
+    viewer, page = docked
     viewer.open(pretzel_folder / "particles.star", plugin="napari-hypermol")
-    widget.recipe.text = str(pretzel_folder / "recipe.yaml")
-    widget.out.text = str(tmp_path / "run")
-    return viewer, widget
+    fill(page, pretzel_folder / "recipe.yaml", tmp_path / "run")
+    return viewer, page
 
 
-def is_over(widget):
-    return widget.start_button.isEnabled()
+@pytest.fixture
+def at_work(filled, qtbot, long_recipe, tmp_path):
+    """A run that would go on for minutes, its first stage done and its molecule shown."""
+    viewer, page = filled
+    fill(page, long_recipe, tmp_path / "run")
+    page.start_button.click()
+    qtbot.waitUntil(
+        lambda: len(viewer.layers) == 2 and has_snapshot(tmp_path / "run"), timeout=WAIT
+    )
+    qtbot.waitUntil(lambda: page._phase == "running", timeout=WAIT)
+    yield viewer, page, tmp_path / "run"
+    status = read_status(tmp_path / "run")
+    if not status.is_over and not status.is_gone():
+        ask(tmp_path / "run", "stop")
+        qtbot.waitUntil(lambda: read_status(tmp_path / "run").is_over, timeout=WAIT)
+
+
+def has_snapshot(folder):
+    return is_run_folder(folder) and bool(Run.open(folder).snapshots())
+
+
+def is_over(page):
+    return page._live is None
 
 
 def test_run(filled, qtbot, tmp_path, pretzel_folder):
-    viewer, widget = filled
-    assert widget.particles.text == str((pretzel_folder / "particles.star").resolve())
-    assert not widget.degree.isEnabled()
-    widget.start_button.click()
-    assert widget.stop_button.isEnabled()
-    qtbot.waitUntil(lambda: is_over(widget), timeout=60_000)
-    assert widget.status.text().startswith("Done in")
-    assert not widget.stop_button.isEnabled()
+    viewer, page = filled
+    assert page.session.particles == str((pretzel_folder / "particles.star").resolve())
+    assert page.plan.text().startswith("particles.star, 60 particles\n3 components, 2 knobs; poses")
+    page.start_button.click()
+    assert not page.start_button.isEnabled()
+    assert page.stop_button.isEnabled()
+    qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
+    assert page.status.text() == "Done"
+    assert page.start_button.isEnabled()
+    assert not page.stop_button.isEnabled()
+    assert not page.resume_button.isEnabled()
     particles, molecule = viewer.layers
     assert not particles.visible
     run = Run.open(tmp_path / "run")
+    assert page.session.run.path == run.path
     assert molecule.metadata["hypermol"]["run"] == str(run.path.resolve())
     expected = run.maps.volume((0.5, 0.5))
     np.testing.assert_allclose(np.asarray(molecule.data[10, 10]), expected, atol=1e-6)
     assert viewer.dims.ndisplay == 3
     assert viewer.dims.units is not None
     viewer.dims.set_point((0, 1), (0.35, 0.8))
-    assert widget.readout.text == "tau1 = 0.35  tau2 = 0.80"
+    assert page.readout.text == "tau1 = 0.35  tau2 = 0.80"
+    assert not page.traces.likelihood.isHidden()
+    assert page.traces.acceptance.isHidden()
+    assert page.out.text != str(tmp_path / "run")  # the next run gets a folder of its own
     assert is_chimerax_handed(viewer)
-    widget.handedness.setChecked(False)
+    page.handedness.setChecked(False)
     assert not is_chimerax_handed(viewer)
     camera_of(viewer).orientation = ("towards", "up", "right")
-    assert widget.handedness.isChecked()
+    assert page.handedness.isChecked()
     viewer.layers.remove(molecule)
-    assert widget.readout.text == ""
+    assert page.readout.text == ""
 
 
-def test_stop(filled, qtbot, long_recipe, tmp_path):
-    viewer, widget = filled
-    widget.recipe.text = str(long_recipe)
-    widget.start_button.click()
-    qtbot.waitUntil(lambda: len(viewer.layers) == 2 and _has_snapshot(tmp_path), timeout=60_000)
-    asked = time.monotonic()
-    widget.stop_button.click()
-    qtbot.waitUntil(lambda: is_over(widget), timeout=10_000)
-    assert time.monotonic() - asked < 3
-    assert widget.status.text() == f"Stopped; what was done is in {tmp_path / 'run'}"
-    assert Run.open(tmp_path / "run").maps.dims == 2
-    assert widget.out.text != str(tmp_path / "run")  # the next run gets a folder of its own
+def test_pause_continue_stop_resume(at_work, qtbot):
+    viewer, page, out = at_work
+    page.pause_button.click()
+    qtbot.waitUntil(lambda: page.pause_button.text() == "&Continue", timeout=WAIT)
+    assert page.status.text().startswith("Paused")
+    assert page.stop_button.isEnabled()
+    page.pause_button.click()
+    qtbot.waitUntil(lambda: page.pause_button.text() == "&Pause", timeout=WAIT)
+    page.stop_button.click()
+    qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
+    assert page.status.text() == "Stopped; its last stage is kept"
+    assert Run.open(out).maps.dims == 2
+    assert page.resume_button.isEnabled()
+    former = read_status(out).token
+    layers = list(viewer.layers)
+    page.resume_button.click()
+    qtbot.waitUntil(lambda: read_status(out).token != former, timeout=WAIT)
+    qtbot.waitUntil(lambda: page._phase == "running", timeout=WAIT)
+    assert page._launch.is_alive
+    assert list(viewer.layers) == layers  # the same layer goes on
+    page.stop_button.click()
+    qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
 
 
-def test_close_while_running(filled, qtbot, long_recipe, tmp_path):
-    viewer, widget = filled
-    widget.recipe.text = str(long_recipe)
-    widget.start_button.click()
-    qtbot.waitUntil(lambda: _has_snapshot(tmp_path), timeout=60_000)
-    asked = time.monotonic()
+def test_molecule_follows_without_touching_the_view(at_work, qtbot):
+    viewer, page, _ = at_work
+    layer = viewer.layers[-1]
+    layer.name = "mine"
+    viewer.dims.set_point((0, 1), (0.2, 0.9))
+    camera_of(viewer).angles = (10.0, 20.0, 30.0)
+    layer.contrast_limits = (0.1, 0.4)
+    data = layer.data
+    ticks = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: ticks.append(time.monotonic()))
+    timer.start(10)
+    qtbot.waitUntil(lambda: layer.data is not data, timeout=WAIT)
+    qtbot.wait(3000)
+    timer.stop()
+    assert max(np.diff(ticks)) < 2.0  # 0.1 on a quiet machine: benchmarks/live_run.py
+    assert viewer.dims.point[:2] == pytest.approx((0.2, 0.9))
+    assert camera_of(viewer).angles == pytest.approx((10.0, 20.0, 30.0))
+    assert layer.contrast_limits == pytest.approx([0.1, 0.4])
+    assert layer.name == "mine"
+    viewer.layers.remove(layer)
+    rows = len(page.traces._rows)
+    qtbot.waitUntil(lambda: len(page.traces._rows) > rows + 20, timeout=WAIT)
+    assert len(viewer.layers) == 1  # it stays away
+
+
+def test_closing_stops_a_run(at_work, qtbot, answer):
+    viewer, page, out = at_work
+    answer.append(None)
+    page.window().close()
+    assert page.window().isVisible()  # refused
+    assert page._launch.is_alive
+    answer.append("stop")
+    pid = page._launch.pid
     viewer.close()
-    assert live._busy.acquire(timeout=10)  # held while a run is at work
-    live._busy.release()
-    assert time.monotonic() - asked < 3
-    assert Run.open(tmp_path / "run").maps.dims == 2
+    qtbot.waitUntil(lambda: not process_is_there(pid, time.time()), timeout=5000)
+    assert page.viewer is None
+    assert read_status(out).phase == "stopped"
+    assert Run.open(out).maps.dims == 2
 
 
-def test_mistakes_are_sentences(docked, qtbot, tmp_path, monkeypatch):
-    told = []
-    monkeypatch.setattr("napari_hypermol.plugin.widgets.run.show_error", told.append)
-    _, widget = docked
-    widget.start_button.click()
+def test_closing_leaves_a_run_that_is_followed_again(
+    at_work, qtbot, make_napari_viewer_proxy, answer
+):
+    viewer, page, out = at_work
+    answer.append("leave")
+    pid = page._launch.pid
+    viewer.close()
+    time.sleep(1.5)
+    assert process_is_there(pid, time.time())
+    assert read_status(out).phase == "running"
+    second = make_napari_viewer_proxy()
+    again = open_page(second, "Run").pages["Run"]
+    second.open(out, plugin="napari-hypermol")
+    qtbot.waitUntil(lambda: again._phase == "running", timeout=WAIT)
+    assert again.stop_button.isEnabled()
+    assert len(second.layers) == 1
+    qtbot.waitUntil(lambda: "components" in again.session.draft, timeout=WAIT)
+    again.stop_button.click()
+    qtbot.waitUntil(lambda: is_over(again), timeout=WAIT)
+    assert read_status(out).phase == "stopped"
+
+
+def test_dead_process_is_said(at_work, qtbot, told):
+    _, page, _out = at_work
+    os.kill(page._launch.pid, 9)
+    qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
+    assert page.status.text().startswith("Interrupted: the run's process is gone; its last stage")
+    assert page.resume_button.isEnabled()
+    assert "process is gone" in told[-1]
+
+
+def test_run_of_a_cluster_is_followed(docked, run_folder, tmp_path, qtbot):
+    """Another process on another machine, as far as its folder tells."""
+    viewer, page = docked
+    out = Path(shutil.copytree(run_folder, tmp_path / "there"))
+    status = json.loads((out / "status.json").read_text())
+    status |= {"phase": "running", "host": "node7", "message": "states 1, sweep 1/9"}
+    (out / "status.json").write_text(json.dumps(status | {"heartbeat": time.time()}))
+    page.follow(out)
+    qtbot.waitUntil(lambda: page.pause_button.isEnabled() and len(viewer.layers) == 1, timeout=WAIT)
+    assert "node7" in page.status.text()
+    page.pause_button.click()
+    assert json.loads((out / "request.json").read_text())["wish"] == "pause"
+    (out / "status.json").write_text(json.dumps(status | {"heartbeat": time.time() - 1e4}))
+    qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
+    assert "process is gone" in page.status.text()
+
+
+def test_run_without_its_stack_is_shown(docked, pretzel_folder, tmp_path, qtbot):
+    viewer, page = docked
+    data = Path(shutil.copytree(pretzel_folder, tmp_path / "data"))
+    launch = Launch(Order(tmp_path / "run", data / "particles.star", _draft(data), data))
+    launch._process.wait()
+    (data / "particles.mrcs").unlink()
+    page.follow(tmp_path / "run")
+    qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
+    assert len(viewer.layers) == 1
+    assert "particles.mrcs" in page.status.text()
+    assert "maps can be seen" in page.status.text()
+    launch.tidy()
+
+
+def _draft(folder):
+    return yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+
+
+def test_mistakes_are_sentences(docked, qtbot, tmp_path, told):
+    _, page = docked
+    page.start_button.click()
     assert "no particles" in told[-1]
-    assert is_over(widget)
+    assert is_over(page)
+    page.follow(tmp_path)
+    assert "is not a run folder" in told[-1]
     broken = tmp_path / "particles.star"
     broken.write_text("data_particles\n\nloop_\n_rlnImageName\n1@missing.mrcs\n")
-    widget.particles.text = str(broken)
-    assert widget.out.text == str(tmp_path / "hypermol_1")
-    widget.start_button.click()
-    qtbot.waitUntil(lambda: is_over(widget), timeout=20_000)
+    page.particles.text = str(broken)
+    assert page.out.text == str(tmp_path / "hypermol_1")
+    page.session.put(components={"a": {}})
+    assert "not complete" in page.plan.text()
+    page.start_button.click()
+    assert "components.a" in told[-1]
+    page.session.put(components=None)
+    page.start_button.click()
+    qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
     assert "missing.mrcs" in told[-1]
-    assert "missing.mrcs" in widget.status.text()
+    assert page.status.text().startswith("Failed: ")
+    assert "missing.mrcs" in page.status.text()
     assert not (tmp_path / "hypermol_1").exists()
 
 
-def test_closed_widget_stops_its_run(filled, qtbot, long_recipe, tmp_path):
-    viewer, widget = filled
-    widget.recipe.text = str(long_recipe)
-    widget.start_button.click()
-    qtbot.waitUntil(lambda: _has_snapshot(tmp_path), timeout=60_000)
+def test_stop_before_there_is_a_folder(filled, qtbot, tmp_path):
+    _, page = filled
+    page.start_button.click()
+    page.stop_button.click()
+    qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
+    assert page.status.text().startswith("Stopped")
+    assert not has_snapshot(tmp_path / "run")
+
+
+def test_two_windows_with_a_run_each(filled, qtbot, make_napari_viewer_proxy, tmp_path):
+    viewer, page = filled
+    second = make_napari_viewer_proxy()
+    other = open_page(second, "Run").pages["Run"]
+    other.session.particles = page.session.particles
+    other.session.load(page.session.draft, page.session.folder)
+    other.out.text = str(tmp_path / "other")
+    page.start_button.click()
+    other.start_button.click()
+    qtbot.waitUntil(lambda: is_over(page) and is_over(other), timeout=2 * WAIT)
+    for one, shown, name in ((page, viewer, "run"), (other, second, "other")):
+        assert one.status.text() == "Done"
+        assert one.session.run.path == tmp_path / name
+        assert shown.layers[-1].metadata["hypermol"]["run"] == str((tmp_path / name).resolve())
+
+
+def test_closed_page_leaves_its_run(at_work, qtbot):
+    viewer, page, out = at_work
     open_page(viewer, "Run").close()
-    assert live._busy.acquire(timeout=10)
-    live._busy.release()
     viewer.dims.set_point(0, 3)  # nobody listens any more
-
-
-def _has_snapshot(tmp_path):
-    folder = tmp_path / "run"
-    return is_run_folder(folder) and bool(Run.open(folder).snapshots())
+    n = read_status(out).heartbeat
+    qtbot.waitUntil(lambda: read_status(out).heartbeat > n, timeout=WAIT)
+    assert page._live is None

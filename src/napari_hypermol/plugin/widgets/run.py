@@ -1,17 +1,19 @@
-"""The Run widget: particles and a recipe in, the molecule appearing while it is computed.
+"""The Run page: start a run or follow one, and watch the molecule appear.
 
-It shows and sets; what was asked for is in `forms`, the run is in `live`.
+It shows and sets; a run is another process (`runs.launch`), seen by its folder (`plugin.live`).
 """
 
 from pathlib import Path
 from typing import Any
 
-from napari.utils import progress
+import yaml
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
+    QFileDialog,
     QFormLayout,
+    QGridLayout,
     QGroupBox,
     QHBoxLayout,
     QLabel,
@@ -21,10 +23,10 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_hypermol.errors import HypermolError, RunCancelled
-from napari_hypermol.plugin.forms import DEFAULT_DEGREE, RunForm, free_folder
-from napari_hypermol.plugin.layers import maps_layer, run_layer
-from napari_hypermol.plugin.live import LiveRun, Outcome, Update
+from napari_hypermol.errors import HypermolError
+from napari_hypermol.plugin.closing import ClosingWatch, ask_about_run, main_window_of
+from napari_hypermol.plugin.forms import RunForm, free_folder, what_will_run
+from napari_hypermol.plugin.live import LiveRun, Update
 from napari_hypermol.plugin.molecule_layer import MoleculeLayer
 from napari_hypermol.plugin.preferences import preferences
 from napari_hypermol.plugin.session import Session
@@ -32,21 +34,38 @@ from napari_hypermol.plugin.viewing import (
     camera_of,
     hypermol_of,
     is_chimerax_handed,
+    is_dark,
     set_chimerax_handed,
     states_shown,
 )
 from napari_hypermol.plugin.widgets.page import Page
 from napari_hypermol.plugin.widgets.path_field import PathField
 from napari_hypermol.plugin.widgets.states import StateReadout
+from napari_hypermol.plugin.widgets.traces import Traces
+from napari_hypermol.runs.follow import GONE, Follower, Look
+from napari_hypermol.runs.launch import Launch, Order
+from napari_hypermol.runs.requests import ask
+from napari_hypermol.runs.status import OVER
+from napari_hypermol.runs.store import Run, is_run_folder
 
 __all__ = ["RunPage"]
 
-_NO_RECIPE = "one ball, one state"
 _BAR_STEPS = 1000
+_TITLES = {
+    "starting": "Starting",
+    "reading": "Reading",
+    "running": "At work",
+    "paused": "Paused",
+    "stopping": "Stopping",
+    "done": "Done",
+    "stopped": "Stopped",
+    "failed": "Failed",
+    GONE: "Interrupted",
+}
 
 
 class RunPage(Page):
-    """Choose particles and a recipe, run, watch, turn the knobs.
+    """Start, pause, stop, resume and follow runs.
 
     Parameters
     ----------
@@ -55,86 +74,107 @@ class RunPage(Page):
     """
 
     title = "Run"
-    purpose = "Recover the molecule, and watch it appear."
-    guide = "napari.md"
+    purpose = "Recover the molecule, and watch it appear. A run is a process of its own."
+    guide = "running.md"
+    _looked = Signal(object, object)  # a `LiveRun` and its `Update`, from its thread
 
     def __init__(self, viewer: Any, session: Session) -> None:
         super().__init__(viewer, session)
         self._live: LiveRun | None = None
+        self._launch: Launch | None = None  # of the run that this window started
         self._molecule = MoleculeLayer()
-        self._out: Path | None = None
-        self._activity: Any = None
+        self._phase = ""
+        self._is_done = False  # of the run that was followed last
+        self._watch: ClosingWatch | None = None
         self._build()
+        self._looked.connect(self._on_update, Qt.ConnectionType.QueuedConnection)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.point.connect(self._on_point)
+        viewer.events.theme.connect(self._on_theme)
         camera_of(viewer).events.orientation.connect(self._on_orientation)
+        session.particles_changed.connect(self._on_particles)
+        session.draft_changed.connect(self._on_draft)
+        session.run_changed.connect(self._on_run)
         for layer in viewer.layers:
             self._adopt(layer)
         self._on_orientation()
+        self._on_theme()
+        self._on_particles(session.particles)
+        self._set_buttons()
 
     # ---- the window ---------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.body.addWidget(self._input_group())
+        self.body.addWidget(self._order_group())
         self.body.addWidget(self._run_group())
+        self.traces = Traces()
+        self.body.addWidget(self.traces)
         self.body.addWidget(self._view_group())
         self.body.addStretch(1)
 
-    def _input_group(self) -> QGroupBox:
+    def _order_group(self) -> QGroupBox:
+        self.plan = QLabel()
+        self.plan.setWordWrap(True)
         self.particles = PathField(
             "Choose particles", "Particles (*.star *.cs)", ".star or .cs file"
         )
-        self.recipe = PathField("Choose a recipe", "Recipes (*.yaml *.yml)", _NO_RECIPE)
-        self.degree = QSpinBox()
-        self.degree.setRange(0, 12)
-        self.degree.setValue(DEFAULT_DEGREE)
-        self.degree.setToolTip("How finely the molecule may change along its state; 0: rigid")
         self.out = PathField("Name the run's folder", None, "a new folder")
         self.seed = QSpinBox()
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setToolTip("The same seed gives the same run")
-        self.particles.changed.connect(self._on_particles)
-        self.recipe.changed.connect(self._on_recipe)
-        group = QGroupBox("Molecule")
+        self.particles.changed.connect(self._on_particle_field)
+        group = QGroupBox("Next run")
         form = QFormLayout(group)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Particles", self.particles)
-        form.addRow("Recipe", self.recipe)
-        form.addRow("Degree", self.degree)
-        form.addRow("Run folder", self.out)
-        form.addRow("Seed", self.seed)
+        for name, field in (
+            ("&Particles", self.particles),
+            ("Run &folder", self.out),
+            ("&Seed", self.seed),
+        ):
+            form.addRow(name, field)
+            field.setAccessibleName(name.replace("&", ""))
+        form.addRow(self.plan)
         return group
 
     def _run_group(self) -> QGroupBox:
-        self.start_button = QPushButton("Run")
-        self.start_button.clicked.connect(self._on_start)
-        self.stop_button = QPushButton("Stop")
-        self.stop_button.setEnabled(False)
-        self.stop_button.clicked.connect(self._on_stop)
+        self.start_button = _button("Star&t", "Start a run in the folder above", self._on_start)
+        self.pause_button = _button("&Pause", "Wait without using the processor", self._on_pause)
+        self.stop_button = _button("St&op", "Stop; the last stage is kept", self._on_stop)
+        self.resume_button = _button(
+            "&Resume", "Go on with the run that is open, after its last stage", self._on_resume
+        )
+        self.follow_button = _button(
+            "Follow a ru&n…", "Watch a run of this machine or of a cluster", self._on_follow
+        )
         self.bar = QProgressBar()
         self.bar.setRange(0, _BAR_STEPS)
         self.bar.setTextVisible(False)
+        self.bar.setAccessibleName("Progress of the run")
         self.time_left = QLabel("")
-        self.status = QLabel("Ready.")
+        self.status = QLabel("No run yet.")
         self.status.setWordWrap(True)
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.start_button, 2)
-        buttons.addWidget(self.stop_button, 1)
+        self.status.setAccessibleName("What the run does")
+        buttons = QGridLayout()
+        buttons.addWidget(self.start_button, 0, 0)
+        buttons.addWidget(self.pause_button, 0, 1)
+        buttons.addWidget(self.stop_button, 0, 2)
+        buttons.addWidget(self.resume_button, 1, 0)
+        buttons.addWidget(self.follow_button, 1, 1, 1, 2)
         bar = QHBoxLayout()
         bar.addWidget(self.bar, 1)
         bar.addWidget(self.time_left)
-        group = QGroupBox("Run")
-        layout = QVBoxLayout(group)
+        self.run_group = QGroupBox("Run")
+        layout = QVBoxLayout(self.run_group)
         layout.addLayout(buttons)
         layout.addLayout(bar)
         layout.addWidget(self.status)
-        return group
+        return self.run_group
 
     def _view_group(self) -> QGroupBox:
         self.readout = StateReadout(self.viewer)
-        self.handedness = QCheckBox("ChimeraX handedness")
+        self.handedness = QCheckBox("Chimera&X handedness")
         self.handedness.setToolTip(
             "y upwards, as in ChimeraX and IMOD. Without it napari shows maps mirrored. "
             "The data stay as they are."
@@ -146,25 +186,42 @@ class RunPage(Page):
         layout.addWidget(self.handedness)
         return group
 
-    # ---- the form -----------------------------------------------------------------------------
+    def showEvent(self, event: Any) -> None:
+        """Once docked, hear of the window's closing."""
+        super().showEvent(event)
+        window = main_window_of(self)
+        if self._watch is None and window is not None and self.viewer is not None:
+            self._watch = ClosingWatch(window, self._may_close, self._on_closed)
+
+    # ---- what would be run --------------------------------------------------------------------
 
     @property
     def form(self) -> RunForm:
-        """The fields as they are."""
+        """The order as it stands."""
+        session = self.session
         return RunForm(
-            particles=self.particles.text,
-            recipe=self.recipe.text,
+            particles=session.particles,
+            draft=session.draft,
+            folder=session.folder,
             out=self.out.text,
-            degree=self.degree.value(),
             seed=self.seed.value(),
         )
 
-    def _on_particles(self, text: str) -> None:
-        if text and Path(text).expanduser().is_file():
-            self.out.text = str(free_folder(text))
+    def _on_particle_field(self, text: str) -> None:
+        if text != self.session.particles:
+            self.session.particles = text
 
-    def _on_recipe(self, text: str) -> None:
-        self.degree.setEnabled(not text)
+    def _on_particles(self, path: str) -> None:
+        if self.particles.text != path:
+            self.particles.text = path
+        if path and Path(path).expanduser().is_file():
+            self.out.text = str(free_folder(path))
+        self._on_draft()
+
+    def _on_draft(self, draft: Any = None) -> None:
+        path = self.session.particles
+        count = _count(self.viewer, path) if self.viewer is not None else None
+        self.plan.setText(what_will_run(path, count, self.session.draft))
 
     # ---- the viewer ---------------------------------------------------------------------------
 
@@ -176,12 +233,22 @@ class RunPage(Page):
         facts = hypermol_of(layer)
         if facts is None:
             return
-        if facts.get("particles") and not self.particles.text:
-            self.particles.text = facts["particles"]
-            self.recipe.text = facts.get("recipe", "")
-        if facts.get("kind") == "states":
-            set_chimerax_handed(self.viewer, preferences().is_chimerax_handed)
-            self.readout.follow(layer)
+        if facts.get("particles") and not self.session.particles:
+            self.session.particles = facts["particles"]
+        self._on_draft()
+        if facts.get("kind") != "states":
+            return
+        set_chimerax_handed(self.viewer, preferences().is_chimerax_handed)
+        self.readout.follow(layer)
+        folder = Path(facts.get("run", ""))
+        if self._live is None and facts.get("run") and is_run_folder(folder):
+            self._follow(Follower(folder), MoleculeLayer(layer))
+
+    def _on_run(self, run: Run | None) -> None:
+        """Another page opened a run."""
+        if run is not None and (self._live is None or not _is_same(self._live, run.path)):
+            shown = [x for x in self.viewer.layers if _shows(x, run.path)]
+            self._follow(Follower(run.path), MoleculeLayer(shown[-1] if shown else None))
 
     def _on_removed(self, event: Any) -> None:
         others = [x for x in self.viewer.layers if hypermol_of(x, "states") is not None]
@@ -200,100 +267,184 @@ class RunPage(Page):
     def _on_handedness(self, is_wanted: bool) -> None:
         set_chimerax_handed(self.viewer, is_wanted)
 
+    def _on_theme(self, event: Any = None) -> None:
+        self.traces.set_theme(is_dark(self.viewer))
+
     # ---- the run ------------------------------------------------------------------------------
 
     def _on_start(self) -> None:
-        if self._live is not None:
-            return
-        form = self.form
         try:
-            form.check()
+            order = self.form.order()
         except HypermolError as problem:
             self._say(str(problem))
             show_error(str(problem))
             return
-        self._out, self._molecule = Path(form.out).expanduser(), MoleculeLayer()
-        self._live = LiveRun(form.job, self._on_update, self._on_outcome, self._on_failure)
-        self.destroyed.connect(self._live.leave)  # however the widget goes
-        self._activity = progress(total=_BAR_STEPS, desc=self._out.name)
-        self._set_running(True)
-        self._say("Opening the particles…")
+        self._begin(order)
+
+    def _on_resume(self) -> None:
+        if self.session.run is not None:
+            self._begin(Order(self.session.run.path))
+
+    def _begin(self, order: Order) -> None:
+        """Start a process, and follow it."""
+        shown = [x for x in self.viewer.layers if _shows(x, order.out)]
+        try:
+            self._launch = Launch(order)
+        except OSError as problem:
+            show_error(f"the run's process cannot be started: {problem.strerror or problem}")
+            return
+        layer = MoleculeLayer(shown[-1] if order.is_resumed and shown else None)
+        self._follow(Follower(order.out, self._launch), layer)
+
+    def _follow(self, follower: Follower, molecule: MoleculeLayer) -> None:
+        self._leave()
+        self._molecule = molecule
+        self.traces.clear()
+        self._live = LiveRun(follower, preferences().state_steps, self._looked.emit)
+        self._on_point()
+        self.run_group.setTitle(f"Run {follower.folder.name}")
+        self.bar.setValue(0)
+        self._phase, self._is_done = "starting", False
+        self._say("Starting…" if follower.launch is not None else "Opening…")
+        self._set_buttons()
         self._live.start()
 
+    def _on_follow(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Choose a run folder")
+        if folder:
+            self.follow(Path(folder))
+
+    def follow(self, folder: Path) -> None:
+        """Follow the run of a folder, alive or not, of this machine or of another."""
+        if not is_run_folder(folder):
+            show_error(f"{folder}: is not a run folder; choose one that a run has made")
+            return
+        shown = [x for x in self.viewer.layers if _shows(x, folder)]
+        self._follow(Follower(folder), MoleculeLayer(shown[-1] if shown else None))
+
+    def _on_pause(self) -> None:
+        self._ask("continue" if self._phase == "paused" else "pause")
+
     def _on_stop(self) -> None:
-        if self._live is not None:
-            self._live.stop()
+        if self._launch is not None and self._launch.is_alive:
+            self._launch.stop()
+            self._say("Stopping…")
             self.stop_button.setEnabled(False)
-            self._say("Stopping after this sweep…")
-
-    def _on_update(self, update: Update | None) -> None:
-        live = self._live
-        if update is None or self.viewer is None or live is None:
-            return
-        step = round(update.fraction * _BAR_STEPS)
-        self.bar.setValue(step)
-        self.time_left.setText(_time_left(update.seconds_left))
-        if not live.is_stopping:
-            self._say(update.message)
-        if update.maps is not None:
-            facts = {"run": str(self._out), "particles": self.particles.text}
-            steps = preferences().state_steps
-            layer = maps_layer(update.maps, update.pixel_size, self._out.name, facts, steps)
-            self._molecule.show(self.viewer, layer)
-        # last, and with care: drawing lets Qt work, and the end of the run may come in between
-        if self._live is live:
-            self._activity.update(step - self._activity.n)
-
-    def _on_outcome(self, outcome: Outcome) -> None:
-        if self.viewer is None:
-            return
-        if outcome.run is not None:
-            layer = run_layer(outcome.run, preferences().state_steps)
-            self._molecule.show(self.viewer, layer, is_final=True)
-        if outcome.problem is None:
-            self._finish(f"Done in {_duration(outcome.seconds)}: {self._out}")
-            show_info(f"{self._out.name}: done in {_duration(outcome.seconds)}")
-        elif isinstance(outcome.problem, RunCancelled):
-            kept = f"what was done is in {self._out}" if outcome.run else "no stage was done yet"
-            self._finish(f"Stopped; {kept}")
         else:
-            self._finish(str(outcome.problem))
-            show_error(str(outcome.problem))
+            self._ask("stop")
 
-    def _on_failure(self, problem: Exception) -> None:
-        if self.viewer is not None:
-            self._finish(f"Stopped by an error of the program: {problem}")
+    def _ask(self, wish: str) -> None:
+        if self._live is None:
+            return
+        try:
+            ask(self._live.follower.folder, wish)
+        except (HypermolError, OSError) as problem:
+            show_error(str(problem))
 
-    def _finish(self, text: str) -> None:
+    def _on_update(self, live: LiveRun, update: Update) -> None:
+        look = update.look
+        if self.viewer is None or live is not self._live:
+            return
+        self._show_status(look)
+        if look.rows is not None:
+            self.traces.show_sweeps(look.rows)
+        if update.layer is not None:
+            self._molecule.show(self.viewer, update.layer, is_final=look.is_over)
+            self._on_point()
+        if self._live is live and look.run is not None:
+            self._take(look.run)
+        if self._live is live and look.is_over:
+            self._finish(look)
+
+    def _show_status(self, look: Look) -> None:
+        is_changed = look.phase != self._phase
+        self._phase, self._is_done = look.phase, look.phase == "done"
+        self.bar.setValue(round(look.fraction * _BAR_STEPS))
+        self.time_left.setText(_time_left(look.seconds_left))
+        title = _TITLES.get(look.phase, look.phase)
+        is_said = look.message.lower().startswith(title.lower())
+        self._say(look.message.capitalize() if is_said else f"{title}: {look.message}")
+        if is_changed:
+            self._set_buttons()
+
+    def _take(self, run: Run) -> None:
+        """A run at a newer snapshot, for every page."""
+        self.session.run = run
+        is_ours = self._live is not None and self._live.follower.launch is not None
+        if not is_ours and not self.session.draft and (draft := _draft_of(run)):
+            self.session.load(draft, run.path)
+        edge = run.box_size * run.pixel_size
+        try:
+            self.traces.show_fsc(run.metrics.get("half_sets"), edge)
+        except HypermolError as problem:
+            self._say(str(problem))
+
+    def _finish(self, look: Look) -> None:
+        live, launch = self._live, self._launch
+        folder = live.follower.folder if live is not None else Path()
+        is_ours = launch is not None and live is not None and live.follower.launch is launch
+        self._leave()
+        if is_ours and launch is not None:
+            launch.tidy()  # its process may take a moment to end
+            self._launch = None
+            if self.session.particles:
+                self.out.text = str(free_folder(self.session.particles))
+            if look.phase == "done":
+                show_info(f"{folder.name}: done")
+        self._set_buttons()
+        if is_ours and look.phase in ("failed", GONE):
+            show_error(look.message)
+
+    def _leave(self) -> None:
+        """Follow nothing."""
+        if self._live is not None:
+            self._live.leave()
         self._live = None
-        self._close_activity()
-        self._set_running(False)
-        self._say(text)
-        if self.particles.text:
-            self.out.text = str(free_folder(self.particles.text))
 
-    def _set_running(self, is_running: bool) -> None:
-        self.start_button.setEnabled(not is_running)
-        self.stop_button.setEnabled(is_running)
-        if is_running:
-            self.bar.setValue(0)
-        self.time_left.setText("")
+    def _set_buttons(self) -> None:
+        is_alive = self._live is not None and self._phase not in (*OVER, GONE)
+        is_told = is_alive and self._phase not in ("starting", "stopping")
+        is_own = self._launch is not None and self._launch.is_alive
+        self.start_button.setEnabled(not is_own)
+        self.pause_button.setEnabled(is_told)
+        self.pause_button.setText("&Continue" if self._phase == "paused" and is_alive else "&Pause")
+        self.stop_button.setEnabled(is_told or (is_own and self._phase == "starting"))
+        can_resume = self.session.run is not None and not is_alive and not is_own
+        self.resume_button.setEnabled(can_resume and not self._is_done)
+        if not is_alive:
+            self.time_left.setText("")
 
     def _say(self, text: str) -> None:
         self.status.setText(text)
 
-    def _close_activity(self) -> None:
-        if self._activity is not None:
-            self._activity.close()
-            self._activity = None
-
     # ---- the end ------------------------------------------------------------------------------
 
+    def _may_close(self) -> bool:
+        """Whether the window may close; asks what becomes of a run that it started."""
+        self._closing_choice = "leave"
+        if self._launch is None or not self._launch.is_alive:
+            return True
+        choice: str | None = preferences().closing
+        if choice == "ask":
+            choice = ask_about_run(self.window(), self._launch.folder.name)
+        self._closing_choice = choice or ""
+        return choice is not None
+
+    def _on_closed(self) -> None:
+        launch = self._launch
+        if launch is not None and launch.is_alive and self._closing_choice == "stop":
+            launch.stop_now()
+        self.let_go()
+
     def let_go(self) -> None:
-        """Stop the run and let go of the viewer."""
-        if self._live is not None:
-            self._live.leave()
-            self._live = None
+        """Let go of the run, which goes on, and of the viewer."""
+        self._leave()
+        if self._launch is not None:
+            self._launch.tidy()
+            self._launch = None
+        if self._watch is not None:
+            self._watch.let_go()
+            self._watch = None
         viewer, self.viewer = self.viewer, None
         if viewer is None:
             return
@@ -301,8 +452,46 @@ class RunPage(Page):
         viewer.layers.events.inserted.disconnect(self._on_inserted)
         viewer.layers.events.removed.disconnect(self._on_removed)
         viewer.dims.events.point.disconnect(self._on_point)
+        viewer.events.theme.disconnect(self._on_theme)
         camera_of(viewer).events.orientation.disconnect(self._on_orientation)
-        self._close_activity()
+        self.session.particles_changed.disconnect(self._on_particles)
+        self.session.draft_changed.disconnect(self._on_draft)
+        self.session.run_changed.disconnect(self._on_run)
+
+
+def _button(text: str, tip: str, slot: Any) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.clicked.connect(slot)
+    return button
+
+
+def _shows(layer: Any, folder: Path) -> bool:
+    """Whether a layer shows the molecule of a run folder."""
+    facts = hypermol_of(layer, "states")
+    return facts is not None and facts.get("run") == str(folder.resolve())
+
+
+def _is_same(live: LiveRun, folder: Path) -> bool:
+    return live.follower.folder.resolve() == folder.resolve()
+
+
+def _count(viewer: Any, path: str) -> int | None:
+    """Number of particles, where a layer shows them already."""
+    for layer in viewer.layers:
+        facts = hypermol_of(layer, "particles")
+        if facts is not None and path and facts["particles"] == str(Path(path).resolve()):
+            return int(layer.data.shape[0])
+    return None
+
+
+def _draft_of(run: Run) -> dict[str, Any]:
+    """The recipe of a run as a draft of the next one."""
+    try:
+        draft = yaml.safe_load((run.path / "recipe.yaml").read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return {name: value for name, value in draft.items() if name not in ("particles", "versions")}
 
 
 def _time_left(seconds: float | None) -> str:
