@@ -1,6 +1,5 @@
 """A run followed from a thread: what it tells, and that it lets go."""
 
-import queue
 import shutil
 import threading
 import time
@@ -16,15 +15,14 @@ from napari_hypermol.runs.store import Run
 
 @pytest.fixture
 def followed():
-    """Starts following; gives the live run and the queue its updates come into."""
+    """Starts following; gives the live run and its updates."""
     lives = []
 
     def begin(folder):
-        updates = queue.Queue()
-        live = LiveRun(Follower(folder), 5, lambda one, update: updates.put((one, update)))
+        live = LiveRun(Follower(folder), 5)
         lives.append(live)
         live.start()
-        return live, updates
+        return live, live.updates
 
     yield begin
     for live in lives:
@@ -33,8 +31,7 @@ def followed():
 
 def test_finished_run_is_told_once(run_folder, followed):
     live, updates = followed(run_folder)
-    one, update = updates.get(timeout=30)
-    assert one is live
+    update = updates.get(timeout=30)
     assert update.look.phase == "done"
     assert update.look.run.path == run_folder
     data, attributes, _ = update.layer
@@ -67,20 +64,10 @@ def test_trouble_is_a_sentence(run_folder, tmp_path, followed):
     folder = shutil.copytree(run_folder, tmp_path / "run")
     shutil.rmtree(folder / "store.zarr" / "snapshot_002" / "theta")
     _, updates = followed(folder)
-    _, update = updates.get(timeout=30)
+    update = updates.get(timeout=30)
     assert update.look.phase == "failed"
     assert "snapshot" in update.look.message
     assert update.look.is_over
-
-
-def test_window_that_is_gone_ends_the_thread(run_folder):
-    def gone(live, update):
-        raise RuntimeError("wrapped C/C++ object has been deleted")
-
-    live = LiveRun(Follower(run_folder), 5, gone)
-    live.start()
-    live._thread.join(20)
-    assert not live._thread.is_alive()
 
 
 def test_leaving_is_at_once(tmp_path):
@@ -93,7 +80,7 @@ def test_leaving_is_at_once(tmp_path):
 
             return Look("running", 0.0, None, str(time.monotonic()), False)
 
-    live = LiveRun(Endless(), 5, lambda *_: None)
+    live = LiveRun(Endless(), 5)
     live.start()
     assert threading.active_count() > 1
     live.leave()

@@ -1,11 +1,12 @@
-"""A run beside the window: its folder is read in a thread, what is new comes to the main thread.
+"""A run beside the window: its folder is read in a thread, what is new waits for the main thread.
 
 The run itself is another process (`runs.launch`, or a cluster's); nothing here computes more than
-the maps that are shown. A daemon thread and not a napari worker: closing a window waits for those.
+the maps that are shown. A daemon thread and not a napari worker, for closing a window waits for
+those; and it calls nothing of Qt, for its objects go with the window.
 """
 
+import queue
 import threading
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,22 +44,20 @@ class LiveRun:
     follower : Follower
     steps : int
         Stops of each state's slider.
-    emit : callable
-        Given this object and every `Update` that has news, from that thread: a Qt signal's.
 
     Attributes
     ----------
     states : tuple of float or None
         On the screen; the widget keeps it current.
+    updates : queue of Update
+        Every one that has news; the main thread takes them.
     """
 
-    def __init__(
-        self, follower: Follower, steps: int, emit: Callable[["LiveRun", Update], None]
-    ) -> None:
+    def __init__(self, follower: Follower, steps: int) -> None:
         self.follower = follower
         self.states: tuple[float, ...] | None = None
         self._steps = steps
-        self._emit = emit
+        self.updates: queue.SimpleQueue[Update] = queue.SimpleQueue()
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="hypermol-follow", daemon=True)
 
@@ -76,10 +75,7 @@ class LiveRun:
             update = self._look()
             said = update.look[:5]
             if said != last or update.layer is not None or update.look.rows is not None:
-                try:
-                    self._emit(self, update)
-                except RuntimeError:  # the window is gone
-                    return
+                self.updates.put(update)
             last = said
             if update.look.is_over:
                 return

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -51,6 +51,7 @@ from napari_hypermol.runs.store import Run, is_run_folder
 __all__ = ["RunPage"]
 
 _BAR_STEPS = 1000
+_LOOK = 100  # [ms] between looks at what the following thread has found
 _TITLES = {
     "starting": "Starting",
     "reading": "Reading",
@@ -76,7 +77,6 @@ class RunPage(Page):
     title = "Run"
     purpose = "Recover the molecule, and watch it appear. A run is a process of its own."
     guide = "running.md"
-    _looked = Signal(object, object)  # a `LiveRun` and its `Update`, from its thread
 
     def __init__(self, viewer: Any, session: Session) -> None:
         super().__init__(viewer, session)
@@ -87,7 +87,9 @@ class RunPage(Page):
         self._is_done = False  # of the run that was followed last
         self._watch: ClosingWatch | None = None
         self._build()
-        self._looked.connect(self._on_update, Qt.ConnectionType.QueuedConnection)
+        self._timer = QTimer(self)
+        self._timer.setInterval(_LOOK)
+        self._timer.timeout.connect(self._on_timer)
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.point.connect(self._on_point)
@@ -300,7 +302,7 @@ class RunPage(Page):
         self._leave()
         self._molecule = molecule
         self.traces.clear()
-        self._live = LiveRun(follower, preferences().state_steps, self._looked.emit)
+        self._live = LiveRun(follower, preferences().state_steps)
         self._on_point()
         self.run_group.setTitle(f"Run {follower.folder.name}")
         self.bar.setValue(0)
@@ -308,6 +310,7 @@ class RunPage(Page):
         self._say("Starting…" if follower.launch is not None else "Opening…")
         self._set_buttons()
         self._live.start()
+        self._timer.start()
 
     def _on_follow(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Choose a run folder")
@@ -341,10 +344,14 @@ class RunPage(Page):
         except (HypermolError, OSError) as problem:
             show_error(str(problem))
 
+    def _on_timer(self) -> None:
+        """Show one thing that is new; the next has its turn after Qt had its own."""
+        live = self._live
+        if live is not None and not live.updates.empty():
+            self._on_update(live, live.updates.get())
+
     def _on_update(self, live: LiveRun, update: Update) -> None:
         look = update.look
-        if self.viewer is None or live is not self._live:
-            return
         self._show_status(look)
         if look.rows is not None:
             self.traces.show_sweeps(look.rows)
@@ -400,6 +407,7 @@ class RunPage(Page):
         if self._live is not None:
             self._live.leave()
         self._live = None
+        self._timer.stop()
 
     def _set_buttons(self) -> None:
         is_alive = self._live is not None and self._phase not in (*OVER, GONE)
