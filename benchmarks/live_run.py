@@ -50,6 +50,7 @@ class Ticks:
         self.notes.clear()
 
     def start(self) -> None:
+        """Begin anew."""
         self.gaps.clear()
         self.last = time.perf_counter()
         self.timer.start(10)
@@ -68,10 +69,9 @@ class Ticks:
         setattr(owner, name, noted)
 
     def told(self) -> str:
+        """The three longest gaps, and what was done in them."""
         worst = sorted(self.gaps, reverse=True)[:3]
-        return "; ".join(
-            f"{1000 * gap:.0f} ms ({what or 'nothing of ours'})" for gap, what in worst
-        )
+        return "; ".join(f"{1000 * gap:.0f} ms ({what or 'not ours'})" for gap, what in worst)
 
 
 def until(condition: Any, seconds: float = 120.0) -> float:

@@ -47,7 +47,7 @@ class RunForm:
             With the field and what to do, for all that can be seen without opening large files.
         """
         if not self.particles.strip():
-            raise HypermolError("no particles: choose a STAR or .cs file, or open one in napari")
+            raise HypermolError("no particles: choose a STAR or .cs file on the Particles page")
         particles = Path(self.particles).expanduser()
         if not particles.is_file():
             raise HypermolError(f"{self.particles}: does not exist; choose another particle file")
@@ -81,7 +81,7 @@ def what_will_run(particles: str, n_particles: int | None, draft: Mapping[str, A
     draft : mapping
     """
     if not particles:
-        return "No particles yet: open a .star or .cs file."
+        return "No particles yet: open them on the Particles page."
     count = "" if n_particles is None else f", {n_particles:,} particles"
     lines = [f"{Path(particles).name}{count}"]
     try:

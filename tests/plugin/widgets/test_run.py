@@ -265,7 +265,7 @@ def test_mistakes_are_sentences(docked, qtbot, tmp_path, told):
     assert "is not a run folder" in told[-1]
     broken = tmp_path / "particles.star"
     broken.write_text("data_particles\n\nloop_\n_rlnImageName\n1@missing.mrcs\n")
-    page.particles.text = str(broken)
+    page.session.particles = str(broken)
     assert page.out.text == str(tmp_path / "hypermol_1")
     page.session.put(components={"a": {}})
     assert "not complete" in page.plan.text()

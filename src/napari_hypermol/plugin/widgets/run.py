@@ -118,25 +118,20 @@ class RunPage(Page):
     def _order_group(self) -> QGroupBox:
         self.plan = QLabel()
         self.plan.setWordWrap(True)
-        self.particles = PathField(
-            "Choose particles", "Particles (*.star *.cs)", ".star or .cs file"
-        )
         self.out = PathField("Name the run's folder", None, "a new folder")
         self.seed = QSpinBox()
         self.seed.setRange(0, 2**31 - 1)
         self.seed.setToolTip("The same seed gives the same run")
-        self.particles.changed.connect(self._on_particle_field)
         group = QGroupBox("Next run")
         form = QFormLayout(group)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow(self.plan)
         for name, field in (
-            ("&Particles", self.particles),
             ("Run &folder", self.out),
             ("&Seed", self.seed),
         ):
             form.addRow(name, field)
             field.setAccessibleName(name.replace("&", ""))
-        form.addRow(self.plan)
         return group
 
     def _run_group(self) -> QGroupBox:
@@ -209,13 +204,7 @@ class RunPage(Page):
             seed=self.seed.value(),
         )
 
-    def _on_particle_field(self, text: str) -> None:
-        if text != self.session.particles:
-            self.session.particles = text
-
     def _on_particles(self, path: str) -> None:
-        if self.particles.text != path:
-            self.particles.text = path
         if path and Path(path).expanduser().is_file():
             self.out.text = str(free_folder(path))
         self._on_draft()
