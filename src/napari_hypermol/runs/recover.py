@@ -14,6 +14,7 @@ from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.runs.chunks import FourierStack, stage_problem, starting_noise
 from napari_hypermol.runs.initial_model import initial_model
+from napari_hypermol.runs.one_hand import of_one_hand, state_of_one_hand
 from napari_hypermol.runs.particle_order import in_order
 from napari_hypermol.runs.path_start import can_be_threaded
 from napari_hypermol.runs.pose_search import pose_search
@@ -68,9 +69,10 @@ def recover(
     snapshot = start
     stages = list(settings.stages)
     draws = rng.spawn(len(stages))  # one generator a stage: a resumed run draws the same numbers
-    position, is_threaded = 0, False
+    position, is_threaded, is_one_hand = 0, False, False
     prior = None if settings.poses is None else pose_prior(particles, rows, settings.poses)
-    if settings.poses is not None and settings.poses.is_search and start is None:
+    is_search = settings.poses is not None and settings.poses.is_search
+    if is_search and start is None:
         particles = found_poses(particles, stack, composite, settings, rows, rng, reporter)
     if start is not None and start.poses is not None:
         particles = with_poses(particles, rows, start.poses)
@@ -104,6 +106,7 @@ def recover(
         posterior = None
         if snapshot is None or gains_states(snapshot.molecule, molecule):
             problem, estimate, posterior = started(problem, estimate, draws[position - 1])
+        is_first_moving = snapshot is not None and gains_states(snapshot.molecule, molecule)
         trace = [] if snapshot is None else snapshot.trace
         snapshot = run_stage(
             stage, position, problem, estimate, posterior, settings, draws[position - 1], reporter,
@@ -113,6 +116,20 @@ def recover(
         )  # fmt: skip
         if snapshot.poses is not None:
             particles = with_poses(particles, rows, snapshot.poses)
+        if is_first_moving and is_search and prior is not None and not is_one_hand:
+            state = state_of_one_hand(snapshot)
+            if state is not None:
+                is_one_hand = True  # once: a real motion may have mirror images at its ends
+                position -= 1
+                snapshot = of_one_hand(snapshot, composite, state, stages[position - 1], position)
+                poses = _searched_again(
+                    particles, stack, snapshot, settings, rows, prior, draws[position], reporter
+                )
+                snapshot = replace(snapshot, poses=poses)
+                particles = with_poses(particles, rows, poses)
+                reporter.total += work_of([stage])  # which is done again
+                on_stage(snapshot)
+                continue
         is_first = stage.max_degree > 1 and not is_threaded
         if is_first and position < len(stages) and can_be_threaded(snapshot.molecule):
             coarse, fine = (

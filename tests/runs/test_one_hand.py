@@ -1,0 +1,127 @@
+"""Half of the particles at poses of the mirror image: the state tells the hands apart, until one
+of them is begun with again.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from napari_hypermol.bases.cosine import CosineBasis
+from napari_hypermol.molecules.component import Component
+from napari_hypermol.molecules.composite import Composite
+from napari_hypermol.molecules.support import Ball
+from napari_hypermol.particles import Particles
+from napari_hypermol.runs import recover as recover_module
+from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
+from napari_hypermol.runs.one_hand import of_one_hand, state_of_one_hand
+from napari_hypermol.runs.pose_scores import pose_scores
+from napari_hypermol.runs.pose_step import PoseSettings
+from napari_hypermol.runs.progress import Reporter
+from napari_hypermol.runs.recover import recover
+from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
+from napari_hypermol.schedules.stage import Stage
+from napari_hypermol.synthetic.gaussians import GaussianComponent, GaussianMolecule
+from napari_hypermol.synthetic.simulate import Simulation, simulated_particles
+
+PLAN = Simulation(
+    "hand", n=240, box_size=32, pixel_size=6.0, snr=2.0, shift_std=0.3, contrast_std=0.05, seed=2
+)
+MEAN = Stage("mean", 7.0, 0, sweeps=2, solve_iterations=8)
+STATES = Stage("states", 7.0, 1, sweeps=12, kindled_sweeps=6)
+ROWS = np.arange(PLAN.n)
+FINDS = PoseSettings("search", "search", shift_std=0.5 * PLAN.pixel_size)
+PLACES = [[0, 0, 0], [6, 0, 0], [10, 0.5, 0], [1, 6, 2], [-4, -3, 5], [-3, -7, 1]]
+
+
+def molecule():
+    """Six Gaussians that are unlike their mirror image."""
+    places = np.array(PLACES, dtype=np.float64)
+    part = GaussianComponent(
+        "hand",
+        lambda states: np.broadcast_to(places, (len(states), *places.shape)),
+        np.array([1.0, 1.3, 1.8, 1.5, 1.2, 2.0]),
+        np.array([2.6, 1.7, 1.4, 1.6, 1.8, 1.3]),
+        has_state=False,
+    )
+    return GaussianMolecule((part,))
+
+
+def composite():
+    ball = Ball((0.0, 0.0, 0.0), 14.0)
+    return Composite([Component("all", ball, CosineBasis(1))], PLAN.box_size)
+
+
+class TwoHands(NamedTuple):
+    """Particles, every other one at the pose its mirror image would have, and what a run finds."""
+
+    particles: Particles
+    stack: FourierStack
+    snapshot: Snapshot
+    truth: tuple
+
+
+@pytest.fixture(scope="module")
+def hands():
+    particles, true = simulated_particles(PLAN, molecule())
+    rotations = np.array(true.rotations, dtype=np.float64)
+    # V(M r) at M R M has the same projection as V(r) at R, M the reflection along the beam
+    mirror = np.diag([1.0, 1.0, -1.0])
+    rotations[::2] = mirror @ rotations[::2] @ mirror
+    particles = particles._replace(rotations=rotations)
+    stack = read_fourier_stack(particles, 7.0)
+    found = recover(
+        particles, stack, composite(), RecoverySettings([MEAN, STATES]), ROWS,
+        np.random.default_rng(0), Reporter(),
+    )  # fmt: skip
+    truth = (true.rotations, true.shifts / PLAN.pixel_size)
+    return TwoHands(particles, stack, found, truth)
+
+
+def test_the_state_tells_the_hands_apart(hands):
+    states = hands.snapshot.posterior.state_mean[:, 0]
+    assert abs(np.corrcoef(states, ROWS % 2)[0, 1]) > 0.8
+    assert state_of_one_hand(hands.snapshot) is not None
+
+
+def test_the_molecule_is_that_of_the_state(hands):
+    state = state_of_one_hand(hands.snapshot)
+    still = of_one_hand(hands.snapshot, composite(), state, MEAN, 1)
+    assert still.position == 1
+    assert not still.molecule.kinds(0)
+    expected = hands.snapshot.maps.volume(state)
+    np.testing.assert_allclose(still.maps.volume([0.3]), expected, atol=1e-5 * abs(expected).max())
+
+
+def test_a_motion_is_not_taken_for_two_hands(hands):
+    """All particles at their own poses; the state then is of noise."""
+    particles = hands.particles._replace(rotations=hands.truth[0])
+    found = recover(
+        particles, hands.stack, composite(), RecoverySettings([MEAN, STATES]), ROWS,
+        np.random.default_rng(0), Reporter(),
+    )  # fmt: skip
+    assert state_of_one_hand(found) is None
+
+
+def aligned(hands, poses):
+    found = (np.asarray(poses.rotations, np.float64), poses.shifts / PLAN.pixel_size)
+    return pose_scores(found, hands.truth).within(20)
+
+
+def test_all_particles_find_the_hand_that_is_begun_with(hands, monkeypatch):
+    """A run whose search ends in both: from there on in one, at most by half before."""
+    given = hands.particles
+
+    def both_hands(*arguments):
+        return given
+
+    monkeypatch.setattr(recover_module, "found_poses", both_hands)
+    kept = []
+    last = Stage("more", 7.0, 1, sweeps=2)
+    found = recover(
+        given, hands.stack, composite(), RecoverySettings([MEAN, STATES, last], poses=FINDS), ROWS,
+        np.random.default_rng(0), Reporter(), kept.append,
+    )  # fmt: skip
+    assert [s.position for s in kept] == [1, 1, 2, 3]
+    assert aligned(hands, kept[0].poses) < 0.7
+    assert aligned(hands, found.poses) > 0.9
