@@ -22,6 +22,16 @@ def test_open_run(make_napari_viewer_proxy, plugin, run_folder, monkeypatch):
 
 
 @pytest.mark.qt
+def test_particles_step_aside(make_napari_viewer_proxy, plugin, run_folder, pretzel_folder):
+    viewer = make_napari_viewer_proxy()
+    (particles,) = viewer.open(pretzel_folder / "particles.star", plugin="napari-hypermol")
+    (molecule,) = open_run(viewer, run_folder)
+    assert not particles.visible
+    assert viewer.dims.range[2].stop == pytest.approx(molecule.extent.world[1][2], abs=5)  # z [Å]
+    assert viewer.dims.units is not None
+
+
+@pytest.mark.qt
 def test_open_run_of_every_kind(make_napari_viewer_proxy, plugin, mixed_run):
     """Every stop of every slider shows the map of its state."""
     viewer = make_napari_viewer_proxy()

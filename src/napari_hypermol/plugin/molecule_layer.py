@@ -8,8 +8,7 @@ from napari_hypermol.plugin.layers import LayerData
 from napari_hypermol.plugin.viewing import (
     ease_rendering,
     frame_molecule,
-    hypermol_of,
-    lay_along_box,
+    make_room,
     set_states,
 )
 from napari_hypermol.runs.state_axes import middle_states
@@ -62,7 +61,7 @@ class MoleculeLayer:
                 self._give(name, attributes[name])
 
     def _add(self, viewer: Any, data: Any, attributes: dict[str, Any]) -> None:
-        _make_room(viewer, attributes["scale"][-1])
+        make_room(viewer, attributes["scale"][-1])
         self.layer = viewer.add_image(data, **attributes)
         for name in _LOOK:
             self._give(name, attributes[name])
@@ -74,15 +73,3 @@ class MoleculeLayer:
     def _give(self, name: str, value: Any) -> None:
         setattr(self.layer, name, value)
         self._given[name] = getattr(self.layer, name)  # as napari rounded it
-
-
-def _make_room(viewer: Any, pixel_size: float) -> None:
-    """Particle layers step aside: they share the axes with the molecule from now on."""
-    for layer in viewer.layers:
-        if hypermol_of(layer, "particles") is None:
-            continue
-        n, size = layer.data.shape[0], layer.data.shape[-1]
-        place = {"scale": layer.scale, "translate": layer.translate}
-        for name, value in lay_along_box(place, n, size * pixel_size).items():
-            setattr(layer, name, value)
-        layer.visible = False

@@ -8,6 +8,7 @@ from napari_hypermol.plugin.viewing import (
     ease_rendering,
     frame_molecule,
     hypermol_of,
+    make_room,
     set_chimerax_handed,
     set_states,
 )
@@ -33,6 +34,7 @@ def open_run(viewer: Any, path: str | Path) -> list[Any]:
     layers = viewer.open(str(path), plugin="napari-hypermol")
     for layer in layers:
         axes = (hypermol_of(layer, "states") or {}).get("axes", ())
+        make_room(viewer, layer.scale[-1])
         set_states(viewer, layer, middle_states(axes))
         set_chimerax_handed(viewer, preferences().is_chimerax_handed)
         ease_rendering(layer)

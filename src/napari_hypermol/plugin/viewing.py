@@ -22,6 +22,7 @@ __all__ = [
     "is_chimerax_handed",
     "is_dark",
     "lay_along_box",
+    "make_room",
     "set_chimerax_handed",
     "set_states",
     "show_scale_bar",
@@ -154,3 +155,15 @@ def lay_along_box(attributes: dict[str, Any], n: int, length: float) -> dict[str
         "translate": (-step * (n // 2), *(float(t) for t in attributes["translate"][1:])),
         "units": ("angstrom",) * 3,
     }
+
+
+def make_room(viewer: Any, pixel_size: float) -> None:
+    """Particle layers step aside: they share the axes with a molecule from now on."""
+    for layer in viewer.layers:
+        if hypermol_of(layer, "particles") is None:
+            continue
+        n, size = layer.data.shape[0], layer.data.shape[-1]
+        place = {"scale": layer.scale, "translate": layer.translate}
+        for name, value in lay_along_box(place, n, size * pixel_size).items():
+            setattr(layer, name, value)
+        layer.visible = False
