@@ -4,7 +4,7 @@ import base64
 import html
 import io
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_hypermol.runs.diagnostics import diagnosis_sentences
 from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.occupancy import occupancies
 from napari_hypermol.runs.state_axes import (
     StateAxis,
     known_words,
@@ -19,7 +20,6 @@ from napari_hypermol.runs.state_axes import (
     shown_states,
 )
 from napari_hypermol.runs.store import Run
-from napari_hypermol.runs.sweep import state_tables
 from napari_hypermol.runs.trajectories import learned_trajectories, trajectory_sentences
 
 __all__ = ["direction_density", "montage", "report_page", "write_report"]
@@ -101,32 +101,8 @@ def _state_montages(maps: HyperMaps) -> list[Figure]:
     return [montage(rows, list(titles)) for titles, rows in figures.items()]
 
 
-class _Occupancy(NamedTuple):
-    """How populated the tabulated states of one coordinate are; (t,) both."""
-
-    axis: StateAxis
-    states: NDArray[np.float64]
-    shares: NDArray[np.float64]
-
-
-def _occupancies(run: Run) -> list[_Occupancy]:
-    """Average posterior of the particles along every coordinate."""
-    axes = run.maps.axes
-    found: list[_Occupancy] = []
-    for table, posterior in zip(
-        state_tables(run.snapshot.molecule), run.snapshot.posterior.tables, strict=True
-    ):
-        shares = posterior.mean(axis=0, dtype=np.float64)
-        for states in table.states.T:
-            values, index = np.unique(states, return_inverse=True)
-            summed = np.zeros(len(values))
-            np.add.at(summed, index, shares)
-            found.append(_Occupancy(axes[len(found)], values, summed))
-    return found
-
-
 def _occupancy(run: Run) -> Figure | None:
-    found = _occupancies(run)
+    found = occupancies(run)
     if not found:
         return None
     figure = Figure(figsize=(3.2 * len(found), 2.4), dpi=110, layout="constrained")

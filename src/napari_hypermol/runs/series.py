@@ -13,6 +13,8 @@ from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.state_axes import StateAxis, middle_states, shown_states
 
 __all__ = [
+    "deviation_paths",
+    "nearest_deviation",
     "parse_states",
     "series_states",
     "write_deviations",
@@ -174,11 +176,45 @@ def write_deviations(
     list of Path
     """
     folder.mkdir(parents=True, exist_ok=True)
+    paths = deviation_paths(axes, folder)
+    for path, volume in zip(paths, volumes, strict=True):
+        write_volume(path, volume, pixel_size, overwrite=True)
+    return paths
+
+
+def deviation_paths(axes: Sequence[StateAxis], folder: Path) -> list[Path]:
+    """Where `write_deviations` writes the maps of `series_states`, one after the other."""
     stems = [axis.name for axis in axes] or ["map"]
     kinds: list[StateKind] = [axis.kind for axis in axes] or ["interval"]
     paths = []
     for stem, kind, states in zip(stems, kinds, series_states(axes), strict=True):
         paths += [folder / f"std_{stem}_{name}.mrc" for name in _names(len(states), kind)]
-    for path, volume in zip(paths, volumes, strict=True):
-        write_volume(path, volume, pixel_size, overwrite=True)
     return paths
+
+
+def nearest_deviation(
+    axes: Sequence[StateAxis], folder: Path, state: Sequence[float]
+) -> tuple[Path, tuple[float, ...]] | None:
+    """The standard deviation map nearest to a state.
+
+    Parameters
+    ----------
+    axes : sequence of StateAxis
+    folder : Path
+        ``volumes`` of a run.
+    state : (d,) sequence of float
+
+    Returns
+    -------
+    path, state : Path, (d,) tuple of float
+        The map's file and its own state; None where the posterior was not sampled.
+    """
+    paths, states = deviation_paths(axes, folder), np.concatenate(series_states(axes))
+    away = np.abs(states - np.asarray(state, dtype=np.float64))
+    for column, axis in enumerate(axes):
+        if axis.kind == "circle":
+            away[:, column] = np.minimum(away[:, column], 1 - away[:, column])
+    for index in np.argsort((away**2).sum(axis=1), kind="stable"):
+        if paths[index].is_file():
+            return paths[index], tuple(float(t) for t in states[index])
+    return None

@@ -9,10 +9,11 @@ from napari_hypermol.plugin.widgets.page import Page
 from napari_hypermol.plugin.widgets.particles_page import ParticlesPage
 from napari_hypermol.plugin.widgets.priors import PriorsPage
 from napari_hypermol.plugin.widgets.run import RunPage
+from napari_hypermol.plugin.widgets.states_page import StatesPage
 
 __all__ = ["PAGES", "Studio", "open_page"]
 
-PAGES: tuple[type[Page], ...] = (ParticlesPage, PriorsPage, RunPage)
+PAGES: tuple[type[Page], ...] = (ParticlesPage, PriorsPage, RunPage, StatesPage)
 _MIN_WIDTH = 360
 
 

@@ -1,0 +1,30 @@
+"""Colours of plots: those of napari's theme, and the few that stand for something."""
+
+from typing import Any, NamedTuple
+
+from napari.utils.theme import get_theme
+
+__all__ = ["CATEGORIES", "MARKER", "PARTICLES", "PATH", "SELECTED", "PlotColours", "plot_colours"]
+
+# told apart by people who see colours differently, on dark and on light ground (Okabe and Ito)
+PARTICLES = (86, 150, 200)
+SELECTED = (230, 159, 0)
+PATH = (0, 190, 140)
+MARKER = (240, 70, 70)
+CATEGORIES = (
+    (86, 180, 233), (230, 159, 0), (0, 158, 115), (204, 121, 167),
+    (213, 94, 0), (240, 228, 66), (0, 114, 178), (150, 150, 150),
+)  # fmt: skip
+
+
+class PlotColours(NamedTuple):
+    """Of a theme, as (r, g, b) each."""
+
+    ground: tuple[int, int, int]
+    text: tuple[int, int, int]
+
+
+def plot_colours(viewer: Any) -> PlotColours:
+    """Colours of the viewer's theme."""
+    theme = get_theme(str(viewer.theme))
+    return PlotColours(*(c.as_rgb_tuple()[:3] for c in (theme.background, theme.text)))
