@@ -1,6 +1,7 @@
 """What the plugin's tests share: a tiny simulation and run, the plugin as napari finds it."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 import yaml
 
 from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.series import series_states, write_deviations
 from napari_hypermol.runs.state_axes import StateAxis
+from napari_hypermol.runs.store import Run, RunWriter
 from napari_hypermol.synthetic.simulate import Simulation, simulate
 
 BOX = 24  # napari draws without a graphics card here: small volumes, and mip instead of iso
@@ -109,3 +112,86 @@ def _no_user_files(tmp_path_factory):
         del os.environ["XDG_CACHE_HOME"]
     else:
         os.environ["XDG_CACHE_HOME"] = old
+
+
+@pytest.fixture
+def browse_run(make_napari_viewer_proxy, plugin, monkeypatch, qtbot):
+    """Open a run folder in a new viewer; the viewer and the States page that has read it."""
+    from napari_hypermol.plugin import layers
+    from napari_hypermol.plugin.opening import open_run
+    from napari_hypermol.plugin.widgets.studio import open_page
+
+    monkeypatch.setattr(layers, "RENDERING", "mip")
+
+    def browse(folder):
+        viewer = make_napari_viewer_proxy()
+        page = open_page(viewer, "States").pages["States"]
+        open_run(viewer, folder)
+        wait_for(page, qtbot)
+        return viewer, page
+
+    return browse
+
+
+def wait_for(page, qtbot):
+    """Until nothing is at work for a page."""
+    qtbot.waitUntil(lambda: not page.browser.background.is_busy, timeout=30_000)
+
+
+@pytest.fixture
+def settled(qtbot):
+    """Wait until nothing is at work for a page."""
+    return lambda page: wait_for(page, qtbot)
+
+
+@pytest.fixture
+def pretzel_page(browse_run, run_folder):
+    """The States page with a pretzel of two arms: a viewer and the page."""
+    return browse_run(run_folder)
+
+
+@pytest.fixture
+def sampled_folder(run_folder, tmp_path):
+    """A run whose posterior was sampled: deviations 0.01, 0.02, ... and bands about 1/20."""
+    folder = tmp_path / "sampled"
+    shutil.copytree(run_folder, folder)
+    run = Run.open(folder)
+    n = len(np.concatenate(series_states(run.maps.axes)))
+    volumes = (
+        np.ones((n, *(run.box_size,) * 3), np.float32)
+        * 0.01
+        * np.arange(1, n + 1)[:, None, None, None].astype(np.float32)
+    )
+    write_deviations(run.maps.axes, volumes, run.pixel_size, folder / "volumes")
+    bands = np.stack([np.full((2, 20), v) for v in (0.03, 0.05, 0.08)])
+    writer = RunWriter(folder, run.recipe, folder, {}, resume=True)
+    writer.write_posterior({"occupancy_bands": bands})
+    return folder
+
+
+@pytest.fixture
+def mouse():
+    """Presses, moves and releases the left button over a landscape, at states."""
+    from qtpy.QtCore import QEvent, QPointF, Qt
+    from qtpy.QtGui import QMouseEvent
+    from qtpy.QtWidgets import QApplication
+
+    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    kinds = QEvent.Type
+
+    def over(landscape, places, keys=Qt.KeyboardModifier.NoModifier):
+        view = landscape.viewport()
+
+        def send(kind, place, button, buttons):
+            at = landscape.mapFromScene(landscape.getViewBox().mapViewToScene(QPointF(*place)))
+            at = QPointF(at)
+            event = QMouseEvent(kind, at, QPointF(view.mapToGlobal(at.toPoint())), button, buttons,
+                                keys)  # fmt: skip
+            QApplication.sendEvent(view, event)
+
+        send(kinds.MouseButtonPress, places[0], left, left)
+        for place in places[1:]:
+            send(kinds.MouseMove, place, none, left)
+        send(kinds.MouseButtonRelease, places[-1], left, none)
+
+    return over

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.path import Path as Outline
 
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.runs.regions import changed, inside_lasso, inside_range, of_classes
@@ -24,6 +25,15 @@ def test_lasso_drawn_by_hand_is_a_circle(rng):
     np.testing.assert_array_equal(inside[clear], (radius < 0.3)[clear])
 
 
+def test_cells_change_nothing(rng):
+    """Against matplotlib's test of every particle, for an outline that leaves [0, 1]."""
+    states = rng.random((30_000, 2))
+    states[:1000] = np.rint(states[:1000] * 128) / 128  # on the edges of cells
+    corners = rng.random((40, 2)) * 1.4 - 0.2
+    expected = Outline(corners).contains_points(states)
+    np.testing.assert_array_equal(inside_lasso(states, corners), expected)
+
+
 @pytest.mark.parametrize("corners", [[], [(0.1, 0.1)], [(0.1, 0.1), (0.9, 0.9)]])
 def test_lasso_around_nothing(corners, rng):
     assert not inside_lasso(rng.random((50, 2)), corners).any()
@@ -38,7 +48,9 @@ def test_range_of_a_circle_runs_through_its_end():
 def test_classes():
     axis = StateAxis("tau1", "lobe", "class", 4)
     states = (np.array([0, 1, 2, 3, 3]) + 0.5) / 4
-    np.testing.assert_array_equal(of_classes(states, axis, {1, 4}), [True, False, False, True, True])
+    np.testing.assert_array_equal(
+        of_classes(states, axis, {1, 4}), [True, False, False, True, True]
+    )
 
 
 def test_changes():

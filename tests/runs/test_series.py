@@ -15,12 +15,14 @@ from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.series import (
+    nearest_deviation,
     parse_states,
     series_states,
     write_deviations,
     write_run_volumes,
     write_series,
 )
+from napari_hypermol.runs.state_axes import StateAxis
 
 
 @pytest.fixture
@@ -166,3 +168,17 @@ def test_deviation_of_a_rigid_map(tmp_path):
     (path,) = write_deviations((), np.ones((1, 4, 4, 4), dtype=np.float32), 3.0, tmp_path)
     assert path.name == "std_map_00.mrc"
     np.testing.assert_array_equal(series_states(())[0], np.zeros((1, 0)))
+
+
+def test_nearest_deviation(tmp_path):
+    axes = (StateAxis("tau1", "wheel", "circle"), StateAxis("tau2", "arm"))
+    assert nearest_deviation(axes, tmp_path, (0.5, 0.5)) is None
+    n = len(np.concatenate(series_states(axes)))
+    volumes = np.arange(n, dtype=np.float32)[:, None, None, None] * np.ones((1, 4, 4, 4))
+    write_deviations(axes, volumes.astype(np.float32), 3.0, tmp_path)
+    path, state = nearest_deviation(axes, tmp_path, (0.97, 0.5))  # through the end of the circle
+    assert state == (0.0, 0.5)
+    assert read_volume(path).values.max() == 0
+    path, state = nearest_deviation(axes, tmp_path, (0.5, 0.98))
+    assert state == (0.5, 1.0)
+    assert read_volume(path).values.max() == n - 1

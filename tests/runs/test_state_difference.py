@@ -12,9 +12,7 @@ def test_difference_of_a_run(tiny_run):
     radius = run.snapshot.stage.max_radius
     a, b = (0.1, 0.5), (0.9, 0.5)
     found = state_difference(run.maps, a, b, run.pixel_size, radius)
-    np.testing.assert_allclose(
-        found.volume, run.maps.volume(b) - run.maps.volume(a), atol=1e-6
-    )
+    np.testing.assert_allclose(found.volume, run.maps.volume(b) - run.maps.volume(a), atol=1e-6)
     assert found.limit == np.abs(found.volume).max()
     assert found.distance == pytest.approx(0.8)
     assert found.frequencies[-1] <= radius / (run.box_size * run.pixel_size)

@@ -142,7 +142,7 @@ class Browser:
             path = (hypermol_of(layer, "states") or {}).get("run")
             if run is not None and path and Path(path).resolve() == run.path.resolve():
                 found = layer
-        if found is not self.layer:
+        if _known_as(found) != _known_as(self.layer):
             self.layer = found
             self.layer_changed.emit()
             self._on_point()
@@ -198,3 +198,8 @@ class Browser:
         self.session.run_changed.disconnect(self._on_run)
         self.session.run_updated.disconnect(self._on_newer)
         self.layer = None
+
+
+def _known_as(layer: Any) -> Any:
+    """A layer's own number; napari hands plugins another proxy of it each time."""
+    return None if layer is None else layer.unique_id

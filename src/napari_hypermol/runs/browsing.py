@@ -42,7 +42,7 @@ class Browsed(NamedTuple):
     @property
     def has_states(self) -> bool:
         """Whether the particles have any."""
-        return self.states.shape[1] > 0
+        return bool(self.states.shape[1])
 
 
 def browse(run: Run) -> Browsed:

@@ -66,4 +66,4 @@ def image_pairs(predictions: Predictions, rows: Rows) -> ImagePairs:
     norm = np.sqrt(powers[0] * powers[1])
     pictures = [image_from_samples(values, predictions.samples) for values in (measured, predicted)]
     correlations = np.divide(cross, norm, out=np.zeros_like(cross), where=norm > 0)
-    return ImagePairs(np.asarray(rows), *pictures, np.asarray(correlations))
+    return ImagePairs(np.asarray(rows), pictures[0], pictures[1], np.asarray(correlations))

@@ -3,7 +3,7 @@
 Text, such as micrographs, is numbered in the order in which it first appears.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -76,6 +76,7 @@ def particle_values(run: Run, name: str, file: ParticleFile | None = None) -> Pa
         If neither has it.
     """
     own = particle_columns(run.snapshot)
+    column: Any
     if name in own:
         column = pd.Series(np.asarray(own[name]))
     elif file is not None and name in file.table:
@@ -83,8 +84,7 @@ def particle_values(run: Run, name: str, file: ParticleFile | None = None) -> Pa
     else:
         raise KeyError(name)
     unit = next((u for end, u in _UNITS if name.endswith(end)), "")
-    parsed = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    numbers = np.asarray(parsed, dtype=np.float64)
+    numbers: Float64 = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
     is_text = bool(np.isnan(numbers).all())
     is_count = bool((numbers == np.rint(numbers)).all())
     if is_text or is_count:
@@ -93,5 +93,5 @@ def particle_values(run: Run, name: str, file: ParticleFile | None = None) -> Pa
             names = tuple(str(v) if is_text else f"{v:.0f}" for v in found)
             return ParticleValues(name, unit, codes.astype(np.float64), names)
         if is_text:
-            return ParticleValues(name, unit, codes + 1.0, is_numbered=True)
+            return ParticleValues(name, unit, (codes + 1).astype(np.float64), is_numbered=True)
     return ParticleValues(name, unit, numbers)

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from matplotlib.path import Path as Outline
 from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
 
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.runs.state_axes import StateAxis, class_numbers
@@ -15,6 +16,7 @@ __all__ = ["Change", "changed", "inside_lasso", "inside_range", "of_classes"]
 Float64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Change = Literal["replace", "add", "subtract"]
+_CELLS = 128  # along either axis, to look at most particles together
 _CLOSE = 2e-3  # of the axes; corners of a lasso nearer to one another say nothing more
 
 
@@ -24,6 +26,7 @@ def inside_lasso(states: Float64, corners: ArrayLike) -> Mask:
     Parameters
     ----------
     states : (n, 2) float64 ndarray
+        In [0, 1].
     corners : (m, 2) array_like
         Of the outline; its end is joined to its beginning.
 
@@ -32,14 +35,33 @@ def inside_lasso(states: Float64, corners: ArrayLike) -> Mask:
     (n,) bool ndarray
     """
     outline = _thinned(np.asarray(corners, dtype=np.float64).reshape(-1, 2))
-    inside = np.zeros(len(states), dtype=np.bool_)
     if len(outline) < 3:
-        return inside
-    low, high = outline.min(axis=0), outline.max(axis=0)
-    x, y = states[:, 0], states[:, 1]
-    near = np.flatnonzero((x >= low[0]) & (x <= high[0]) & (y >= low[1]) & (y <= high[1]))
-    inside[near] = Outline(outline).contains_points(states[near])
-    return inside
+        return np.zeros(len(states), dtype=np.bool_)
+    path = Outline(outline)
+    # all particles of a cell that the outline does not enter are inside or outside together
+    centre = (np.arange(_CELLS) + 0.5) / _CELLS
+    centres = np.stack(np.meshgrid(centre, centre, indexing="ij"), axis=-1).reshape(-1, 2)
+    whole = path.contains_points(centres)
+    x, y = np.clip((states * _CELLS).astype(np.int32), 0, _CELLS - 1).T
+    cell = x * _CELLS + y
+    inside = whole[cell]
+    cut = np.flatnonzero(_entered(outline)[cell])
+    inside[cut] = path.contains_points(states[cut])
+    return np.asarray(inside)
+
+
+def _entered(outline: Float64) -> Mask:
+    """Cells that an outline enters, and their neighbours; (cells^2,)."""
+    steps = np.diff(np.concatenate([outline, outline[:1]]), axis=0)
+    counts = 2 + (np.abs(steps).max(axis=1) * _CELLS).astype(np.int64)  # a cell or less apart
+    on_line = [
+        start + np.linspace(0, 1, count)[:, None] * step
+        for start, step, count in zip(outline, steps, counts, strict=True)
+    ]
+    x, y = np.clip((np.concatenate(on_line) * _CELLS).astype(np.int64), 0, _CELLS - 1).T
+    entered = np.zeros((_CELLS, _CELLS), dtype=np.bool_)
+    entered[x, y] = True
+    return ndimage.binary_dilation(entered, np.ones((3, 3))).ravel()
 
 
 def _thinned(corners: Float64) -> Float64:

@@ -60,6 +60,7 @@ class ComparePart(QWidget):
         self.plot.setMenuEnabled(False)
         self.plot.setMouseEnabled(False, False)
         self.plot.hideButtons()
+        self.plot.getAxis("bottom").setHeight(42)
         self.plot.setLabel("left", "FSC")
         self.plot.setLabel("bottom", "1/Å")
         self.plot.setAccessibleName("Fourier shell correlation of the two states")

@@ -15,7 +15,7 @@ from napari_hypermol.runs.predictions import Predictions
 __all__ = ["ImageStrip"]
 
 _SHOWN = 5
-_EDGE = 62  # [px] of a picture: five stand side by side in 340 px
+_EDGE = 58  # [px] of a picture: five stand side by side in 320 px
 _REST = 250  # [ms] that the sliders must stand still before images are read
 
 
@@ -110,4 +110,6 @@ def _pixmap(image: NDArray[np.float32]) -> QPixmap:
     rows, columns = grey.shape
     picture = QImage(grey.data, columns, rows, columns, QImage.Format.Format_Grayscale8).copy()
     smooth = Qt.TransformationMode.SmoothTransformation
-    return QPixmap.fromImage(picture.scaled(_EDGE, _EDGE, Qt.AspectRatioMode.KeepAspectRatio, smooth))
+    return QPixmap.fromImage(
+        picture.scaled(_EDGE, _EDGE, Qt.AspectRatioMode.KeepAspectRatio, smooth)
+    )

@@ -21,7 +21,8 @@ __all__ = ["Landscape"]
 
 Float64 = NDArray[np.float64]
 _PACE = 40  # [ms] between reports while the mouse moves: what follows one must not pile up
-_HEIGHT = 230  # [px] beside the rest of the page in a window of 800
+_AXIS_HEIGHT = 42  # [px]; pyqtgraph's own cuts off what hangs below the line
+_HEIGHT = 236  # [px] beside the rest of the page in a window of 800
 
 
 class Landscape(pg.PlotWidget):
@@ -41,6 +42,7 @@ class Landscape(pg.PlotWidget):
         self.setFixedHeight(_HEIGHT)
         self.setAccessibleName("Landscape of the states")
         self.hideButtons()
+        self.getAxis("bottom").setHeight(_AXIS_HEIGHT)
         self.mode = "look"
         self.axes: tuple[StateAxis, ...] = ()
         self.is_dragging = False
@@ -110,9 +112,7 @@ class Landscape(pg.PlotWidget):
         if len(axes) == 2:
             self.setRange(xRange=(0, 1), yRange=(0, 1), padding=0.02)
 
-    def draw_bars(
-        self, heights: Float64, label: str, colours: Sequence[Any] | None = None
-    ) -> None:
+    def draw_bars(self, heights: Float64, label: str, colours: Sequence[Any] | None = None) -> None:
         """Bars over one axis; (bins,), or stacked (k, bins) with a colour each.
 
         Parameters
@@ -166,7 +166,7 @@ class Landscape(pg.PlotWidget):
         """Error bars over the bars; all (bins,)."""
         self._band.setData(
             x=x, y=median, top=np.maximum(high - median, 0), bottom=np.maximum(median - low, 0),
-            beam=0.3 / len(x),
+            height=None, beam=0.3 / len(x),
         )  # fmt: skip
         self._band.setVisible(True)
         top = self._box.viewRange()[1][1]

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QToolButton,
+    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -34,8 +34,7 @@ _NONE, _DENSITY = "none", "how many particles"
 _MODES = (
     ("look", "&Turn", "Click or drag: the molecule goes to that state"),
     ("select", "&Select", "Drag: select particles. Shift adds, Alt or Ctrl takes away"),
-    ("path", "Draw &path", "Click corners, double click the last, or drag a line; over one axis "
-                           "drag a range"),
+    ("path", "Draw &path", "Click corners and double click the last, or drag a line or range"),
 )  # fmt: skip
 
 
@@ -82,21 +81,25 @@ class LandscapePanel(QWidget):
         self.y_axis.setAccessibleName("State axis along y")
         self.colour.setAccessibleName("Colour of the landscape")
         for box in (self.x_axis, self.y_axis, self.colour):
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            box.setMinimumContentsLength(8)
+            box.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+            box.setMinimumContentsLength(5)
         self.x_axis.currentIndexChanged.connect(self._on_axes)
         self.y_axis.currentIndexChanged.connect(self._on_axes)
         self.colour.currentIndexChanged.connect(self.redraw)
         self.log = QCheckBox("&log")
+        self.log.setChecked(True)  # a few full cells would hide the way between them
         self.log.setToolTip("Logarithm of the number of particles, to see rare states")
         self.log.toggled.connect(self.redraw)
         self.legend = Legend()
         self.note = QLabel()
         self.note.setWordWrap(True)
         choices = QGridLayout()
+        choices.setHorizontalSpacing(5)
         choices.setColumnStretch(1, 1)
         choices.setColumnStretch(3, 1)
-        self._against = QLabel("against")
+        self._against = QLabel("by")
         choices.addWidget(QLabel("Show"), 0, 0)
         choices.addWidget(self.x_axis, 0, 1)
         choices.addWidget(self._against, 0, 2)
@@ -114,19 +117,17 @@ class LandscapePanel(QWidget):
 
     def _mode_buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()
-        row.addWidget(QLabel("Mouse"))
-        self.modes: dict[str, QToolButton] = {}
+        self.modes: dict[str, QPushButton] = {}
         self._group = QButtonGroup(self)
         for mode, text, tip in _MODES:
-            button = QToolButton()
+            button = QPushButton()
             button.setText(text)
             button.setToolTip(tip)
             button.setCheckable(True)
             button.toggled.connect(self._on_mode)
             self._group.addButton(button)
             self.modes[mode] = button
-            row.addWidget(button)
-        row.addStretch(1)
+            row.addWidget(button, 1)
         self.modes["look"].setChecked(True)
         return row
 
@@ -196,8 +197,10 @@ class LandscapePanel(QWidget):
     def redraw(self, *_: Any) -> None:
         """Draw everything again."""
         browsed = self._browser.browsed
-        if browsed is None or not browsed.has_states or max(self.shown, default=-1) >= len(
-            browsed.axes
+        if (
+            browsed is None
+            or not browsed.has_states
+            or max(self.shown, default=-1) >= len(browsed.axes)
         ):
             return
         self._bins = bins_of(self.states, self.axes, _bin_count(browsed.n, len(self.shown)))
@@ -272,7 +275,7 @@ class LandscapePanel(QWidget):
             picture = table[np.rint(255 * shown / top).astype(int)]
             picture[counts == 0, 3] = 0
             self.landscape.draw_cells(picture)
-            name = "particles per cell" + (", log scale" if self.log.isChecked() else "")
+            name = "particles per cell" + (" (log)" if self.log.isChecked() else "")
             low = 1.0 if self.log.isChecked() else 0.0
             self.legend.show_ramp(name, (low, float(counts.max())), table)
             return

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 __all__ = ["Legend"]
 
-_RAMP = (90, 12)  # [px]
+_RAMP = (70, 12)  # [px]
 
 
 class Legend(QWidget):
@@ -23,6 +23,8 @@ class Legend(QWidget):
         self._ramp = QLabel()
         self._name.setWordWrap(True)
         self._name.setTextFormat(Qt.TextFormat.RichText)
+        policy = QSizePolicy.Policy.Ignored  # a long name must not widen the window
+        self._name.setSizePolicy(policy, QSizePolicy.Policy.Preferred)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
         layout.addWidget(self._name, 1)
@@ -36,9 +38,7 @@ class Legend(QWidget):
         parts = (self._name, self._low, self._high)
         return " ".join(part.text() for part in parts if part.text())
 
-    def show_ramp(
-        self, name: str, limits: tuple[float, float], colours: NDArray[np.uint8]
-    ) -> None:
+    def show_ramp(self, name: str, limits: tuple[float, float], colours: NDArray[np.uint8]) -> None:
         """Numbers from low to high; colours (k, 3 or 4)."""
         row = np.ascontiguousarray(np.tile(colours[None, :, :3], (2, 1, 1)), dtype=np.uint8)
         image = QImage(

@@ -32,6 +32,7 @@ __all__ = ["StatePathPart"]
 
 _DRAWN = "the drawn path"
 _SPACINGS = {"evenly": "length", "equal numbers of particles": "particles"}
+_SPIN_WIDTH = 84  # [px]; napari gives its buttons much room
 _REPEATS = ("to and fro", "round and round", "once")
 
 
@@ -99,11 +100,11 @@ class StatePathPart(QWidget):
         layout.addWidget(self.note)
 
     def _form(self) -> QGridLayout:
-        """Two fields a row: a form of one column would be too tall."""
         grid = QGridLayout()
         rows = (
-            (("Along", self.along), ("Maps", self.maps)),
-            (("Spaced", self.spacing), ("Speed", self.speed)),
+            (("Along", self.along),),
+            (("Spaced", self.spacing),),
+            (("Maps", self.maps), ("Speed", self.speed)),
             (("Repeat", self.repeat),),
         )
         for row, fields in enumerate(rows):
@@ -112,12 +113,10 @@ class StatePathPart(QWidget):
                 label.setBuddy(field)
                 field.setAccessibleName(text)
                 grid.addWidget(label, row, 2 * column)
-                grid.addWidget(field, row, 2 * column + 1)
-                if isinstance(field, QComboBox):
-                    field.setMinimumContentsLength(8)
-                    field.setSizeAdjustPolicy(
-                        QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-                    )
+                span = 3 if len(fields) == 1 else 1
+                grid.addWidget(field, row, 2 * column + 1, 1, span)
+                if isinstance(field, QSpinBox):
+                    field.setMaximumWidth(_SPIN_WIDTH)
         grid.setColumnStretch(1, 1)
         return grid
 

@@ -3,12 +3,12 @@
 from typing import Any
 
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from napari_hypermol.plugin.browser import Browser
 from napari_hypermol.plugin.opening import ask_for_run, open_run
 from napari_hypermol.plugin.session import Session
 from napari_hypermol.plugin.widgets.compare_states import ComparePart
+from napari_hypermol.plugin.widgets.fold import Fold
 from napari_hypermol.plugin.widgets.image_strip import ImageStrip
 from napari_hypermol.plugin.widgets.landscape_panel import LandscapePanel
 from napari_hypermol.plugin.widgets.page import Page
@@ -59,7 +59,7 @@ class StatesPage(Page):
         groups.setContentsMargins(0, 0, 0, 0)
         groups.setSpacing(2)
         self.groups = {
-            title: _group(title, part)
+            title: Fold(title, part)
             for title, part in (
                 ("Select and save", self.selection),
                 ("Play and export", self.path),
@@ -70,7 +70,7 @@ class StatesPage(Page):
         }
         for group in self.groups.values():
             groups.addWidget(group)
-        self.groups["Select and save"].expand(animate=False)
+        self.groups["Select and save"].is_open = True
         for part in (
             self.hint, self.open_button, self.show_button, self.readout, self.panel, self._groups,
         ):  # fmt: skip
@@ -125,16 +125,6 @@ class StatesPage(Page):
         self.readout.let_go()
         self.browser.let_go()
         super().let_go()
-
-
-def _group(title: str, part: QWidget) -> QCollapsible:
-    """A part under a title that folds it away; folded at first."""
-    group = QCollapsible(title)
-    group.setDuration(0)
-    group.layout().setContentsMargins(0, 0, 0, 0)
-    group.addWidget(part)
-    group.collapse(animate=False)
-    return group
 
 
 def open_states(viewer: "napari.viewer.Viewer") -> None:  # noqa: F821

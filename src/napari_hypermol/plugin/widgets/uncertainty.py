@@ -58,6 +58,7 @@ class UncertaintyPart(QWidget):
         self.plot.setMenuEnabled(False)
         self.plot.setMouseEnabled(False, False)
         self.plot.hideButtons()
+        self.plot.getAxis("bottom").setHeight(42)
         self.plot.setAccessibleName("States of the selected particles with error bars")
         self._bars = pg.ErrorBarItem(x=np.zeros(1), y=np.zeros(1), height=np.zeros(1))
         self._dots = pg.ScatterPlotItem(size=4, pen=None, brush=PARTICLES)
