@@ -61,7 +61,7 @@ def _entered(outline: Float64) -> Mask:
     x, y = np.clip((np.concatenate(on_line) * _CELLS).astype(np.int64), 0, _CELLS - 1).T
     entered = np.zeros((_CELLS, _CELLS), dtype=np.bool_)
     entered[x, y] = True
-    return ndimage.binary_dilation(entered, np.ones((3, 3))).ravel()
+    return ndimage.binary_dilation(entered, np.ones((3, 3), dtype=np.bool_)).ravel()
 
 
 def _thinned(corners: Float64) -> Float64:
