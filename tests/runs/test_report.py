@@ -2,11 +2,9 @@ import base64
 import re
 
 import numpy as np
-import pytest
 from scipy.spatial.transform import Rotation
 
 from napari_hypermol.runs.report import (
-    _occupancies,
     _sphere,
     direction_density,
     montage,
@@ -96,18 +94,6 @@ def test_half_sets_name_classes(mixed_run, monkeypatch):
     metrics = mixed_run.run.metrics | {"half_sets": halves}
     monkeypatch.setattr(Run, "metrics", property(lambda self: metrics))
     assert "0.20, class 1, 0.50" in report_page(mixed_run.run)
-
-
-def test_occupancies_are_of_one_coordinate_each(mixed_run):
-    """Shares sum to 1, and of classes to the particles' posterior probabilities of each."""
-    run = mixed_run.run
-    found = _occupancies(run)
-    assert [o.axis.kind for o in found] == ["circle", "class", "interval"]
-    for occupancy in found:
-        assert occupancy.shares.sum() == pytest.approx(1, abs=1e-5)  # float32 tables
-    classes = run.snapshot.posterior.tables[1].astype(float)
-    np.testing.assert_allclose(found[1].shares, classes.mean(axis=0), rtol=1e-5)
-    np.testing.assert_allclose(found[1].states, [1 / 6, 3 / 6, 5 / 6])
 
 
 def test_viewing_directions_are_where_they_are(rng):

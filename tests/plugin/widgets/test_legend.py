@@ -12,7 +12,7 @@ def test_legend(qtbot):
     assert legend.isHidden()
     ramp = np.stack([np.arange(256)] * 4, axis=1).astype(np.uint8)
     legend.show_ramp("mean rlnDefocusU [Å]", (10250.0, 23.4), ramp)
-    assert legend.text == "mean rlnDefocusU [Å] 1.025e+04 23.4"
+    assert legend.text == "mean rlnDefocusU [Å] 10,250 23.4"
     image = legend._ramp.pixmap().toImage()
     assert image.pixelColor(2, 2).red() < 20
     assert image.pixelColor(image.width() - 3, 2).red() > 230

@@ -4,11 +4,10 @@ from typing import Any
 
 import pyqtgraph as pg
 from napari.utils.notifications import show_error
-from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_hypermol.plugin.browser import Browser
-from napari_hypermol.plugin.plot_colours import PARTICLES, plot_colours
+from napari_hypermol.plugin.plot_colours import PARTICLES, hold_still, plot_colours, tint
 from napari_hypermol.plugin.side_layers import DIFFERENCE_COLORMAP, show_side_layer
 from napari_hypermol.runs.state_difference import StateDifference, state_difference
 
@@ -56,13 +55,9 @@ class ComparePart(QWidget):
         self.result.setWordWrap(True)
         self.result.setVisible(False)
         self.plot = pg.PlotWidget()
-        self.plot.setFixedHeight(_HEIGHT)
-        self.plot.setMenuEnabled(False)
-        self.plot.setMouseEnabled(False, False)
-        self.plot.hideButtons()
-        self.plot.getAxis("bottom").setHeight(42)
+        hold_still(self.plot, _HEIGHT)
         self.plot.setLabel("left", "FSC")
-        self.plot.setLabel("bottom", "1/Å")
+        self.plot.setLabel("bottom", "frequency [1/Å]")
         self.plot.setAccessibleName("Fourier shell correlation of the two states")
         self.plot.setVisible(False)
         self._curve = self.plot.plot([], [], pen=pg.mkPen(PARTICLES, width=2))
@@ -77,11 +72,7 @@ class ComparePart(QWidget):
         self._on_theme()
 
     def _on_theme(self, event: Any = None) -> None:
-        colours = plot_colours(self._browser.viewer)
-        self.plot.setBackground(QColor(*colours.ground))
-        for side in ("left", "bottom"):
-            self.plot.getAxis(side).setPen(colours.text)
-            self.plot.getAxis(side).setTextPen(colours.text)
+        tint(self.plot, plot_colours(self._browser.viewer))
 
     def _on_read(self) -> None:
         """Another run has other states; a newer snapshot keeps them, though not what they gave."""

@@ -11,9 +11,16 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtGui import QColor
 
-from napari_hypermol.plugin.plot_colours import MARKER, PARTICLES, PATH, SELECTED, PlotColours
+from napari_hypermol.plugin.plot_colours import (
+    MARKER,
+    PARTICLES,
+    PATH,
+    SELECTED,
+    PlotColours,
+    hold_still,
+    tint,
+)
 from napari_hypermol.plugin.widgets.pointing import PointingBox
 from napari_hypermol.runs.state_axes import StateAxis
 
@@ -21,7 +28,6 @@ __all__ = ["Landscape"]
 
 Float64 = NDArray[np.float64]
 _PACE = 40  # [ms] between reports while the mouse moves: what follows one must not pile up
-_AXIS_HEIGHT = 42  # [px]; pyqtgraph's own cuts off what hangs below the line
 _HEIGHT = 236  # [px] beside the rest of the page in a window of 800
 
 
@@ -39,10 +45,8 @@ class Landscape(pg.PlotWidget):
     def __init__(self) -> None:
         self._box = PointingBox()
         super().__init__(viewBox=self._box)
-        self.setFixedHeight(_HEIGHT)
+        hold_still(self, _HEIGHT)
         self.setAccessibleName("Landscape of the states")
-        self.hideButtons()
-        self.getAxis("bottom").setHeight(_AXIS_HEIGHT)
         self.mode = "look"
         self.axes: tuple[StateAxis, ...] = ()
         self.is_dragging = False
@@ -83,10 +87,7 @@ class Landscape(pg.PlotWidget):
 
     def set_colours(self, colours: PlotColours) -> None:
         """Take the colours of a theme."""
-        self.setBackground(QColor(*colours.ground))
-        for side in ("left", "bottom"):
-            self.getAxis(side).setPen(colours.text)
-            self.getAxis(side).setTextPen(colours.text)
+        tint(self, colours)
         self._curve.setPen(pg.mkPen(colours.text, width=1.5))
         self._band.setData(pen=pg.mkPen(colours.text, width=1.5))
 

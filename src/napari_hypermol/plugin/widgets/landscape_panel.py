@@ -30,7 +30,7 @@ from napari_hypermol.runs.state_axes import StateAxis, class_numbers
 __all__ = ["LandscapePanel"]
 
 _FEW = 3000  # particles that are drawn one by one
-_NONE, _DENSITY = "none", "how many particles"
+_NONE, _DENSITY = "none", "how many"
 _MODES = (
     ("look", "&Turn", "Click or drag: the molecule goes to that state"),
     ("select", "&Select", "Drag: select particles. Shift adds, Alt or Ctrl takes away"),
@@ -205,7 +205,7 @@ class LandscapePanel(QWidget):
             return
         self._bins = bins_of(self.states, self.axes, _bin_count(browsed.n, len(self.shown)))
         self.landscape.clear_drawing(self.axes)
-        self.log.setVisible(len(self.shown) == 2)
+        self.log.setVisible(len(self.shown) == 2 and self.colour.currentText() == _DENSITY)
         self.legend.setVisible(False)
         self.note.setVisible(False)
         values = self._values()

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QWidget
 
 __all__ = ["Legend"]
 
-_RAMP = (70, 12)  # [px]
+_RAMP = (140, 12)  # [px]
 
 
 class Legend(QWidget):
@@ -23,13 +23,15 @@ class Legend(QWidget):
         self._ramp = QLabel()
         self._name.setWordWrap(True)
         self._name.setTextFormat(Qt.TextFormat.RichText)
-        policy = QSizePolicy.Policy.Ignored  # a long name must not widen the window
-        self._name.setSizePolicy(policy, QSizePolicy.Policy.Preferred)
-        layout = QHBoxLayout(self)
+        # a long name must not widen the window
+        self._name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        layout = QGridLayout(self)
         layout.setContentsMargins(4, 0, 4, 0)
-        layout.addWidget(self._name, 1)
-        for part in (self._low, self._ramp, self._high):
-            layout.addWidget(part)
+        layout.setVerticalSpacing(0)
+        layout.setColumnStretch(3, 1)
+        layout.addWidget(self._name, 0, 0, 1, 4)
+        for column, part in enumerate((self._low, self._ramp, self._high)):
+            layout.addWidget(part, 1, column)
         self.setVisible(False)
 
     @property
@@ -46,8 +48,8 @@ class Legend(QWidget):
         ).copy()
         self._ramp.setPixmap(QPixmap.fromImage(image.scaled(*_RAMP)))
         self._name.setText(html.escape(name))
-        self._low.setText(f"{limits[0]:.4g}")
-        self._high.setText(f"{limits[1]:.4g}")
+        self._low.setText(_number(limits[0]))
+        self._high.setText(_number(limits[1]))
         self._show(is_ramp=True)
 
     def show_categories(
@@ -67,3 +69,8 @@ class Legend(QWidget):
         for part in (self._low, self._ramp, self._high):
             part.setVisible(is_ramp)
         self.setVisible(True)
+
+
+def _number(value: float) -> str:
+    """Four digits; thousands with a comma rather than a power of ten."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from napari.utils.notifications import show_error
-from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
 from napari_hypermol.io.mrc import Volume, read_volume
 from napari_hypermol.plugin.browser import Browser
-from napari_hypermol.plugin.plot_colours import PARTICLES, plot_colours
+from napari_hypermol.plugin.plot_colours import PARTICLES, hold_still, plot_colours, tint
 from napari_hypermol.plugin.side_layers import (
     find_side_layer,
     remove_side_layer,
@@ -54,11 +53,7 @@ class UncertaintyPart(QWidget):
         self.note = QLabel()
         self.note.setWordWrap(True)
         self.plot = pg.PlotWidget()
-        self.plot.setFixedHeight(_HEIGHT)
-        self.plot.setMenuEnabled(False)
-        self.plot.setMouseEnabled(False, False)
-        self.plot.hideButtons()
-        self.plot.getAxis("bottom").setHeight(42)
+        hold_still(self.plot, _HEIGHT)
         self.plot.setAccessibleName("States of the selected particles with error bars")
         self._bars = pg.ErrorBarItem(x=np.zeros(1), y=np.zeros(1), height=np.zeros(1))
         self._dots = pg.ScatterPlotItem(size=4, pen=None, brush=PARTICLES)
@@ -85,11 +80,7 @@ class UncertaintyPart(QWidget):
         self._draw()
 
     def _on_theme(self, event: Any = None) -> None:
-        colours = plot_colours(self._browser.viewer)
-        self.plot.setBackground(QColor(*colours.ground))
-        for side in ("left", "bottom"):
-            self.plot.getAxis(side).setPen(colours.text)
-            self.plot.getAxis(side).setTextPen(colours.text)
+        tint(self.plot, plot_colours(self._browser.viewer))
 
     # ---- the map ------------------------------------------------------------------------------
 
