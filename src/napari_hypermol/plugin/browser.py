@@ -186,8 +186,8 @@ class Browser:
             self._state = state
             self.moved.emit(state)
 
-    def let_go(self) -> None:
-        """Disconnect from the viewer and the session."""
+    def let_go(self, *_: Any) -> None:
+        """Disconnect from the viewer and the session; whatever is at work is not heard of."""
         viewer, self.viewer = self.viewer, None
         if viewer is None:
             return

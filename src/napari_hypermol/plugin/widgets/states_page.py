@@ -78,6 +78,7 @@ class StatesPage(Page):
         self.body.addStretch(1)
         self.browser.read.connect(self._on_read)
         self.browser.layer_changed.connect(self._on_layer)
+        self.destroyed.connect(self.browser.let_go)  # however the page goes
         self._on_read()
         self._on_layer()
 
