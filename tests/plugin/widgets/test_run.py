@@ -112,7 +112,6 @@ def test_run(filled, qtbot, tmp_path, pretzel_folder):
     assert viewer.dims.ndisplay == 3
     assert viewer.dims.units is not None
     viewer.dims.set_point((0, 1), (0.35, 0.8))
-    assert page.readout.text == "tau1 = 0.35  tau2 = 0.80"
     assert not page.traces.likelihood.isHidden()
     assert page.traces.acceptance.isHidden()
     assert page.out.text != str(tmp_path / "run")  # the next run gets a folder of its own
@@ -121,8 +120,6 @@ def test_run(filled, qtbot, tmp_path, pretzel_folder):
     assert not is_chimerax_handed(viewer)
     camera_of(viewer).orientation = ("towards", "up", "right")
     assert page.handedness.isChecked()
-    viewer.layers.remove(molecule)
-    assert page.readout.text == ""
 
 
 def test_pause_continue_stop_resume(at_work, qtbot):

@@ -40,7 +40,6 @@ from napari_hypermol.plugin.viewing import (
 )
 from napari_hypermol.plugin.widgets.page import Page
 from napari_hypermol.plugin.widgets.path_field import PathField
-from napari_hypermol.plugin.widgets.states import StateReadout
 from napari_hypermol.plugin.widgets.traces import Traces
 from napari_hypermol.runs.follow import GONE, Follower, Look
 from napari_hypermol.runs.launch import Launch, Order
@@ -91,7 +90,6 @@ class RunPage(Page):
         self._timer.setInterval(_LOOK)
         self._timer.timeout.connect(self._on_timer)
         viewer.layers.events.inserted.connect(self._on_inserted)
-        viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.point.connect(self._on_point)
         viewer.events.theme.connect(self._on_theme)
         camera_of(viewer).events.orientation.connect(self._on_orientation)
@@ -170,16 +168,14 @@ class RunPage(Page):
         return self.run_group
 
     def _view_group(self) -> QGroupBox:
-        self.readout = StateReadout(self.viewer)
         self.handedness = QCheckBox("Chimera&X handedness")
         self.handedness.setToolTip(
             "y upwards, as in ChimeraX and IMOD. Without it napari shows maps mirrored. "
             "The data stay as they are."
         )
         self.handedness.toggled.connect(self._on_handedness)
-        group = QGroupBox("State on the screen")
+        group = QGroupBox("View")
         layout = QVBoxLayout(group)
-        layout.addWidget(self.readout)
         layout.addWidget(self.handedness)
         return group
 
@@ -230,7 +226,6 @@ class RunPage(Page):
         if facts.get("kind") != "states":
             return
         set_chimerax_handed(self.viewer, preferences().is_chimerax_handed)
-        self.readout.follow(layer)
         folder = Path(facts.get("run", ""))
         if self._live is None and facts.get("run") and is_run_folder(folder):
             self._follow(Follower(folder), MoleculeLayer(layer))
@@ -240,10 +235,6 @@ class RunPage(Page):
         if run is not None and (self._live is None or not _is_same(self._live, run.path)):
             shown = [x for x in self.viewer.layers if _shows(x, run.path)]
             self._follow(Follower(run.path), MoleculeLayer(shown[-1] if shown else None))
-
-    def _on_removed(self, event: Any) -> None:
-        others = [x for x in self.viewer.layers if hypermol_of(x, "states") is not None]
-        self.readout.follow(others[-1] if others else None)
 
     def _on_point(self, event: Any = None) -> None:
         if self._live is not None and self._molecule.layer is not None:
@@ -445,9 +436,7 @@ class RunPage(Page):
         viewer, self.viewer = self.viewer, None
         if viewer is None:
             return
-        self.readout.let_go()
         viewer.layers.events.inserted.disconnect(self._on_inserted)
-        viewer.layers.events.removed.disconnect(self._on_removed)
         viewer.dims.events.point.disconnect(self._on_point)
         viewer.events.theme.disconnect(self._on_theme)
         camera_of(viewer).events.orientation.disconnect(self._on_orientation)
