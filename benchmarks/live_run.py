@@ -37,22 +37,22 @@ class Ticks:
     """A timer of 10 ms, its longest gap, and what was called in the main thread meanwhile."""
 
     def __init__(self) -> None:
-        self.last = time.perf_counter()
-        self.gaps: list[tuple[float, str]] = []
+        self.last, self.busy = time.perf_counter(), time.thread_time()
+        self.gaps: list[tuple[float, float, str]] = []
         self.notes: list[str] = []
         self.timer = QTimer()
         self.timer.timeout.connect(self._tick)
 
     def _tick(self) -> None:
-        now = time.perf_counter()
-        self.gaps.append((now - self.last, ", ".join(self.notes)))
-        self.last = now
+        now, busy = time.perf_counter(), time.thread_time()
+        self.gaps.append((now - self.last, busy - self.busy, ", ".join(self.notes)))
+        self.last, self.busy = now, busy
         self.notes.clear()
 
     def start(self) -> None:
         """Begin anew."""
         self.gaps.clear()
-        self.last = time.perf_counter()
+        self.last, self.busy = time.perf_counter(), time.thread_time()
         self.timer.start(10)
 
     def watch(self, owner: Any, name: str) -> None:
@@ -60,18 +60,21 @@ class Ticks:
         function = getattr(owner, name)
 
         def noted(*arguments: Any, **more: Any) -> Any:
-            began = time.perf_counter()
+            began = time.thread_time()
             try:
                 return function(*arguments, **more)
             finally:
-                self.notes.append(f"{name} {1000 * (time.perf_counter() - began):.0f} ms")
+                self.notes.append(f"{name} {1000 * (time.thread_time() - began):.0f}")
 
         setattr(owner, name, noted)
 
     def told(self) -> str:
-        """The three longest gaps, and what was done in them."""
-        worst = sorted(self.gaps, reverse=True)[:3]
-        return "; ".join(f"{1000 * gap:.0f} ms ({what or 'not ours'})" for gap, what in worst)
+        """The longest gaps: in all, what the main thread computed, and in which calls [ms]."""
+        worst = sorted(self.gaps, reverse=True)[:4]
+        return "".join(
+            f"\n  {1000 * gap:.0f} ms, busy {1000 * busy:.0f} ({what or 'not ours'})"
+            for gap, busy, what in worst
+        )
 
 
 def until(condition: Any, seconds: float = 120.0) -> float:
@@ -142,7 +145,7 @@ def main() -> None:
     ticks.start()
     spin(options.watch)
     print(f"longest gaps in {options.watch:.0f} s of the run: {ticks.told()} ({load()})")
-    gaps = 1000 * np.array([gap for gap, _ in ticks.gaps])
+    gaps = 1000 * np.array([gap for gap, *_ in ticks.gaps])
     print(f"gaps above 100 ms: {int((gaps > 100).sum())} of {len(gaps)}")
 
     layer = viewer.layers[-1]

@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ import yaml
 from napari_hypermol import __version__
 from napari_hypermol.cli import main
 from napari_hypermol.io import read_particles, read_star, write_stack, write_star, write_volume
+from napari_hypermol.runs.requests import asked
+from napari_hypermol.runs.status import RunStatus, this_host, write_status
 from napari_hypermol.runs.store import Run
 from small_runs import BRIEF, TINY, simulated
 
@@ -579,6 +583,26 @@ def test_module_is_the_command(tmp_path):
     assert out == ""
     assert len(err.splitlines()) == 1
     assert "none.star" in err
+
+
+@pytest.mark.parametrize("wish", ["pause", "continue", "stop"])
+def test_requests_to_a_run(hypermol, refuses, tmp_path, monkeypatch, wish):
+    monkeypatch.setattr("napari_hypermol.cli._HEEDED", 0.1)
+    refuses(wish, tmp_path, what="no run has told its status there")
+    now = time.time()
+    status = RunStatus("starting", 0.1, None, "at it", os.getpid(), this_host(), "t", now, now)
+    write_status(tmp_path, status)
+    answer = hypermol(wish, tmp_path)
+    assert answer.code == 0
+    assert answer.out.strip() == f"{tmp_path}: asked to {wish}; it will at its next report"
+    assert asked(tmp_path, "t") == wish
+    heeded = {"pause": "paused", "continue": "running", "stop": "stopped"}[wish]
+    write_status(tmp_path, replace(status, phase=heeded))
+    if wish == "stop":
+        refuses(wish, tmp_path, what="no run at work to stop")
+    else:
+        words = "paused: at it" if wish == "pause" else "at work: at it"
+        assert hypermol(wish, tmp_path).out.strip() == f"{tmp_path}: {words}"
 
 
 def test_ctrl_c_leaves_a_usable_folder(tmp_path):

@@ -21,6 +21,7 @@ import yaml
 from napari_hypermol.errors import HypermolError
 from napari_hypermol.runs.requests import ask
 from napari_hypermol.runs.status import read_status
+from napari_hypermol.runs.store import Run
 
 __all__ = ["Launch", "Order", "with_absolute_masks"]
 
@@ -73,6 +74,11 @@ class Launch:
     Parameters
     ----------
     order : Order
+
+    Raises
+    ------
+    RunFolderError
+        If there is no run to resume.
     """
 
     def __init__(self, order: Order) -> None:
@@ -87,7 +93,7 @@ class Launch:
         command += ["--out", str(order.out), "--lines"]
         if order.is_resumed:
             # by the folder's own recipe and seed; the command wants the particles named
-            command[4:4] = [_particles_of(order.out)]
+            command[4:4] = [str(Run.open(order.out).facts["particles"])]
             command.append("--resume")
         if order.draft:
             command += ["--recipe", str(self._recipe(order))]
@@ -175,9 +181,3 @@ class Launch:
         """Remove what the process said; it may go on."""
         with contextlib.suppress(OSError):
             shutil.rmtree(self._desk, ignore_errors=os.name == "nt")
-
-
-def _particles_of(folder: Path) -> str:
-    """The particle file that a run folder was made from."""
-    facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    return str(facts["particles"])

@@ -129,7 +129,7 @@ def test_pause_continue_stop_resume(at_work, qtbot):
     assert page.status.text().startswith("Paused")
     assert page.stop_button.isEnabled()
     page.pause_button.click()
-    qtbot.waitUntil(lambda: page.pause_button.text() == "&Pause", timeout=WAIT)
+    qtbot.waitUntil(lambda: page.pause_button.text() == "Pa&use", timeout=WAIT)
     page.stop_button.click()
     qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
     assert page.status.text() == "Stopped; its last stage is kept"

@@ -125,7 +125,7 @@ class RunPage(Page):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(self.plan)
         for name, field in (
-            ("Run &folder", self.out),
+            ("Run fol&der", self.out),
             ("&Seed", self.seed),
         ):
             form.addRow(name, field)
@@ -134,7 +134,7 @@ class RunPage(Page):
 
     def _run_group(self) -> QGroupBox:
         self.start_button = _button("Star&t", "Start a run in the folder above", self._on_start)
-        self.pause_button = _button("&Pause", "Wait without using the processor", self._on_pause)
+        self.pause_button = _button("Pa&use", "Wait without using the processor", self._on_pause)
         self.stop_button = _button("St&op", "Stop; the last stage is kept", self._on_stop)
         self.resume_button = _button(
             "&Resume", "Go on with the run that is open, after its last stage", self._on_resume
@@ -272,8 +272,8 @@ class RunPage(Page):
         shown = [x for x in self.viewer.layers if _shows(x, order.out)]
         try:
             self._launch = Launch(order)
-        except OSError as problem:
-            show_error(f"the run's process cannot be started: {problem.strerror or problem}")
+        except (HypermolError, OSError) as problem:
+            show_error(f"the run's process cannot be started: {problem}")
             return
         layer = MoleculeLayer(shown[-1] if order.is_resumed and shown else None)
         self._follow(Follower(order.out, self._launch), layer)
@@ -284,7 +284,7 @@ class RunPage(Page):
         self.traces.clear()
         self._live = LiveRun(follower, preferences().state_steps)
         self._on_point()
-        self.run_group.setTitle(f"Run {follower.folder.name}")
+        self.run_group.setTitle(follower.folder.name)
         self.bar.setValue(0)
         self._phase, self._is_done = "starting", False
         self._say("Starting…" if follower.launch is not None else "Opening…")
@@ -395,7 +395,7 @@ class RunPage(Page):
         is_own = self._launch is not None and self._launch.is_alive
         self.start_button.setEnabled(not is_own)
         self.pause_button.setEnabled(is_told)
-        self.pause_button.setText("&Continue" if self._phase == "paused" and is_alive else "&Pause")
+        self.pause_button.setText("&Continue" if self._phase == "paused" and is_alive else "Pa&use")
         self.stop_button.setEnabled(is_told or (is_own and self._phase == "starting"))
         can_resume = self.session.run is not None and not is_alive and not is_own
         self.resume_button.setEnabled(can_resume and not self._is_done)

@@ -8,10 +8,11 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 __all__ = ["Traces"]
 
-_HEIGHT = 150
+_HEIGHT = 165
 _LIGHT = (("#1f6f8b", "#444444", "#bbbbbb"), ("#b5541c", "#7a3e9d", "#2e7d32", "#a32a3a"))
 _DARK = (("#7fc6dd", "#d0d0d0", "#666666"), ("#f2a26b", "#c9a0e8", "#8fd694", "#f08a9b"))
 _FSC = 0.143
+_LABELLED = 0.15  # of all sweeps a stage must have for its name to find room
 
 
 class Traces(QWidget):
@@ -31,7 +32,7 @@ class Traces(QWidget):
         self.likelihood = self._plot("Log-likelihood per particle", "sweep")
         self.acceptance = self._plot("Accepted pose moves", "sweep")
         self.acceptance.setYRange(0, 1)
-        self.fsc = self._plot("FSC of the half sets", "resolution [1/Å]")
+        self.fsc = self._plot("FSC of the half sets, state by state", "frequency [1/Å]")
         self.fsc.setYRange(-0.05, 1.05)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -45,6 +46,8 @@ class Traces(QWidget):
         plot.setFixedHeight(_HEIGHT)
         plot.setTitle(title, size="9pt")
         plot.setLabel("bottom", below)
+        for side in ("left", "bottom"):
+            plot.getAxis(side).enableAutoSIPrefix(False)
         plot.setMenuEnabled(False)
         plot.hideButtons()
         plot.setMouseEnabled(x=False, y=False)
@@ -108,9 +111,11 @@ class Traces(QWidget):
         for number, row in enumerate(rows, 1):
             if number > 1 and row.get("position") == rows[number - 2].get("position"):
                 continue
+            sweeps = sum(other.get("position") == row.get("position") for other in rows)
+            name = str(row.get("stage", "")) if sweeps >= _LABELLED * len(rows) else None
             line = pg.InfiniteLine(
                 number - 0.5, pen=pg.mkPen(self._faint, style=pg.QtCore.Qt.PenStyle.DashLine),
-                label=str(row.get("stage", "")),
+                label=name,
                 labelOpts={"position": 0.08, "color": self._ink, "anchors": [(0, 1), (0, 1)]},
             )  # fmt: skip
             self.likelihood.addItem(line, ignoreBounds=True)
