@@ -121,11 +121,12 @@ def recover(
             if state is not None:
                 is_one_hand = True  # once: a real motion may have mirror images at its ends
                 position -= 1
-                snapshot = of_one_hand(snapshot, composite, state, stages[position - 1], position)
+                still = of_one_hand(snapshot, composite, state, stages[position - 1], position)
+                draw = draws[position]
                 poses = _searched_again(
-                    particles, stack, snapshot, settings, rows, prior, draws[position], reporter
+                    particles, stack, still, settings, rows, prior, draw, reporter
                 )
-                snapshot = replace(snapshot, poses=poses)
+                snapshot = replace(still, poses=poses)
                 particles = with_poses(particles, rows, poses)
                 reporter.total += work_of([stage])  # which is done again
                 on_stage(snapshot)

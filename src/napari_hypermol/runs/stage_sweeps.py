@@ -21,7 +21,7 @@ from napari_hypermol.runs.priors import (
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
 from napari_hypermol.runs.stage_start import NEW_FUNCTION
-from napari_hypermol.runs.state_reading import read_states
+from napari_hypermol.runs.state_reading import Reading, read_states
 from napari_hypermol.runs.sweep import (
     Estimate,
     StageProblem,
@@ -108,29 +108,13 @@ def run_stage(
                 estimate = estimate._replace(occupancies=learned)
         is_new = stage.kindled_sweeps > 0 and sweep in (0, stage.kindled_sweeps)
         rounds = stage.solve_iterations * (2 if is_new else 1)
-        # kindled state functions are not densities yet
-        seen = molecule.zeros() if is_kindled else estimate.theta
-        further = density_priors(seen, molecule, settings.priors)
-        priors = precision_priors(estimate.spectra, molecule, settings.priors)
-        info = SolveInfo(0, 0.0)
-        if stage.theta == "draw" and drawn is not None:
-            theta, info = coefficient_draw(
-                rng, problem, estimate.theta, drawn, priors, _DRAW_ITERATIONS, _DRAW_TOLERANCE,
-                reporter.check,
-            )  # fmt: skip
-            estimate = estimate._replace(theta=theta)
-        elif stage.theta != "hold":
-            solved, info = maximisation(
-                problem, estimate, posterior, rounds, check=reporter.check, priors=priors,
-                further=further,
-            )  # fmt: skip
-            spectra = [
-                np.concatenate([new[:1], old[1:]]) if is_kindled and is_new_set else new
-                for new, old, is_new_set in zip(
-                    solved.spectra, estimate.spectra, kindled_sets, strict=True
-                )
-            ]
-            estimate = estimate._replace(theta=solved.theta, spectra=spectra)
+        read = Reading(posterior, drawn)
+        solved, info = _maps(
+            problem, estimate, read, stage, settings, rng, rounds, is_kindled, reporter
+        )
+        if is_kindled:
+            solved = _with_functions_of(solved, estimate, kindled_sets)
+        estimate = solved
         if any(t is not None and t.is_learned for t in molecule.trajectories):
             molecule = trajectory_step(problem, estimate.theta, posterior)
             problem = replace(problem, molecule=molecule)
@@ -192,6 +176,48 @@ def run_stage(
                 reporter.check,
             )  # fmt: skip
     return Snapshot(stage, position, molecule, estimate, posterior, share, trace, final)
+
+
+def _maps(
+    problem: StageProblem,
+    estimate: Estimate,
+    read: Reading,
+    stage: Stage,
+    settings: RecoverySettings,
+    rng: np.random.Generator,
+    rounds: int,
+    is_kindled: bool,
+    reporter: Reporter,
+) -> tuple[Estimate, SolveInfo]:
+    """Coefficients given the rest, as the stage says; solved for, also their spectra."""
+    molecule = problem.molecule
+    if stage.theta == "hold":
+        return estimate, SolveInfo(0, 0.0)
+    priors = precision_priors(estimate.spectra, molecule, settings.priors)
+    if stage.theta == "draw" and read.drawn is not None:
+        theta, info = coefficient_draw(
+            rng, problem, estimate.theta, read.drawn, priors, _DRAW_ITERATIONS, _DRAW_TOLERANCE,
+            reporter.check,
+        )  # fmt: skip
+        return estimate._replace(theta=theta), info
+    # kindled state functions are not densities yet
+    seen = molecule.zeros() if is_kindled else estimate.theta
+    further = density_priors(seen, molecule, settings.priors)
+    return maximisation(
+        problem, estimate, read.posterior, rounds, check=reporter.check, priors=priors,
+        further=further,
+    )  # fmt: skip
+
+
+def _with_functions_of(
+    solved: Estimate, before: Estimate, is_kindled: NDArray[np.bool_]
+) -> Estimate:
+    """Spectra of state functions as they were before, in the sets it says."""
+    spectra = [
+        np.concatenate([new[:1], old[1:]]) if is_new else new
+        for new, old, is_new in zip(solved.spectra, before.spectra, is_kindled, strict=True)
+    ]
+    return solved._replace(spectra=spectra)
 
 
 def _will_move(molecule: LinearMolecule) -> bool:
