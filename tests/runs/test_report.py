@@ -4,9 +4,10 @@ import re
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from napari_hypermol.runs.directions import direction_density
+from napari_hypermol.runs.half_sets import states_compared
 from napari_hypermol.runs.report import (
     _sphere,
-    direction_density,
     montage,
     projection,
     report_page,
@@ -27,6 +28,8 @@ def test_page_says_what_was_done(tiny_run):
     assert "60 of 24 px at 8 Å" in page
     assert "<th>tau2</th><td>state of arm_b, known to ±" in page
     assert "How components move" not in page
+    assert "set half_sets: true" in page
+    assert 'alt=""' not in page
     rows = page[page.index("<h2>Sweeps") :].count("<tr>")
     assert rows == 1 + len(tiny_run.run.snapshot.trace)
 
@@ -37,7 +40,9 @@ def test_names_from_outside_are_escaped(tiny_run):
 
 
 def test_half_sets_have_their_table(tiny_run, monkeypatch):
-    halves = {"states": [[0.1, 0.5]], "resolution": [21.0], "fsc": [[1.0]], "threshold": 0.143}
+    states = states_compared(tiny_run.run.maps.axes)
+    halves = {"states": states, "resolution": [21.0] * 10, "threshold": 0.143}
+    halves["fsc"] = [[1.0, 0.9, 0.1]] * 10
     metrics = tiny_run.run.metrics | {"half_sets": halves}
     monkeypatch.setattr(Run, "metrics", property(lambda self: metrics))
     page = report_page(tiny_run.run)
@@ -90,10 +95,13 @@ def test_page_of_every_kind(mixed_run):
 
 
 def test_half_sets_name_classes(mixed_run, monkeypatch):
-    halves = {"states": [[0.2, 1 / 6, 0.5]], "resolution": [21.0], "fsc": [[1.0]]}
+    states = states_compared(mixed_run.run.maps.axes)
+    n = len(states)
+    halves = {"states": states, "resolution": [21.0] * n, "fsc": [[1.0, 0.1]] * n}
+    halves["threshold"] = 0.143
     metrics = mixed_run.run.metrics | {"half_sets": halves}
     monkeypatch.setattr(Run, "metrics", property(lambda self: metrics))
-    assert "0.20, class 1, 0.50" in report_page(mixed_run.run)
+    assert "0.50, class 1, 0.50" in report_page(mixed_run.run)
 
 
 def test_viewing_directions_are_where_they_are(rng):

@@ -14,7 +14,7 @@ from napari_hypermol.plugin.viewing import (
 )
 from napari_hypermol.runs.state_axes import middle_states
 
-__all__ = ["ask_for_run", "open_run"]
+__all__ = ["ask_for_run", "check_run", "open_run"]
 
 
 def open_run(viewer: Any, path: str | Path) -> list[Any]:
@@ -40,6 +40,13 @@ def open_run(viewer: Any, path: str | Path) -> list[Any]:
         ease_rendering(layer)
         frame_molecule(viewer, layer)
     return list(layers)
+
+
+def check_run(viewer: "napari.viewer.Viewer") -> None:  # noqa: F821
+    """Menu command: whether the run on the screen can be believed."""
+    from napari_hypermol.plugin.widgets.studio import open_page
+
+    open_page(viewer, "Check")
 
 
 def ask_for_run(viewer: "napari.viewer.Viewer") -> None:  # noqa: F821

@@ -83,6 +83,10 @@ class Session:
             self._file = read_particles(Path(self._particles).expanduser())
         return self._file
 
+    def file_if_read(self) -> ParticleFile | None:
+        """The particles, if that takes no reading."""
+        return self._file
+
     def take(self, file: ParticleFile) -> None:
         """Work on particles that were read elsewhere, in a worker or by napari's reader."""
         if self._particles and _place(self._particles) == _place(file.path):

@@ -1,7 +1,7 @@
 """Two independent halves: the FSC of every state between molecules that share no particle."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,43 @@ from napari_hypermol.runs.state_axes import (
 from napari_hypermol.runs.state_scores import circular_match, class_match, spearman
 from napari_hypermol.runs.sweep import expectation, state_tables
 
-__all__ = ["half_set_fsc", "half_set_rows", "same_state", "states_compared"]
+__all__ = [
+    "HalfSetCurves",
+    "half_set_curves",
+    "half_set_fsc",
+    "half_set_rows",
+    "same_state",
+    "states_along",
+    "states_compared",
+]
 
 Float64 = NDArray[np.float64]
 _STATES = 5  # along each axis, the others half way; of classes every one
 _PROBES = 1000  # particles both halves' molecules are asked about, to bring their states together
+
+
+class HalfSetCurves(NamedTuple):
+    """FSC between the halves, of some states.
+
+    Attributes
+    ----------
+    axis : str
+        Along which the states lie; the others are half way.
+    names : list of str
+    frequency : (s,) float64 ndarray
+        [1/Å].
+    fsc : list of (s,) float64 ndarray
+    resolution : list of float
+        [Å].
+    threshold : float
+    """
+
+    axis: str
+    names: list[str]
+    frequency: Float64
+    fsc: list[Float64]
+    resolution: list[float]
+    threshold: float
 
 
 def half_set_rows(particles: Particles) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -90,17 +122,54 @@ def half_set_fsc(
     }
 
 
+def half_set_curves(
+    halves: dict[str, Any], axes: Sequence[StateAxis], edge: float
+) -> list[HalfSetCurves]:
+    """What `half_set_fsc` found, axis by axis.
+
+    Parameters
+    ----------
+    halves : dict
+    axes : sequence of StateAxis
+        Of the molecule; none of a rigid one.
+    edge : float
+        Of the box [Å].
+    """
+    curves = [np.asarray(curve, dtype=np.float64) for curve in halves["fsc"]]
+    found, start = [], 0
+    for index in range(max(len(axes), 1)):
+        part = slice(start, start + (len(states_along(axes[index])) if axes else 1))
+        start = part.stop
+        states = halves["states"][part]
+        found.append(
+            HalfSetCurves(
+                axes[index].name if axes else "the map",
+                [axes[index].text(s[index]) for s in states] if axes else ["map"],
+                np.arange(len(curves[0])) / edge,
+                curves[part],
+                halves["resolution"][part],
+                halves["threshold"],
+            )
+        )
+    return found
+
+
 def states_compared(axes: Sequence[StateAxis]) -> list[list[float]]:
     """States along each axis in turn, the others half way; one of no coordinates if rigid."""
     if not axes:
         return [[]]
     states = []
     for index, axis in enumerate(axes):
-        for value in shown_states(axis, _STATES, 0.1, 0.9):
+        for value in states_along(axis):
             state = middle_states(axes)
             state[index] = float(value)
             states.append(state)
     return states
+
+
+def states_along(axis: StateAxis) -> Float64:
+    """The states of one axis at which the halves are compared; (t,)."""
+    return shown_states(axis, _STATES, 0.1, 0.9)
 
 
 def same_state(axis: StateAxis, one: Float64, two: Float64) -> Callable[[float], float]:

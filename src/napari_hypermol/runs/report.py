@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_hypermol.runs.diagnostics import diagnosis_sentences
+from napari_hypermol.runs.directions import direction_density
+from napari_hypermol.runs.half_sets import half_set_curves
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.occupancy import occupancies
 from napari_hypermol.runs.state_axes import (
@@ -21,16 +23,19 @@ from napari_hypermol.runs.state_axes import (
 )
 from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.trajectories import learned_trajectories, trajectory_sentences
+from napari_hypermol.runs.verdicts import HALF_SETS_OFF
 
-__all__ = ["direction_density", "montage", "report_page", "write_report"]
+__all__ = ["montage", "report_page", "write_report"]
 
 _SHOWN = 6  # states along a range or a circle
-_SEEN_PER_PART = 20  # viewing directions, of half a part of the sphere
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
        color: #222; background: #fff; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; padding-top: .8rem;
+     border-top: 1px solid #e2e2e2; }
 table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; }
+th { font-weight: 600; vertical-align: top; }
+.sweeps td + td, .sweeps th + th { text-align: right; }
 td { font-variant-numeric: tabular-nums; } img { max-width: 100%; } .note { color: #666; }
 """
 
@@ -76,11 +81,12 @@ def montage(rows: list[tuple[str, list[NDArray[np.floating]]]], titles: list[str
     return figure
 
 
-def _png(figure: Figure) -> str:
+def _png(figure: Figure, words: str) -> str:
+    """A picture within the page; words for those who do not see it."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="" src="data:image/png;base64,{data}">'
+    return f'<img alt="{html.escape(words)}" src="data:image/png;base64,{data}">'
 
 
 def _state_montages(maps: HyperMaps) -> list[Figure]:
@@ -105,9 +111,8 @@ def _occupancy(run: Run) -> Figure | None:
     found = occupancies(run)
     if not found:
         return None
-    figure = Figure(figsize=(3.2 * len(found), 2.4), dpi=110, layout="constrained")
-    for index, (axis, values, shares) in enumerate(found):
-        axes = figure.add_subplot(1, len(found), index + 1)
+    figure, panels = _panels(len(found))
+    for axes, (axis, values, shares) in zip(panels, found, strict=True):
         if axis.kind == "class":
             axes.bar(np.arange(1, len(values) + 1), shares, width=0.8, color="#4472a8")
             axes.set(xlabel=axis.label, ylabel="share of particles", ylim=(0, None))
@@ -146,7 +151,7 @@ def report_page(run: Run) -> str:
         _rows(facts),
         "<h2>The molecule along its states</h2>",
         f"<p class='note'>Projections along y; the other states half way.{_kinds_note(axes)}</p>",
-        *(_png(figure) for figure in _state_montages(run.maps)),
+        *(_png(f, "Projections of the maps along the states") for f in _state_montages(run.maps)),
     ]
     parts += _trajectories(run)
     occupancy = _occupancy(run)
@@ -158,32 +163,68 @@ def report_page(run: Run) -> str:
                 "or a circle is not a distance: only the order of states and the maps along it "
                 "have a meaning.</p>"
             ),
-            _png(occupancy),
+            _png(occupancy, "Occupancy of the states"),
         ]
     parts += _orientations(run)
     parts += _posterior(run)
     parts += _diagnosis(metrics)
-    if "half_sets" in metrics:
-        halves = metrics["half_sets"]
-        pairs = [
-            (_state_text(axes, state), f"{resolution:.1f} Å")
-            for state, resolution in zip(halves["states"], halves["resolution"], strict=True)
-        ]
-        parts += [
-            "<h2>Independent halves: resolution of each state at FSC = 0.143</h2>",
-            _rows(pairs),
-        ]
+    parts += _halves(run)
     head = ("stage", "sweep", "seconds", "log likelihood per particle", "state change")
     keys = ("stage", "sweep", "seconds", "log_likelihood_per_particle", "state_change")
     body = "".join(
         "<tr>" + "".join(f"<td>{_number(t[k])}</td>" for k in keys) + "</tr>" for t in trace
     )
     parts += [
-        "<h2>Sweeps</h2><table><tr>",
+        "<h2>Sweeps</h2><table class='sweeps'><tr>",
         "".join(f"<th>{h}</th>" for h in head),
         f"</tr>{body}</table>",
     ]
     return "\n".join(parts)
+
+
+def _halves(run: Run) -> list[str]:
+    """How far two independent halves agree, state by state."""
+    halves, axes = run.metrics.get("half_sets"), run.maps.axes
+    if halves is None:
+        return [
+            "<h2>Independent halves</h2>",
+            f"<p class='note'>{html.escape(HALF_SETS_OFF)}.</p>",
+        ]
+    head = ", ".join(axis.name for axis in axes) or "state"
+    pairs = [(head, "resolution")] + [
+        (_state_text(axes, state), f"{resolution:.1f} Å")
+        for state, resolution in zip(halves["states"], halves["resolution"], strict=True)
+    ]
+    return [
+        "<h2>Independent halves: resolution of each state at FSC = 0.143</h2>",
+        _png(_fsc(run, halves), "Fourier shell correlation of the halves"),
+        _rows(pairs),
+    ]
+
+
+def _fsc(run: Run, halves: dict[str, Any]) -> Figure:
+    """The halves' FSC at the states along each axis."""
+    found = half_set_curves(halves, run.maps.axes, run.box_size * run.pixel_size)
+    figure, panels = _panels(len(found))
+    for panel, one in zip(panels, found, strict=True):
+        for name, curve in zip(one.names, one.fsc, strict=True):
+            panel.plot(one.frequency, curve, lw=1.4, label=name)
+        panel.axhline(one.threshold, color="#888", lw=0.8, ls="--")
+        panel.set(xlabel="spatial frequency [1/Å]", ylabel="FSC", ylim=(-0.05, 1.05))
+        panel.legend(fontsize=7, title=one.axis, title_fontsize=8, frameon=False)
+    return figure
+
+
+def _panels(n: int, width: float = 3.2, height: float = 2.5) -> tuple[Figure, list[Any]]:
+    """Plots side by side, without a frame above and to the right."""
+    figure = Figure(figsize=(width * n, height), dpi=110, layout="constrained")
+    panels = [figure.add_subplot(1, n, index + 1) for index in range(n)]
+    for panel in panels:
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.tick_params(labelsize=8)
+        panel.xaxis.label.set_fontsize(9)
+        panel.yaxis.label.set_fontsize(9)
+    return figure, panels
 
 
 def _state_text(axes: Sequence[StateAxis], state: Sequence[float]) -> str:
@@ -245,28 +286,8 @@ def _orientations(run: Run) -> list[str]:
             "<p class='note'>Density of viewing directions in the frame of the maps, 1 where all "
             "are alike; z is up.</p>"
         ),
-        _png(_sphere(direction_density(poses.rotations))),
+        _png(_sphere(direction_density(poses.rotations)), "Density of viewing directions"),
     ]
-
-
-def direction_density(rotations: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Density of viewing directions in equal parts of the sphere, 1 where uniform.
-
-    Parameters
-    ----------
-    rotations : (n, 3, 3) float ndarray
-        R takes the molecule to the image, along whose z it is seen: in the molecule that is row 2.
-
-    Returns
-    -------
-    (2 k, k) float64 ndarray
-        Even in longitude, and in z, so that all parts are of one size.
-    """
-    k = int(np.clip(np.sqrt(len(rotations) / _SEEN_PER_PART), 4, 18))
-    edges = np.linspace(-np.pi, np.pi, 2 * k + 1), np.linspace(-1, 1, k + 1)
-    x, y, z = rotations[:, 2, :].T.astype(np.float64)
-    counts, _, _ = np.histogram2d(np.arctan2(y, x), np.clip(z, -1, 1), bins=edges)
-    return np.asarray(counts * counts.size / max(len(rotations), 1))
 
 
 def _sphere(density: NDArray[np.float64]) -> Figure:
@@ -303,19 +324,18 @@ def _posterior(run: Run) -> list[str]:
             "volumes/std_*.mrc. Bars: median share of the particles; lines: 90 % bands.</p>"
         ),
         _rows([("chains", found["chains"]), ("draws of each", found["draws"]), *rates]),
-        *(_png(figure) for figure in figures),
+        *(_png(figure, "Draws of the posterior") for figure in figures),
     ]
 
 
 def _bands(bands: NDArray[np.float64], axes: Sequence[StateAxis]) -> Figure:
     """Occupancies with their 90 % bands; (3, d, bins)."""
     n_axes, n_bins = bands.shape[1:]
-    figure = Figure(figsize=(3.2 * n_axes, 2.4), dpi=110, layout="constrained")
+    figure, panels = _panels(n_axes)
     middles = (np.arange(n_bins) + 0.5) / n_bins
     # strict=False: before the states begin there are axes, but no states
-    for index, (axis, own) in enumerate(zip(axes, bands.transpose(1, 0, 2), strict=False)):
+    for plot, axis, own in zip(panels, axes, bands.transpose(1, 0, 2), strict=False):
         low, median, high = own * (1 if axis.kind == "class" else n_bins)
-        plot = figure.add_subplot(1, n_axes, index + 1)
         errors = np.maximum([median - low, high - median], 0)
         plot.bar(middles, median, width=1 / n_bins, color="#b9cbe2")
         plot.errorbar(middles, median, errors, fmt="none", ecolor="#1f3f66", elinewidth=1.2)
@@ -326,12 +346,14 @@ def _bands(bands: NDArray[np.float64], axes: Sequence[StateAxis]) -> Figure:
 
 def _traces(kept: dict[str, NDArray[Any]]) -> Figure:
     """The log likelihood of every chain, draw after draw."""
-    figure = Figure(figsize=(5.4, 2.4), dpi=110, layout="constrained")
-    axes = figure.add_subplot()
+    figure, (axes,) = _panels(1, width=5.4)
+    middle = kept["log_likelihood"].mean()
     for number, trace in enumerate(kept["log_likelihood"], 1):
-        axes.plot(trace - kept["log_likelihood"].mean(), lw=1, label=f"chain {number}")
-    axes.set(xlabel="draw", ylabel="log likelihood, less its mean")
-    axes.legend(fontsize=8)
+        draws = np.arange(1, len(trace) + 1)
+        axes.plot(draws, trace - middle, lw=1.2, marker=".", ms=4, label=f"chain {number}")
+    axes.set(xlabel="draw", ylabel="log likelihood − mean")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(fontsize=8, frameon=False)
     return figure
 
 

@@ -148,7 +148,6 @@ class ParticleTable(QTableView):
         self.setSortingEnabled(True)
         self.horizontalHeader().setSortIndicator(0, Qt.SortOrder.AscendingOrder)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setAlternatingRowColors(True)
         self.setTabKeyNavigation(False)  # Tab leaves the table
         self.setWordWrap(False)
         self.verticalHeader().hide()

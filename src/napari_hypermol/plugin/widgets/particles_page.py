@@ -133,6 +133,7 @@ class ParticlesPage(Page):
         self.toggle_button.setToolTip("Or press Delete in the table")
         self.said = QLabel()
         self.said.setWordWrap(True)
+        self.said.setVisible(False)
         box = QGroupBox("Table")
         head = QFormLayout()
         head.addRow("Show", self.which)
@@ -208,7 +209,7 @@ class ParticlesPage(Page):
         self.facts.setToolTip(str(file.path))
         self.table.fill(file.table, self.kept)
         self.which.setCurrentIndex(0)
-        self.said.setText("")
+        self.said.setVisible(False)
         self._layer.forget()
         self.session.take(file)
         self._refresh()
@@ -308,6 +309,7 @@ class ParticlesPage(Page):
             return
         hint = " Look at them before you leave them out." if mask.any() else ""
         self.said.setText(f"{sentence[:1].upper()}{sentence[1:]}.{hint}")
+        self.said.setVisible(True)
         if mask.any():
             self.session.selection = mask
             self.which.setCurrentText("Selected")

@@ -5,6 +5,7 @@ from typing import Any
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_hypermol.plugin.session import session_of
+from napari_hypermol.plugin.widgets.check_page import CheckPage
 from napari_hypermol.plugin.widgets.page import Page
 from napari_hypermol.plugin.widgets.particles_page import ParticlesPage
 from napari_hypermol.plugin.widgets.priors import PriorsPage
@@ -13,7 +14,7 @@ from napari_hypermol.plugin.widgets.states_page import StatesPage
 
 __all__ = ["PAGES", "Studio", "open_page"]
 
-PAGES: tuple[type[Page], ...] = (ParticlesPage, PriorsPage, RunPage, StatesPage)
+PAGES: tuple[type[Page], ...] = (ParticlesPage, PriorsPage, RunPage, StatesPage, CheckPage)
 _MIN_WIDTH = 360
 
 
