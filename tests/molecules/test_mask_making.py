@@ -6,6 +6,7 @@ from napari_hypermol.errors import MaskError
 from napari_hypermol.molecules.mask_making import (
     dilated,
     low_passed,
+    map_labels,
     pieces,
     resampled,
     soft_mask,
@@ -72,3 +73,14 @@ def test_resampled_ball_is_the_same_ball(box, pixel):
     assert np.abs(there - expected).max() < 0.2  # the widest voxels are two fifths of the edge
     volume = float(there.sum() * pixel**3)
     assert volume == pytest.approx(float(expected.sum() * pixel**3), rel=0.06)
+
+
+def test_a_label_for_every_piece_of_a_map():
+    volume = np.zeros((20, 20, 20), dtype=np.float32)
+    volume[3:6, 3:6, 3:6] = 1.0
+    volume[12:17, 12:17, 12:17] = 2.0
+    volume[10, 2, 2] = 3.0
+    labels = map_labels(volume, 0.5, dilate=1.0, least_volume=8)
+    assert labels.max() == 2
+    assert ((labels == 1).sum(), (labels == 2).sum()) == (125 + 6 * 25, 27 + 6 * 9)
+    np.testing.assert_array_equal(map_labels(volume, 0.5) == 1, volume > 0.5)

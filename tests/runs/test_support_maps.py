@@ -30,3 +30,12 @@ def test_copies_of_a_symmetry_carry_the_name_of_the_recipe():
     assert [one.component for one in found] == ["the_arm"] * 3
     places = [np.argwhere(one.values > 0.5).mean(axis=0).round() for one in found]
     assert len(np.unique(places, axis=0)) == 3
+
+
+def test_a_preview_has_fewer_samples_of_the_same_ball():
+    ball = {"support": {"ball": {"center": [16, 0, -8], "radius": 24}}}
+    composite = composite_of(recipe_from({"components": {"arm": ball}}), Path(), BOX, PIXEL)
+    (fine,), (coarse,) = (support_maps(composite, ["arm"], n) for n in (None, 12))
+    assert coarse.values.shape == (12, 12, 12)
+    volumes = [one.values.sum() / one.values.size for one in (fine, coarse)]
+    assert abs(volumes[1] / volumes[0] - 1) < 0.1

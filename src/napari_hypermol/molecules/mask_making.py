@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from napari_hypermol.errors import MaskError
 
-__all__ = ["dilated", "low_passed", "pieces", "resampled", "soft_mask", "thresholded"]
+__all__ = ["dilated", "low_passed", "map_labels", "pieces", "resampled", "soft_mask", "thresholded"]
 
 Bools = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
@@ -87,6 +87,34 @@ def pieces(inside: Bools, least_volume: float = 0.0) -> NDArray[np.uint8]:
     number_of = np.zeros(n + 1, dtype=np.uint8)
     number_of[kept + 1] = np.arange(1, len(kept) + 1)
     return number_of[numbered]
+
+
+def map_labels(
+    volume: Float32,
+    threshold: float,
+    resolution: float = 0.0,
+    dilate: float = 0.0,
+    least_volume: float | None = None,
+) -> NDArray[np.uint8]:
+    """A map's molecule, thresholded and dilated, as labels from 1; lengths in voxels.
+
+    Parameters
+    ----------
+    volume : (z, y, x) float32 ndarray
+    threshold, resolution
+        See `thresholded`.
+    dilate : float
+    least_volume : float or None
+        Every connected piece of at least this volume has its own label; None: all have label 1.
+    """
+    inside = thresholded(volume, threshold, resolution)
+    if least_volume is None:
+        return dilated(inside, dilate).astype(np.uint8)
+    labels = np.zeros(inside.shape, dtype=np.uint8)
+    numbered = pieces(inside, least_volume)
+    for number in range(int(numbered.max()), 0, -1):  # the largest last, on top
+        labels[dilated(numbered == number, dilate)] = number
+    return labels
 
 
 def resampled(mask: Float32, voxel_size: float, box_size: int, pixel_size: float) -> Float32:

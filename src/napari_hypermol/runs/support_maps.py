@@ -27,18 +27,38 @@ class SupportMap(NamedTuple):
     values: NDArray[np.float32]
 
 
-def support_map(component: Component, box_size: int) -> NDArray[np.float32]:
-    """The support of a component where it is placed, on the box; (z, y, x) float32."""
-    positions = voxel_positions(box_size) - component.shift
+def support_map(
+    component: Component, box_size: int, size: int | None = None
+) -> NDArray[np.float32]:
+    """The support of a component where it is placed.
+
+    Parameters
+    ----------
+    component : Component
+    box_size : int
+        [voxels].
+    size : int or None
+        Samples along an edge of the box; None: its voxels.
+
+    Returns
+    -------
+    (z, y, x) float32 ndarray
+        Sample ``size // 2`` is the box centre.
+    """
+    spacing = 1.0 if size is None else box_size / size
+    positions = voxel_positions(size or box_size) * spacing - component.shift
     own = positions @ component.rotation  # rows times P: P^-1 applied to columns
-    return np.asarray(component.support.values(own, 1.0), dtype=np.float32)
+    return np.asarray(component.support.values(own, spacing), dtype=np.float32)
 
 
-def support_maps(composite: Composite, names: list[str]) -> list[SupportMap]:
-    """Supports of all components of a recipe that has these names."""
+def support_maps(
+    composite: Composite, names: list[str], size: int | None = None
+) -> list[SupportMap]:
+    """Supports of all components of a recipe that has these names; `size` as in `support_map`."""
     found = []
     for component in composite.components:
         # copies under a symmetry are called arm_1, arm_2, ...
         whole = component.name if component.name in names else component.name.rpartition("_")[0]
-        found.append(SupportMap(whole, support_map(component, composite.box_size)))
+        values = support_map(component, composite.box_size, size)
+        found.append(SupportMap(whole, values))
     return found

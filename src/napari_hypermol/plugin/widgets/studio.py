@@ -6,15 +6,23 @@ from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_hypermol.plugin.session import session_of
 from napari_hypermol.plugin.widgets.check_page import CheckPage
+from napari_hypermol.plugin.widgets.components import ComponentsPage
 from napari_hypermol.plugin.widgets.page import Page
 from napari_hypermol.plugin.widgets.particles_page import ParticlesPage
 from napari_hypermol.plugin.widgets.priors import PriorsPage
 from napari_hypermol.plugin.widgets.run import RunPage
 from napari_hypermol.plugin.widgets.states_page import StatesPage
 
-__all__ = ["PAGES", "Studio", "open_page"]
+__all__ = ["PAGES", "Studio", "open_components", "open_page"]
 
-PAGES: tuple[type[Page], ...] = (ParticlesPage, PriorsPage, RunPage, StatesPage, CheckPage)
+PAGES: tuple[type[Page], ...] = (
+    ParticlesPage,
+    ComponentsPage,
+    PriorsPage,
+    RunPage,
+    StatesPage,
+    CheckPage,
+)
 _MIN_WIDTH = 360
 
 
@@ -61,3 +69,8 @@ def open_page(viewer: Any, title: str) -> Studio:
     _, studio = viewer.window.add_plugin_dock_widget("napari-hypermol", "Studio")
     studio.turn_to(title)
     return studio
+
+
+def open_components(viewer: "napari.viewer.Viewer") -> None:  # noqa: F821
+    """Menu command: the page on which masks are made."""
+    open_page(viewer, "Components")

@@ -1,0 +1,624 @@
+"""The Components page: what the molecule is made of, painted, dragged or typed.
+
+Everything goes through the session's draft: the mouse and the form write it, and all that is seen
+(list, form, balls, outlines) is drawn from it again.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.utils.notifications import show_error
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QGridLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QMessageBox,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+from superqt.utils import qdebounced
+
+from napari_hypermol.io.masks import read_mask
+from napari_hypermol.plugin.balls import Ball, BallsLayer
+from napari_hypermol.plugin.latest import Latest
+from napari_hypermol.plugin.painted_masks import (
+    Grid,
+    PaintedMasks,
+    grid_of,
+    map_layer,
+    mask_layer,
+    shown_map,
+    write_masks,
+)
+from napari_hypermol.plugin.session import Session
+from napari_hypermol.plugin.supports_view import SupportsView
+from napari_hypermol.plugin.viewing import hypermol_of
+from napari_hypermol.plugin.widgets.component_list import ComponentList
+from napari_hypermol.plugin.widgets.draft_picture import Picture, picture_of
+from napari_hypermol.plugin.widgets.from_map import FromMap, MapMask, labels_of_map
+from napari_hypermol.plugin.widgets.page import Page
+from napari_hypermol.plugin.widgets.recipe_bar import RecipeBar
+from napari_hypermol.plugin.widgets.schema_fields import PROBLEM_STYLE
+from napari_hypermol.plugin.widgets.schema_form import SchemaForm
+from napari_hypermol.runs.recipe import ComponentRecipe, problems_of
+from napari_hypermol.runs.recipe_files import free_path
+from napari_hypermol.runs.suggest import Suggestion, suggest_components
+
+__all__ = ["ComponentsPage"]
+
+# told apart by most eyes, on dark and on light
+_COLORS = ("#e69f00", "#56b4e9", "#2fbf8f", "#cc79a7", "#d55e00", "#8c7ae6", "#b8a900", "#8a8a8a")
+_CHECK_PAUSE = 300  # [ms] after an edit before supports and numbers are computed
+_NEEDS_MAP = "Open a map, a run or particles first: they say how large the box is."
+_KNOB: dict[str, Any] = {"state": {}}  # a new component moves; left out, it would be rigid
+
+
+class ComponentsPage(Page):
+    """Say what moves.
+
+    Parameters
+    ----------
+    viewer : napari Viewer
+    session : Session
+    """
+
+    title = "Components"
+    purpose = "Say what moves: every component has a place, and the knobs you give it."
+    guide = "components.md"
+
+    def __init__(self, viewer: Any, session: Session) -> None:
+        super().__init__(viewer, session)
+        self._colors: dict[str, str] = {}
+        self._box: tuple[int, float] | None = None  # of the particles, once they were read
+        self._to_write: list[Any] = []
+        self._build()
+        self.balls = BallsLayer(viewer, self._on_ball, self._on_ball_added, self._on_balls_removed)
+        self.masks = PaintedMasks(viewer, self._on_painted)
+        self.supports = SupportsView(viewer)
+        self._looking = Latest(self._on_picture, self._on_trouble)
+        self._writing = Latest(self._on_written, self._on_trouble)
+        self._making = Latest(self._on_made, self._on_trouble)
+        self._look_soon = qdebounced(self._look, timeout=_CHECK_PAUSE)
+        session.draft_changed.connect(self._on_draft)
+        session.particles_changed.connect(self._on_particles)
+        session.run_changed.connect(self._on_run)
+        viewer.layers.events.inserted.connect(self._on_layers)
+        self._on_run(session.run)
+        self._on_draft(session.draft)
+        self._on_layers()
+
+    # ---- the window ---------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.bar = RecipeBar(self.session)
+        self.list = ComponentList()
+        self.list.chosen.connect(self._on_chosen)
+        self.list.renamed.connect(self._on_renamed)
+        self.list.duplicated.connect(self._on_duplicated)
+        self.list.removed.connect(self._on_removed)
+        self.list.colored.connect(self._on_colored)
+        self.list.painted.connect(self._on_paint_wanted)
+        self.show_supports = QCheckBox("Show &outlines and surfaces")
+        self.show_supports.setChecked(True)
+        self.show_supports.toggled.connect(self._on_show)
+        self.problem, self.note, self.asks = QLabel(), QLabel(), QLabel()
+        for label in (self.problem, self.note, self.asks):
+            label.setWordWrap(True)
+            label.hide()
+        self.problem.setStyleSheet(PROBLEM_STYLE)
+        self.form = SchemaForm(ComponentRecipe)
+        self.form.edited.connect(self._on_edited)
+        self.form_box = QGroupBox()
+        QVBoxLayout(self.form_box).addWidget(self.form)
+        self.form_box.hide()
+        for widget in (
+            *(self.bar, self._new_buttons(), self._from_map(), self._suggestion_row(), self.list),
+            *(self.problem, self.note, self.show_supports, self.form_box, self.asks),
+        ):
+            self.body.addWidget(widget)
+        self.body.addStretch(1)
+
+    def _new_buttons(self) -> QWidget:
+        self.new_mask = QPushButton("New &mask")
+        self.new_mask.setToolTip("Paint it; every label is a component")
+        self.new_mask.clicked.connect(self._on_new_mask)
+        self.new_ball = QPushButton("New &ball")
+        self.new_ball.setToolTip("Drag it, and the square on its rim to widen it")
+        self.new_ball.clicked.connect(self._on_new_ball)
+        self.suggest = QPushButton("Su&ggest")
+        self.suggest.setToolTip("From a run of one component: what varies between its states")
+        self.suggest.clicked.connect(self._on_suggest)
+        buttons = QWidget()
+        row = QGridLayout(buttons)
+        row.setContentsMargins(0, 0, 0, 0)
+        for column, button in enumerate((self.new_mask, self.new_ball, self.suggest)):
+            row.addWidget(button, 0, column)
+        return buttons
+
+    def _from_map(self) -> QWidget:
+        self.from_map = FromMap()
+        self.from_map.asked.connect(self._on_from_map)
+        self.from_map.threshold_moved.connect(self._on_threshold)
+        self.from_map_box = QCollapsible("Mask from the map on the screen")
+        self.from_map_box.setContent(self.from_map)
+        self.from_map_box.collapse(animate=False)
+        return self.from_map_box
+
+    def _suggestion_row(self) -> QWidget:
+        self.suggestion = QLabel()
+        self.suggestion.setWordWrap(True)
+        self.use_button, self.discard_button = QPushButton("Use &these"), QPushButton("Discard")
+        self.use_button.clicked.connect(self._on_use)
+        self.discard_button.clicked.connect(self._on_discard)
+        self.suggestion_row = QWidget()
+        row = QHBoxLayout(self.suggestion_row)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.suggestion, 1)
+        row.addWidget(self.use_button)
+        row.addWidget(self.discard_button)
+        self.suggestion_row.hide()
+        return self.suggestion_row
+
+    # ---- the draft ----------------------------------------------------------------------------
+
+    @property
+    def components(self) -> dict[str, Any]:
+        """The components of the draft."""
+        given = self.session.draft.get("components")
+        return dict(given) if isinstance(given, dict) else {}
+
+    def _put(self, components: dict[str, Any]) -> None:
+        self.session.put(components=components or None)
+
+    def _put_one(self, name: str, values: dict[str, Any]) -> None:
+        self._put({**self.components, name: values})
+
+    def _free_name(self, stem: str) -> str:
+        taken, number = self.components, 1
+        while f"{stem}_{number}" in taken:
+            number += 1
+        return f"{stem}_{number}"
+
+    def _on_draft(self, draft: dict[str, Any]) -> None:
+        self._colors = _colored(list(self.components), self._colors)
+        self._show_problems(problems_of(draft))
+        self._on_chosen(self.list.current)
+        self.masks.color(self._colors)
+        self._show_balls()
+        self._look_soon()
+
+    def _show_problems(self, problems: dict[tuple[Any, ...], str]) -> None:
+        """Beside the component and the field; other pages say what is wrong elsewhere."""
+        own = {p[1:]: w for p, w in problems.items() if p[:1] == ("components",)}
+        by_name: dict[str, str] = {}
+        for path, words in own.items():
+            keys = ".".join(str(key) for key in path[1:])
+            by_name.setdefault(str(path[0]) if path else "", f"{keys}: {words}" if keys else words)
+        self.list.show_components(self._colors, by_name)
+        self._say(self.problem, [f"{name}: {w}" if name else w for name, w in by_name.items()])
+        current = self.list.current
+        self.form.show_problems({p[1:]: w for p, w in own.items() if p[:1] == (current,)})
+
+    def _say(self, label: QLabel, lines: list[str]) -> None:
+        label.setText("\n".join(lines))
+        label.setVisible(bool(lines))
+        # a wrapped label tells layouts of one line only
+        label.setMinimumHeight(label.heightForWidth(max(self.list.width(), 200)) if lines else 0)
+
+    # ---- list and form ------------------------------------------------------------------------
+
+    def _on_chosen(self, name: str) -> None:
+        values = self.components.get(name)
+        self.form_box.setVisible(isinstance(values, dict))
+        if isinstance(values, dict):
+            self.form_box.setTitle(name)
+            self.form.put(values)
+            share = self.form.fields.get("share")
+            if share is not None:
+                share.offer([other for other in self.components if other != name])
+            if self.sender() is self.list:
+                self.balls.choose(name)
+
+    def _on_edited(self) -> None:
+        if self.list.current:
+            self._put_one(self.list.current, self.form.value())
+
+    def _on_renamed(self, old: str, new: str) -> None:
+        components = self.components
+        if not new or new in components:
+            show_error(f"{new or 'Nothing'}: a component has to have a name of its own.")
+            self._on_draft(self.session.draft)
+            return
+        self._colors[new] = self._colors.pop(old)
+        for layer in self.masks.layers():
+            names = hypermol_of(layer)["names"]
+            names.update({label: new for label, name in names.items() if name == old})
+        renamed = {new if name == old else name: value for name, value in components.items()}
+        for name, value in renamed.items():
+            if isinstance(value, dict) and value.get("share") == old:
+                renamed[name] = {**value, "share": new}
+        self._put(renamed)
+        self.list.choose(new)
+
+    def _on_duplicated(self, name: str) -> None:
+        new = self._free_name(name)
+        self._put_one(new, dict(self.components[name]))
+        self.list.choose(new)
+
+    def _on_removed(self, name: str) -> None:
+        if self.masks.paint_of(name) is not None and not self._may_lose(name):
+            return
+        self.masks.erase(name)
+        self._put({other: v for other, v in self.components.items() if other != name})
+
+    def _may_lose(self, what: str) -> bool:
+        answer: Any = QMessageBox.question(
+            self,
+            "Painted mask",
+            f"{what}: take its paint out of the viewer too? The mask file stays where it is.",
+        )
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def _on_colored(self, name: str, color: str) -> None:
+        self._colors[name] = color
+        self._on_draft(self.session.draft)
+
+    def _on_show(self, is_wanted: bool) -> None:
+        self.supports.is_shown = is_wanted
+
+    # ---- balls --------------------------------------------------------------------------------
+
+    def _edge(self) -> float | None:
+        """Of the box [Å]; None while nothing says it."""
+        grid = self._grid()
+        if self._box is not None:
+            return self._box[0] * self._box[1]
+        return None if grid is None else grid.shape[-1] * grid.pixel_size
+
+    def _grid(self) -> Grid | None:
+        """Of the map on the screen, else of the particles."""
+        layer = map_layer(self.viewer)
+        if layer is not None:
+            return grid_of(layer)
+        return None if self._box is None else Grid.of_box(*self._box)
+
+    def _show_balls(self) -> None:
+        edge = self._edge()
+        balls = {
+            name: ball
+            for name, value in self.components.items()
+            if (ball := _ball_of(value)) is not None
+        }
+        if edge is not None:
+            self.balls.show(balls, self._colors, edge)
+
+    def _on_new_ball(self) -> None:
+        if (edge := self._edge()) is None:
+            show_error(_NEEDS_MAP)
+            return
+        dims = self.viewer.dims
+        zyx = [0.0, 0.0, 0.0]
+        for axis in dims.not_displayed:
+            if axis >= dims.ndim - 3:
+                zyx[axis - dims.ndim + 3] = round(float(dims.point[axis]), 1)
+        self._add_ball((zyx[2], zyx[1], zyx[0]), edge)
+
+    def _add_ball(self, center: tuple[float, float, float], edge: float) -> None:
+        name = self._free_name("ball")
+        ball = {"center": list(center), "radius": round(edge / 6, 1)}
+        self._put_one(name, {"support": {"ball": ball}, **_KNOB})
+        self.list.choose(name)
+        self.balls.choose(name)
+
+    def _on_ball(self, name: str, ball: Ball) -> None:
+        values = self.components[name]
+        given = values["support"]["ball"]
+        moved = {**given, "center": list(ball.center), "radius": ball.radius}
+        self._put_one(name, {**values, "support": {**values["support"], "ball": moved}})
+
+    def _on_ball_added(self, center: tuple[float, float, float]) -> None:
+        self._add_ball(center, self._edge() or 1.0)
+
+    def _on_balls_removed(self, names: list[str]) -> None:
+        if names:
+            self._put({n: v for n, v in self.components.items() if n not in names})
+        else:  # only a rim was deleted: it comes back with the ball
+            self._show_balls()
+
+    # ---- masks --------------------------------------------------------------------------------
+
+    def _on_new_mask(self) -> None:
+        if (grid := self._grid()) is None:
+            show_error(_NEEDS_MAP)
+            return
+        layer = self._add_mask(np.zeros(grid.shape, dtype=np.uint8), grid, "Mask", {})
+        layer.mode = "paint"
+        self._say(self.note, ["Paint with the brush; another label is another component."])
+
+    def _add_mask(self, labels: Any, grid: Grid, name: str, facts: dict[str, Any]) -> Any:
+        layer = self.masks.add(mask_layer(labels, grid, name, facts))
+        self.viewer.layers.selection.active = layer
+        return layer
+
+    def _on_paint_wanted(self, name: str) -> None:
+        """The brush for a component: on its paint, or on the mask in its file."""
+        found = self.masks.paint_of(name)
+        if found is None:
+            support = (self.components.get(name) or {}).get("support") or {}
+            if not isinstance(support, dict) or not isinstance(support.get("mask"), str):
+                show_error(f"{name}: has no mask to be painted; make one with New mask.")
+                return
+            if self._box is None and self._grid() is None:
+                show_error(_NEEDS_MAP)
+                return
+            grid = Grid.of_box(*self._box) if self._box is not None else self._grid()
+            try:
+                mask = read_mask(
+                    self.session.folder / support["mask"], grid.shape[-1], grid.pixel_size
+                )
+            except (OSError, ValueError) as problem:
+                show_error(str(problem))
+                return
+            is_soft = bool(((mask > 0) & (mask < 1)).any())
+            layer = self._add_mask((mask > 0.5).astype(np.uint8), grid, name, {"names": {1: name}})
+            self.masks.color(self._colors)
+            found = layer, 1
+            if is_soft:
+                self._say(self.note, [f"{name}: its soft edge is cut at a half to be painted."])
+        layer, label = found
+        self.viewer.layers.selection.active = layer
+        layer.selected_label, layer.mode = label, "paint"
+
+    def _on_painted(self, layer: Any) -> None:
+        """Name what is new, then write the files in a worker."""
+        facts = hypermol_of(layer)
+        counts = np.bincount(np.asarray(layer.data).ravel(), minlength=2)
+        folder = self._mask_folder()
+        taken = set(self.components)
+        for label in (int(v) for v in np.flatnonzero(counts) if v):
+            if label not in facts["names"]:
+                name = self._free_name("component")
+                while name in taken:
+                    name = f"component_{int(name.rpartition('_')[2]) + 1}"
+                facts["names"][label] = name
+                taken.add(name)
+            if label not in facts["files"]:
+                facts["files"][label] = self._free_file(folder / f"{facts['names'][label]}.mrc")
+        if layer not in self._to_write:
+            self._to_write.append(layer)
+        if not self._writing.is_busy:
+            self._write_next()
+
+    def _free_file(self, path: Path) -> Path:
+        """A file that does not exist, and that no other label waits to be written to."""
+        promised = {p for x in self.masks.layers() for p in hypermol_of(x)["files"].values()}
+        found = free_path(path)
+        while found in promised:
+            found = free_path(found.with_name(f"{found.stem}_2{found.suffix}"))
+        return found
+
+    def _mask_folder(self) -> Path:
+        """Beside the particles, else beside the recipe."""
+        particles = self.session.particles
+        beside = Path(particles).expanduser().absolute().parent if particles else None
+        return (beside or self.session.folder) / "masks"
+
+    def _write_next(self) -> None:
+        if self.viewer is None or not self._to_write:
+            return
+        layer = self._to_write.pop(0)
+        grid, files = grid_of(layer), dict(hypermol_of(layer)["files"])
+        box_size, pixel_size = self._box or (grid.shape[-1], grid.pixel_size)
+        labels = np.array(layer.data, dtype=np.uint8)  # a copy: the brush goes on
+        self._writing.ask(_written, layer, labels, grid.pixel_size, files, box_size, pixel_size)
+
+    def _on_written(self, answer: tuple[Any, list[int]]) -> None:
+        layer, labels = answer
+        facts = hypermol_of(layer)
+        components = self.components
+        for label in labels:
+            if label not in facts["names"]:  # removed meanwhile
+                continue
+            name = facts["names"][label]
+            known = components.get(name)
+            values = dict(known if isinstance(known, dict) else facts["values"].get(label, _KNOB))
+            support = dict(values.get("support") or {})
+            support.pop("ball", None)
+            support["mask"] = _from(self.session.folder, facts["files"][label])
+            components[name] = {**values, "support": support}
+        empty = [name for label, name in facts["names"].items() if label not in labels]
+        self._say(self.note, [f"{name}: nothing is painted; paint or remove it." for name in empty])
+        old = self.components
+        changed = [name for name in components if components[name] != old.get(name)]
+        if changed:
+            self._put(components)
+            self.list.choose(changed[0])
+        else:
+            self._look_soon()  # the same file, painted otherwise
+        self._write_next()
+
+    # ---- masks from maps, and suggestions -------------------------------------------------------
+
+    def _on_layers(self, event: Any = None) -> None:
+        layer = map_layer(self.viewer)
+        if layer is not None:
+            self.from_map.follow(layer)
+            if self._box is None:
+                self._show_balls()
+                self._look_soon()
+
+    def _on_threshold(self, value: float) -> None:
+        layer = map_layer(self.viewer)
+        if layer is not None:
+            layer.iso_threshold = value  # the surface on the screen shows what is meant
+
+    def _on_from_map(self, asked: MapMask) -> None:
+        layer = map_layer(self.viewer)
+        if layer is None:
+            show_error("No map is open: open a run or an MRC volume first.")
+            return
+        values = {"support": {"soft_edge": asked.soft_edge}, **_KNOB}
+        self._making.ask(_labels_of, shown_map(self.viewer, layer), grid_of(layer), asked, values)
+
+    def _on_suggest(self) -> None:
+        if self.session.run is None:
+            show_error("No run is open: run the recipe of one ball first, then open its folder.")
+            return
+        layer = map_layer(self.viewer)
+        run = self.session.run
+        grid = Grid.of_box(run.box_size, run.pixel_size) if layer is None else grid_of(layer)
+        self._say(self.note, ["Comparing the states of the run…"])
+        self._making.ask(_suggestion_of, run, grid)
+
+    def _on_made(self, answer: tuple[Any, Grid, dict[str, Any]]) -> None:
+        """Labels from a map become components at once; suggestions wait to be accepted."""
+        made, grid, values = answer
+        if isinstance(made, Suggestion):
+            n = len(made.names) - (1 in made.names)
+            self._on_discard()
+            self._say(self.note, [])
+            layer = self._add_mask(made.labels, grid, "Suggested components", {})
+            hypermol_of(layer)["kind"] = "suggestion"
+            hypermol_of(layer)["suggested"] = made.names
+            what = "one region moves" if n == 1 else f"{n} regions move"
+            self.suggestion.setText(f"{what}; paint to change them, then:")
+            self.suggestion_row.show()
+            return
+        facts = {"values": {int(v): values for v in np.unique(made) if v}}
+        self._on_painted(self._add_mask(made, grid, "Mask from the map", facts))
+
+    def _suggested(self) -> Any:
+        found = [x for x in self.viewer.layers if hypermol_of(x, "suggestion") is not None]
+        return found[0] if found else None
+
+    def _on_use(self) -> None:
+        """The suggestion instead of what the recipe had."""
+        layer = self._suggested()
+        self.suggestion_row.hide()
+        if layer is None:
+            return
+        painted = [name for name in self.components if self.masks.paint_of(name) is not None]
+        if painted and not self._may_lose(", ".join(painted)):
+            self.suggestion_row.show()
+            return
+        for name in painted:
+            self.masks.erase(name)
+        facts = hypermol_of(layer)
+        facts["kind"], names = "mask", facts.pop("suggested")
+        facts["names"] = dict(names)
+        facts["values"] = {label: {} if label == 1 else dict(_KNOB) for label in names}
+        self._put({})
+        self._on_painted(layer)
+
+    def _on_discard(self) -> None:
+        self.suggestion_row.hide()
+        if (layer := self._suggested()) is not None:
+            self.viewer.layers.remove(layer)
+
+    # ---- what comes of it -----------------------------------------------------------------------
+
+    def _on_particles(self, path: str) -> None:
+        self._box = None
+        self._look_soon()
+
+    def _on_run(self, run: Any) -> None:
+        self.suggest.setEnabled(run is not None)
+        if run is not None and self._box is None:
+            self._box = (run.box_size, run.pixel_size)
+        self._look_soon()
+
+    def _look(self) -> None:
+        """Supports, surfaces, unknowns: in a worker."""
+        if self.viewer is None:
+            return
+        layer, run = map_layer(self.viewer), self.session.run
+        if layer is not None:
+            grid = grid_of(layer)
+            box = (grid.shape[-1], grid.pixel_size)
+        else:
+            box = None if run is None else (run.box_size, run.pixel_size)
+        read = self.session.particle_file if self.session.particles else None
+        n = None if run is None else int(run.facts["n_particles"])
+        self._looking.ask(picture_of, self.session.draft, self.session.folder, read, box, n)
+
+    def _on_picture(self, picture: Picture | None) -> None:
+        if self.viewer is None or picture is None:
+            return
+        had_box, self._box = self._box is not None, picture.box
+        if not had_box:
+            self._show_balls()
+        self._show_problems(picture.check.problems)
+        spacing = picture.spacing
+        supports = [s for s in picture.check.supports if s.component in self._colors]
+        surfaces = [s for s in picture.surfaces if s.component in self._colors]
+        self.supports.show(supports, surfaces, self._colors, spacing)
+        self._say(self.asks, [*picture.check.warnings, *picture.check.asks])
+        layer = map_layer(self.viewer)
+        if layer is not None and (words := picture.unlike(grid_of(layer))):
+            self._say(self.note, [words])
+
+    def _on_trouble(self, problem: Exception) -> None:
+        if self.viewer is not None:
+            self._say(self.note, [])
+            show_error(str(problem))
+            self._write_next()
+
+    def let_go(self) -> None:
+        """Stop listening and working."""
+        viewer = self.viewer
+        self._look_soon.cancel()
+        for worker in (self._looking, self._writing, self._making):
+            worker.let_go()
+        for part in (self.balls, self.masks, self.supports):
+            part.let_go()
+        self.session.draft_changed.disconnect(self._on_draft)
+        self.session.particles_changed.disconnect(self._on_particles)
+        self.session.run_changed.disconnect(self._on_run)
+        viewer.layers.events.inserted.disconnect(self._on_layers)
+        super().let_go()
+
+
+def _colored(names: list[str], old: dict[str, str]) -> dict[str, str]:
+    """A colour for every name: the one it had, else one that no other has while there are any."""
+    found = {name: old.get(name, "") for name in names}
+    for index, name in enumerate(names):
+        if not found[name]:
+            free = [color for color in _COLORS if color not in found.values()]
+            found[name] = free[0] if free else _COLORS[index % len(_COLORS)]
+    return found
+
+
+def _ball_of(values: Any) -> Ball | None:
+    """The ball of a component, if it has a right one."""
+    try:
+        given = values["support"]["ball"]
+        x, y, z = (float(v) for v in given.get("center", (0.0, 0.0, 0.0)))
+        radius = float(given["radius"])
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return None  # the form says what is wrong
+    return Ball((x, y, z), radius) if radius > 0 else None
+
+
+def _from(folder: Path, path: Path) -> str:
+    """A path as the draft has it: from its folder, where it lies below it."""
+    folder, path = folder.absolute(), path.absolute()
+    return os.path.relpath(path, folder) if path.is_relative_to(folder) else str(path)
+
+
+def _written(layer: Any, *values: Any) -> tuple[Any, list[int]]:
+    """The layer, not touched, and what was written of it."""
+    return layer, write_masks(*values)
+
+
+def _labels_of(volume: Any, grid: Grid, asked: MapMask, values: dict[str, Any]) -> Any:
+    return labels_of_map(volume(), grid.pixel_size, asked), grid, values
+
+
+def _suggestion_of(run: Any, grid: Grid) -> Any:
+    return suggest_components(run.maps), grid, {}
