@@ -36,7 +36,7 @@ from small_runs import BRIEF, MIXED, recovered, simulated  # noqa: E402
 BATCH = 100  # cases of one fork
 LIMIT_S, WAIT_S = 5, 60  # of the processor; of the clock, for what waits without working
 FLOOR, COMPRESSED_FLOOR = 64 * 2**20, 2**30
-SHARES = {"star": 0.25, "cs": 0.2, "mrc": 0.2, "mrc.gz": 0.1, "recipe": 0.15, "run": 0.1}
+SHARES = {"star": 0.3, "cs": 0.22, "mrc": 0.22, "mrc.gz": 0.1, "recipe": 0.13, "run": 0.03}
 OUTCOMES = ("read", "refused", "crash", "hang", "memory", "code", "leak")
 LONGEST = 1000  # characters of a sentence
 
