@@ -270,6 +270,9 @@ def reconstruct(
         str | None, typer.Option(help="Dask scheduler whose workers read the images.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    keep_every: Annotated[
+        float, typer.Option(min=0, help="Seconds between two writings of where the run stands.")
+    ] = 60.0,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     data_dir: DataDir = None,
     pixel_size: PixelSize = None,
@@ -283,7 +286,17 @@ def reconstruct(
     from napari_hypermol.runs.unknowns import unknowns_sentences
 
     job = Job(
-        particles, out, recipe, data_dir, pixel_size, seed, device, scheduler, overwrite, resume
+        particles,
+        out,
+        recipe,
+        data_dir,
+        pixel_size,
+        seed,
+        device,
+        scheduler,
+        overwrite,
+        resume,
+        keep_every,
     )
     run = _reconstruct(job, lines)
     if lines:

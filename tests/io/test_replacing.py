@@ -1,7 +1,9 @@
+import os
+
 import pytest
 
 from napari_hypermol.errors import HypermolError, OutputExistsError
-from napari_hypermol.io.replacing import replacing
+from napari_hypermol.io.replacing import replacing, sync_tree
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -32,3 +34,12 @@ def test_doors(tmp_path):
         pass
     with pytest.raises(HypermolError, match="create it first"), replacing(tmp_path / "b/c", True):
         pass
+
+
+def test_folders_are_put_on_the_disk(tmp_path, monkeypatch):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c").write_text("c")
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda place: synced.append(os.fstat(place).st_ino))
+    sync_tree(tmp_path / "a")
+    assert synced == [(tmp_path / "a" / name).stat().st_ino for name in ("", "b/c", "b")]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from napari_hypermol.errors import HypermolError, OutputExistsError
 
-__all__ = ["replace_text", "replacing"]
+__all__ = ["replace_text", "replacing", "sync_folder", "sync_tree"]
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -54,3 +54,23 @@ def replacing(path: str | os.PathLike[str], overwrite: bool) -> Iterator[Path]:
         temporary = Path(folder) / path.name
         yield temporary
         os.replace(temporary, path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk, where the system can."""
+    if os.name != "posix":
+        return
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(place)
+    finally:
+        os.close(place)
+
+
+def sync_tree(folder: Path) -> None:
+    """Put all of a folder on the disk, so that its renaming never comes before its contents."""
+    for root, _, files in os.walk(folder):
+        for name in files:
+            with open(os.path.join(root, name), "rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(root))

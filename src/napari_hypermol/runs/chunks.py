@@ -29,6 +29,7 @@ from napari_hypermol.runs.sweep import StageProblem
 __all__ = [
     "FourierStack",
     "read_fourier_stack",
+    "renewed_problem",
     "stage_problem",
     "starting_noise",
     "whitened_images",
@@ -234,6 +235,18 @@ def stage_problem(
         mean_weights[part] = shell_sums(images.weights[part], samples, n_shells) / count
     shifts = np.asarray(particles.shifts[rows], dtype=np.float64)
     return StageProblem(images, molecule, samples, mean_weights, particles.pixel_size, shifts)
+
+
+def renewed_problem(
+    problem: StageProblem, noise: Float64, particles: Particles, stack: FourierStack,
+    max_radius: float, rows: NDArray[np.int64],
+) -> StageProblem:  # fmt: skip
+    """The same problem at the same poses, its images whitened anew with `noise`."""
+    n = int(particles.images.shape[0])
+    rotations, shifts = np.tile(np.eye(3), (n, 1, 1)), np.array(particles.shifts, np.float64)
+    rotations[rows], shifts[rows] = problem.images.rotations, problem.shifts
+    moved = particles._replace(rotations=rotations, shifts=shifts)
+    return stage_problem(moved, stack, problem.molecule, max_radius, noise, rows)
 
 
 def starting_noise(particles: Particles, stack: FourierStack) -> Float64:

@@ -9,6 +9,8 @@ uncertain those are.
 """
 
 import itertools
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,11 +19,13 @@ from numpy.typing import NDArray
 from napari_hypermol.coordinates.rotations import angles_between
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.runs.draw_sweep import Chain, DrawSettings, SweepInfo, begun_chain, draw_sweep
+from napari_hypermol.runs.halfway import Halfway, Keeper, generator_at
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.pose_step import chordal_mean
 from napari_hypermol.runs.progress import Reporter
+from napari_hypermol.runs.stage_point import Renewed, at_poses, rewhitened
 from napari_hypermol.runs.sweep import Estimate, StageProblem, state_tables
-from napari_hypermol.samplers.state_draws import spread_states
+from napari_hypermol.samplers.state_draws import StateDraw, spread_states
 
 __all__ = ["OCCUPANCY_BINS", "Draws", "sample_posterior"]
 
@@ -100,6 +104,8 @@ class _Kept:
         self.squares = np.zeros_like(self.mean)
         self.count = 0
         self.columns: dict[str, list[NDArray[np.floating]]] = {}
+        self.rates: dict[str, list[float]] = {}
+        self.residual = 0.0
 
     def add(self, rng: np.random.Generator, chain: Chain, info: SweepInfo, poses: bool) -> None:
         """One draw."""
@@ -122,6 +128,9 @@ class _Kept:
             row["shifts"] = problem.shifts.astype(np.float32)
         for name, value in row.items():
             self.columns.setdefault(name, []).append(np.asarray(value))
+        self.residual = max(self.residual, info.residual)
+        for name, rate in info.acceptance.items():
+            self.rates.setdefault(name, []).append(rate)
         maps = HyperMaps(problem.molecule, estimate.theta)
         self.count += 1
         for mean, squares, state in zip(self.mean, self.squares, self.shown, strict=True):
@@ -129,6 +138,21 @@ class _Kept:
             away = volume - mean
             mean += away / self.count
             squares += away * (volume - mean)
+
+    def halfway(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """All of it, as facts and arrays."""
+        arrays = {f"column_{name}": np.array(rows) for name, rows in self.columns.items()}
+        facts = {"count": self.count, "rates": self.rates, "residual": self.residual}
+        return facts, arrays | {"map_mean": self.mean, "map_squares": self.squares}
+
+    def resume(self, kept: Halfway) -> None:
+        """Go on from there."""
+        self.mean, self.squares = kept.arrays["map_mean"], kept.arrays["map_squares"]
+        self.count, self.residual = int(kept.facts["count"]), float(kept.facts["residual"])
+        self.rates = {name: list(rates) for name, rates in kept.facts["rates"].items()}
+        for name, rows in kept.arrays.items():
+            if name.startswith("column_"):
+                self.columns[name.removeprefix("column_")] = list(rows)
 
     def column(self, name: str, n_chains: int) -> NDArray[np.floating]:
         """(c, d, ...), as chains were drawn one after the other."""
@@ -156,6 +180,55 @@ def _histograms(states: Float64) -> Float32:
     return np.asarray(out / len(states), dtype=np.float32)
 
 
+def _halfway(
+    number: int,
+    sweep: int,
+    rng: np.random.Generator,
+    chain: Chain,
+    noises: Sequence[Float64],
+    has_poses: bool,
+    kept: _Kept,
+) -> Halfway:
+    """All that the next sweep depends on, and all that was kept of those before."""
+    facts, arrays = kept.halfway()
+    facts |= {
+        "chain": number,
+        "sweep": sweep,
+        "random": rng.bit_generator.state,
+        "contrast_std": chain.estimate.contrast_std,
+    }
+    arrays |= {"theta": chain.estimate.theta, "noises": np.array(noises)}
+    arrays |= {f"drawn_{name}": value for name, value in chain.drawn._asdict().items()}
+    if has_poses:
+        problem = chain.problem
+        arrays |= {"rotations": problem.images.rotations, "shifts": problem.shifts}
+    return Halfway("draws", facts, arrays)
+
+
+def _noises(found: Halfway) -> list[Float64]:
+    return list(found.arrays["noises"])
+
+
+def _resumed(
+    problem: StageProblem,
+    estimate: Estimate,
+    found: Halfway,
+    noises: Sequence[Float64],
+    renewed: Renewed | None,
+) -> Chain:
+    """A chain where it stood."""
+    arrays = found.arrays
+    std = float(found.facts["contrast_std"])
+    estimate = estimate._replace(theta=arrays["theta"], noise=noises[-1], contrast_std=std)
+    if renewed is not None and "rotations" in arrays:
+        problem = at_poses(problem, arrays["rotations"], arrays["shifts"])
+        problem = renewed(problem, estimate.noise)
+    else:
+        problem = rewhitened(problem, noises)
+    drawn = StateDraw(*(arrays[f"drawn_{name}"] for name in StateDraw._fields))
+    return Chain(problem, estimate, drawn)
+
+
 def sample_posterior(
     problem: StageProblem,
     estimate: Estimate,
@@ -165,6 +238,8 @@ def sample_posterior(
     prior: PosePrior | None = None,
     reporter: Reporter | None = None,
     work: float = 0.0,
+    renewed: Renewed | None = None,
+    keeper: Keeper | None = None,
 ) -> Draws:
     """Draws of all unknowns of a stage.
 
@@ -183,6 +258,11 @@ def sample_posterior(
     reporter : Reporter or None
     work : float
         Of everything, in units of the reporter.
+    renewed : callable or None
+        With it images are whitened anew after every sweep; needed where poses are drawn and the
+        draws shall go on from an interruption as if there had been none.
+    keeper : Keeper or None
+        Is offered where the draws stand after every sweep, and knows where they stood.
 
     Returns
     -------
@@ -196,21 +276,39 @@ def sample_posterior(
     reporter = Reporter() if reporter is None else reporter
     kept = _Kept(problem, shown)
     has_poses = settings.poses is not None and prior is not None
-    rates: dict[str, list[float]] = {}
-    residual, n_sweeps = 0.0, settings.n_warm_up + settings.n_draws
+    n_sweeps = settings.n_warm_up + settings.n_draws
     share = work / (settings.n_chains * n_sweeps)
+    found = None if keeper is None else keeper.begun("draws")
+    if found is not None:
+        kept.resume(found)
     for number, own in enumerate(rng.spawn(settings.n_chains), 1):
-        chain = begun_chain(own, problem, estimate, prior, settings, reporter)
-        for sweep in range(n_sweeps):
+        first, noises = 0, [estimate.noise]
+        if found is not None and number < found.facts["chain"]:
+            reporter.advance(share * n_sweeps, f"posterior, chain {number}: done before")
+            continue
+        if found is not None and number == found.facts["chain"]:
+            own, first, noises = generator_at(found.facts), found.facts["sweep"], _noises(found)
+            chain = _resumed(problem, estimate, found, noises, renewed)
+            reporter.advance(
+                share * first, f"posterior, chain {number}, {first} sweeps done before"
+            )
+        else:
+            chain = begun_chain(own, problem, estimate, prior, settings, reporter)
+            if renewed is not None:
+                chain = chain._replace(problem=renewed(chain.problem, chain.estimate.noise))
+        for sweep in range(first, n_sweeps):
             chain, info = draw_sweep(own, chain, prior, settings, reporter)
+            noises.append(chain.estimate.noise)
+            if renewed is not None:
+                noises = [chain.estimate.noise]
+                chain = chain._replace(problem=renewed(chain.problem, chain.estimate.noise))
+            if sweep >= settings.n_warm_up:
+                kept.add(own, chain, info, has_poses)
+            if keeper is not None:
+                place = (number, sweep + 1, own, chain, noises, has_poses, kept)
+                keeper.offer(partial(_halfway, *place))
             message = f"posterior, chain {number}/{settings.n_chains}, draw {sweep + 1}/{n_sweeps}"
             reporter.advance(share, message)
-            if sweep < settings.n_warm_up:
-                continue
-            kept.add(own, chain, info, has_poses)
-            residual = max(residual, info.residual)
-            for name, rate in info.acceptance.items():
-                rates.setdefault(name, []).append(rate)
     c, d = settings.n_chains, settings.n_draws
     rotations, angles = problem.images.rotations, np.zeros((c, d, 0), dtype=np.float32)
     shifts = np.zeros((c, d, 0, 2), dtype=np.float32)
@@ -229,7 +327,7 @@ def sample_posterior(
         rotations=rotations,
         map_mean=kept.mean,
         map_std=spread.astype(np.float32),
-        acceptance={name: float(np.mean(own)) for name, own in rates.items()},
-        solve_residual=residual,
+        acceptance={name: float(np.mean(own)) for name, own in kept.rates.items()},
+        solve_residual=kept.residual,
         **columns,
     )

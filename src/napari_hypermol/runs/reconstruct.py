@@ -22,6 +22,7 @@ from napari_hypermol.errors import (
     OutputExistsError,
     ParticleFileError,
     RecipeError,
+    RunCancelled,
     RunFolderError,
 )
 from napari_hypermol.io.particle_file import ParticleFile, read_particles
@@ -33,6 +34,7 @@ from napari_hypermol.runs.diagnostics import diagnose
 from napari_hypermol.runs.executors import executor_at
 from napari_hypermol.runs.from_recipe import composite_of, poses_of, priors_of, stages_of
 from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
+from napari_hypermol.runs.halfway import Keeper, forget_halfway
 from napari_hypermol.runs.mixing import mixing
 from napari_hypermol.runs.pose_step import with_poses
 from napari_hypermol.runs.progress import Progress, Reporter
@@ -78,6 +80,8 @@ class Job:
     scheduler : str or None
         Address of a Dask scheduler whose workers read and transform the images.
     overwrite, resume : bool
+    keep_every : float
+        At least so many seconds lie between two writings of where the run stands.
     """
 
     particles: Path | None
@@ -90,6 +94,7 @@ class Job:
     scheduler: str | None = None
     overwrite: bool = False
     resume: bool = False
+    keep_every: float = 60.0
 
 
 def reconstruct(
@@ -147,7 +152,12 @@ def reconstruct(
         teller.phase("running")
         with _log(job.out) as log:
             work = _Work(job, given, stack, recipe, writer, reporter, log, device, began, asked)
-            return work.done(start, posterior_work)
+            keeper = Keeper(job.out, job.keep_every, job.resume, control.writing, log.warning)
+            try:
+                return work.done(start, posterior_work, keeper)
+            except RunCancelled:
+                keeper.flush()
+                raise
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,15 +178,22 @@ class _Work:
     def keep(self, snapshot: Snapshot) -> None:
         """Write what is known after a stage; a process that is told to end waits for it."""
         file, control = self.given.file, self.reporter.control
+        size = file.particles.pixel_size
+        metrics = _metrics(snapshot, size, self.device, self.began, is_done=False)
         with contextlib.nullcontext() if control is None else control.writing:
-            self.writer.write_snapshot(snapshot)
-            self.log.info("%s done: %s", snapshot.stage.name, snapshot.trace[-1])
-            _write_particles(file, snapshot, self.job.out)
-            size = file.particles.pixel_size
-            metrics = _metrics(snapshot, size, self.device, self.began, is_done=False)
-            self.writer.write_json("metrics.json", metrics | {"unknowns": self.unknowns})
+            try:
+                self.writer.write_snapshot(snapshot)
+                self.log.info("%s done: %s", snapshot.stage.name, snapshot.trace[-1])
+                _write_particles(file, snapshot, self.job.out)
+                self.writer.write_json("metrics.json", metrics | {"unknowns": self.unknowns})
+            except OSError as problem:
+                raise RunFolderError(
+                    f"{self.job.out}: could not be written ({problem.strerror or problem}) after "
+                    f"{snapshot.stage.name}; what was kept before is intact: make room, or bring "
+                    "the disk back, and resume the run"
+                ) from problem
 
-    def done(self, start: Snapshot | None, posterior_work: float) -> Run:
+    def done(self, start: Snapshot | None, posterior_work: float, keeper: Keeper) -> Run:
         """All stages from `start` on, and everything that is made of the last one."""
         job, given, recipe, log = self.job, self.given, self.recipe, self.log
         stack, reporter = self.stack, self.reporter
@@ -189,8 +206,11 @@ class _Work:
         rng = np.random.default_rng(recipe.seed)
         rows = np.arange(given.file.n)
         snapshot = recover(
-            particles, stack, given.composite, settings, rows, rng, reporter, self.keep, start
-        )
+            particles, stack, given.composite, settings, rows, rng, reporter, self.keep, start,
+            keeper,
+        )  # fmt: skip
+        if start is not None:  # killed between a snapshot and what is made of it
+            _write_particles(given.file, snapshot, job.out)
         metrics = _metrics(snapshot, pixel_size, self.device, self.began, is_done=True)
         metrics["unknowns"] = self.unknowns
         if snapshot.poses is not None:
@@ -206,12 +226,13 @@ class _Work:
         write_run_volumes(run.maps, pixel_size, job.out / "volumes", overwrite=True)
         if recipe.posterior.draws:
             metrics["posterior"] = _draw(
-                given, stack, snapshot, settings, self.writer, reporter, posterior_work
+                given, stack, snapshot, settings, self.writer, reporter, posterior_work, keeper
             )
             log.info("%s", metrics["posterior"]["sentence"])
         metrics["seconds"] = time.monotonic() - self.began
         self.writer.write_json("metrics.json", metrics)
         _report(run)
+        forget_halfway(job.out)
         log.info("done in %.1f s", metrics["seconds"])
         reporter.advance(reporter.total, "done", run.maps)
         return run
@@ -232,11 +253,12 @@ def _draw(
     writer: RunWriter,
     reporter: Reporter,
     work: float,
+    keeper: Keeper,
 ) -> dict[str, Any]:
     """Draw from the posterior and write what the draws say; how well they have mixed."""
     particles, recipe = given.file.particles, given.recipe
     draws = run_draws(
-        particles, stack, snapshot, settings, recipe.posterior, recipe.seed, reporter, work
+        particles, stack, snapshot, settings, recipe.posterior, recipe.seed, reporter, work, keeper
     )
     kinds = drawn_kinds(snapshot.molecule)
     _write_particles(given.file, snapshot, writer.path, draw_columns(draws, kinds))
@@ -325,6 +347,7 @@ def _resumed(job: Job) -> Job:
         device=job.device,
         scheduler=job.scheduler,
         resume=True,
+        keep_every=job.keep_every,
     )
 
 

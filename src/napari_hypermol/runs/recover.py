@@ -5,6 +5,7 @@ Knows no files. `runs.reconstruct` wraps it with a run folder, `runs.half_sets` 
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,13 @@ from numpy.typing import NDArray
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.collapsed import PosePrior
-from napari_hypermol.runs.chunks import FourierStack, stage_problem, starting_noise
+from napari_hypermol.runs.chunks import (
+    FourierStack,
+    renewed_problem,
+    stage_problem,
+    starting_noise,
+)
+from napari_hypermol.runs.halfway import Halfway, Keeper
 from napari_hypermol.runs.initial_model import initial_model
 from napari_hypermol.runs.one_hand import of_one_hand, state_of_one_hand
 from napari_hypermol.runs.particle_order import in_order
@@ -21,12 +28,14 @@ from napari_hypermol.runs.pose_search import pose_search
 from napari_hypermol.runs.pose_step import Poses, pose_prior, with_poses
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
+from napari_hypermol.runs.stage_point import StagePoint, at_poses, rewhitened
 from napari_hypermol.runs.stage_start import carried, gains_states, started
 from napari_hypermol.runs.stage_sweeps import run_stage
 from napari_hypermol.schedules.stage import work_of
 
 __all__ = ["found_poses", "recover"]
 
+ONE_HAND = "one_hand"  # in the trace: a molecule of one hand was taken and its stage done again
 _EXHAUSTED = 0.5  # share of the mean at the band edge that is data, below which marching ends
 _SEARCH_RADIUS = 9.0  # [cycles per box edge]: what can be told apart 15 degrees apart
 _LAST_STEP = 1.1  # there, and the last stage goes this much further
@@ -42,6 +51,7 @@ def recover(
     reporter: Reporter,
     on_stage: Callable[[Snapshot], None] = lambda snapshot: None,
     start: Snapshot | None = None,
+    keeper: Keeper | None = None,
 ) -> Snapshot:
     """Recover the hypermolecule and every particle's state and contrast.
 
@@ -60,6 +70,9 @@ def recover(
         Given a `Snapshot` after every stage.
     start : Snapshot or None
         Go on from here.
+    keeper : Keeper or None
+        Is offered where the recovery stands after every sweep, and knows where it stood when it was
+        interrupted; that is later than `start`, or not looked at.
 
     Returns
     -------
@@ -69,11 +82,14 @@ def recover(
     snapshot = start
     stages = list(settings.stages)
     draws = rng.spawn(len(stages))  # one generator a stage: a resumed run draws the same numbers
-    position, is_threaded, is_one_hand = 0, False, False
+    # and one more for the stage that is done again for a molecule of one hand
+    repeats = [draw.spawn(1)[0] for draw in draws]
+    position, is_threaded = 0, False
+    is_one_hand = start is not None and any(ONE_HAND in row for row in start.trace)
     prior = None if settings.poses is None else pose_prior(particles, rows, settings.poses)
     is_search = settings.poses is not None and settings.poses.is_search
     if is_search and start is None:
-        particles = found_poses(particles, stack, composite, settings, rows, rng, reporter)
+        particles = _searched(particles, stack, composite, settings, rows, rng, reporter, keeper)
     if start is not None and start.poses is not None:
         particles = with_poses(particles, rows, start.poses)
     while position < len(stages):
@@ -91,8 +107,14 @@ def recover(
             stage = replace(stages[-1], max_radius=radius, searches=searches)
             position = len(stages)
             reporter.advance(skipped, "the images hold little finer detail")
-        if stage.searches and prior is not None and snapshot is not None and snapshot.poses:
-            draw = draws[position - 1]
+        is_repeat = snapshot is not None and ONE_HAND in snapshot.trace[-1]
+        draw = repeats[position - 1] if is_repeat else draws[position - 1]
+        kept = None
+        if keeper is not None:
+            kept = keeper.begun("stage", position=position, is_repeat=is_repeat)
+        has_poses = snapshot is not None and snapshot.poses is not None
+        if stage.searches and prior is not None and has_poses and kept is None:
+            assert snapshot is not None
             poses = _searched_again(
                 particles, stack, snapshot, settings, rows, prior, draw, reporter
             )
@@ -104,15 +126,35 @@ def recover(
         problem = stage_problem(particles, stack, molecule, stage.max_radius, noise, rows)
         estimate = carried(problem, snapshot, noise, settings)
         posterior = None
-        if snapshot is None or gains_states(snapshot.molecule, molecule):
-            problem, estimate, posterior = started(problem, estimate, draws[position - 1])
+        renewed = None
+        if settings.poses is not None:
+            renewed = partial(
+                renewed_problem, particles=particles, stack=stack, max_radius=stage.max_radius,
+                rows=rows,
+            )  # fmt: skip
+        begun = None
+        if kept is not None:
+            begun = StagePoint.of(kept, molecule)
+            estimate, posterior = begun.estimate, begun.posterior
+            problem = replace(problem, molecule=begun.molecule)
+            if renewed is not None and begun.rotations is not None and begun.shifts is not None:
+                problem = at_poses(problem, begun.rotations, begun.shifts)
+                problem = renewed(problem, estimate.noise)
+            else:
+                problem = rewhitened(problem, begun.noises)
+        elif snapshot is None or gains_states(snapshot.molecule, molecule):
+            problem, estimate, posterior = started(problem, estimate, draw)
         is_first_moving = snapshot is not None and gains_states(snapshot.molecule, molecule)
         trace = [] if snapshot is None else snapshot.trace
         snapshot = run_stage(
-            stage, position, problem, estimate, posterior, settings, draws[position - 1], reporter,
+            stage, position, problem, estimate, posterior, settings, draw, reporter,
             trace,
             is_last=position == len(stages),
             prior=prior,
+            renewed=renewed,
+            keeper=keeper,
+            begun=begun,
+            is_repeat=is_repeat,
         )  # fmt: skip
         if snapshot.poses is not None:
             particles = with_poses(particles, rows, snapshot.poses)
@@ -122,14 +164,17 @@ def recover(
                 is_one_hand = True  # once: a real motion may have mirror images at its ends
                 position -= 1
                 still = of_one_hand(snapshot, composite, state, stages[position - 1], position)
-                draw = draws[position]
                 poses = _searched_again(
                     particles, stack, still, settings, rows, prior, draw, reporter
                 )
-                snapshot = replace(still, poses=poses)
+                # the trace tells a resumed run of it
+                trace = [*still.trace[:-1], still.trace[-1] | {ONE_HAND: 1.0}]
+                snapshot = replace(still, poses=poses, trace=trace)
                 particles = with_poses(particles, rows, poses)
                 reporter.total += work_of([stage])  # which is done again
                 on_stage(snapshot)
+                if keeper is not None:
+                    keeper.forget()
                 continue
         is_first = stage.max_degree > 1 and not is_threaded
         if is_first and position < len(stages) and can_be_threaded(snapshot.molecule):
@@ -140,12 +185,40 @@ def recover(
                     (snapshot.molecule, stage.max_radius),
                 )
             )
-            draw = draws[position - 1]
             snapshot = in_order(snapshot, coarse, fine, settings, draw, reporter)
         is_threaded = is_threaded or is_first
         on_stage(snapshot)
+        if keeper is not None:
+            keeper.forget()
     assert snapshot is not None  # a schedule has at least one stage
     return snapshot
+
+
+def _searched(
+    particles: Particles,
+    stack: FourierStack,
+    composite: Composite,
+    settings: RecoverySettings,
+    rows: NDArray[np.int64],
+    rng: np.random.Generator,
+    reporter: Reporter,
+    keeper: Keeper | None,
+) -> Particles:
+    """The particles with poses from nothing, found now or before an interruption."""
+    n = len(rows)
+    kept = None
+    if keeper is not None:
+        kept = keeper.begun("poses") or keeper.begun("stage")
+    if kept is not None:
+        arrays = kept.arrays
+        poses = Poses(arrays["rotations"], arrays["shifts"], np.zeros(n), np.zeros(n))
+        return with_poses(particles, rows, poses)
+    found = found_poses(particles, stack, composite, settings, rows, rng, reporter)
+    assert found.rotations is not None
+    if keeper is not None:
+        arrays = {"rotations": found.rotations[rows], "shifts": found.shifts[rows]}
+        keeper.offer(lambda: Halfway("poses", {}, arrays))
+    return found
 
 
 def found_poses(

@@ -1,5 +1,6 @@
 """The draws of a run: from where its recovery ended, and what of them goes into its folder."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ from numpy.typing import NDArray
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.particles import Particles
 from napari_hypermol.protocols import StateKind
-from napari_hypermol.runs.chunks import FourierStack, stage_problem
+from napari_hypermol.runs.chunks import FourierStack, renewed_problem, stage_problem
 from napari_hypermol.runs.draw_sweep import DrawSettings
 from napari_hypermol.runs.draws import Draws, sample_posterior
+from napari_hypermol.runs.halfway import Keeper
 from napari_hypermol.runs.mixing import credible_interval, occupancy_bands
 from napari_hypermol.runs.pose_step import pose_prior, with_poses
 from napari_hypermol.runs.progress import Reporter
@@ -42,6 +44,7 @@ def run_draws(
     seed: int,
     reporter: Reporter,
     work: float,
+    keeper: Keeper | None = None,
 ) -> Draws:
     """Draws of everything, with the maps of the run's series.
 
@@ -58,6 +61,8 @@ def run_draws(
     reporter : Reporter
     work : float
         Of everything, in its units.
+    keeper : Keeper or None
+        As in `draws.sample_posterior`.
 
     Returns
     -------
@@ -81,7 +86,14 @@ def run_draws(
     shown = np.concatenate(series_states(snapshot.maps.axes))
     # not the numbers that the recovery drew
     rng = np.random.default_rng([seed, 1])
-    return sample_posterior(problem, estimate, asked, shown, rng, prior, reporter, work)
+    renewed = None
+    if settings.poses is not None:
+        renewed = partial(
+            renewed_problem, particles=particles, stack=stack, max_radius=radius, rows=rows
+        )
+    return sample_posterior(
+        problem, estimate, asked, shown, rng, prior, reporter, work, renewed, keeper
+    )
 
 
 def drawn_kinds(molecule: LinearMolecule) -> tuple[StateKind, ...]:

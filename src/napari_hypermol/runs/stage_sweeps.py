@@ -10,6 +10,7 @@ from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.coefficient_draw import coefficient_draw
+from napari_hypermol.runs.halfway import Keeper
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.pose_step import Poses, averaged, pose_step
 from napari_hypermol.runs.priors import (
@@ -20,6 +21,7 @@ from napari_hypermol.runs.priors import (
 )
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
+from napari_hypermol.runs.stage_point import Renewed, StagePoint
 from napari_hypermol.runs.stage_start import NEW_FUNCTION
 from napari_hypermol.runs.state_reading import Reading, read_states
 from napari_hypermol.runs.sweep import (
@@ -63,8 +65,17 @@ def run_stage(
     trace: list[dict[str, float | str]],
     is_last: bool,
     prior: PosePrior | None = None,
+    renewed: Renewed | None = None,
+    keeper: Keeper | None = None,
+    begun: StagePoint | None = None,
+    is_repeat: bool = False,
 ) -> Snapshot:
-    """All sweeps of one stage; poses are sampled where they have a prior."""
+    """All sweeps of one stage; poses are sampled where they have a prior.
+
+    With `renewed` the images are whitened anew after every sweep rather than moved and scaled
+    further. `keeper` is offered where the stage stands after every sweep; with `begun` it goes on
+    from there, `problem`, `estimate` and `posterior` being those of that point.
+    """
     molecule = problem.molecule
     poses = settings.poses if prior is not None else None
     moving = poses and poses.held(stage.rotation == "hold", stage.shift == "hold")
@@ -77,7 +88,12 @@ def run_stage(
     if given := given_occupancies(tables, settings.priors):
         estimate = estimate._replace(occupancies=given)
     previous: Float64 | None = None
-    for sweep in range(stage.sweeps):
+    noises, first, share = [estimate.noise], 0, None
+    if begun is not None:
+        rng, previous = begun.generator(), begun.posterior.state_mean
+        noises, first, share = list(begun.noises), begun.sweep, begun.edge_share
+        drawn = begun.drawn
+    for sweep in range(first, stage.sweeps if share is None else first):
         began = time.monotonic()
         is_kindled = sweep < stage.kindled_sweeps
         if sweep == 0 and is_kindled:
@@ -124,8 +140,12 @@ def run_stage(
             estimate = estimate._replace(contrast_std=_contrast_spread(posterior))
         if sweep % 2 == 1 or sweep == stage.sweeps - 1:
             noise = updated_noise(problem, estimate, posterior)
-            problem = problem.with_noise(estimate.noise, noise)
+            if renewed is None:
+                problem = problem.with_noise(estimate.noise, noise)
             estimate = estimate._replace(noise=noise)
+            noises.append(noise)
+        if renewed is not None:
+            problem, noises = renewed(problem, estimate.noise), [estimate.noise]
         moved = _movement(previous, posterior.state_mean, molecule)
         previous = posterior.state_mean
         evidence = float(posterior.log_evidence.mean())
@@ -148,7 +168,7 @@ def run_stage(
         message = f"{stage.name}, sweep {sweep + 1}/{stage.sweeps}, {detail:.1f} Å"
         is_settled = not is_kindled and sweep > stage.kindled_sweeps and moved < stage.settle
         remaining = stage.sweeps - sweep - 1 if is_settled else 0
-        share = work_of([stage]) / stage.sweeps
+        worth = work_of([stage]) / stage.sweeps
         maps = HyperMaps(molecule, estimate.theta)
         row = trace[-1] | {
             "position": position,
@@ -157,12 +177,24 @@ def run_stage(
             "max_degree": stage.max_degree,
             "noise": float(np.median(estimate.noise)),
         }
-        reporter.advance(share * (1 + remaining), message, maps, row)
+        is_over = is_settled or sweep == stage.sweeps - 1
+        if is_over:
+            share = edge_share(problem, estimate, posterior)
+            trace[-1]["edge_share"] = share
+        if keeper is not None and (is_last or not is_over):
+            shifts = None if poses is None else problem.shifts
+            rotations = None if poses is None else problem.images.rotations
+            point = StagePoint(
+                position, sweep + 1, estimate, posterior, molecule, tuple(noises), rotations,
+                shifts, trace, dict(rng.bit_generator.state), share, drawn,
+                has_moments=stage.state == "hold", is_repeat=is_repeat,
+            )  # fmt: skip
+            keeper.offer(point.halfway)
+        reporter.advance(worth * (1 + remaining), message, maps, row)
         if is_settled:
             break
     assert posterior is not None  # at least one sweep ran
-    share = edge_share(problem, estimate, posterior)
-    trace[-1]["edge_share"] = share
+    assert share is not None
     final = None
     if is_last:
         tables = state_tables(molecule, estimate.occupancies)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -23,7 +24,7 @@ from napari_hypermol.io.admission import inside, shown
 from napari_hypermol.io.particle_file import IMAGE_NAME, ParticleFile, read_particles
 from napari_hypermol.io.relion_columns import RelionColumns
 from napari_hypermol.io.relion_poses import rotations_of, shifts_of
-from napari_hypermol.io.replacing import replace_text
+from napari_hypermol.io.replacing import replace_text, sync_folder, sync_tree
 from napari_hypermol.io.star import read_star
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.states import ParticlePosterior
@@ -154,13 +155,29 @@ class RunWriter:
     ) -> None:
         self.path = path
         if resume:
+            for lost in (path / "store.zarr").glob(".writing_*"):  # of a process that was killed
+                shutil.rmtree(lost, ignore_errors=True)
             return
         check_output(path, overwrite)
-        if path.exists():
-            shutil.rmtree(path)
-        path.mkdir(parents=True, exist_ok=True)
-        write_recipe(self._with_own_masks(recipe, recipe_folder), path / "recipe.yaml")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir() and not any(path.iterdir()):  # ours to fill, perhaps not to move
+            self._fill(recipe, recipe_folder, facts)
+            return
+        # made beside it and renamed: killed at any instant, there is a run to resume or none
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as beside:
+            self.path = Path(beside) / "new"
+            self.path.mkdir()
+            self._fill(recipe, recipe_folder, facts)
+            if path.exists():
+                path.rename(Path(beside) / "old")
+            self.path.rename(path)
+        self.path = path
+
+    def _fill(self, recipe: Recipe, recipe_folder: Path, facts: dict[str, Any]) -> None:
+        """What a run folder begins with; run.json, which makes it one, comes last."""
+        write_recipe(self._with_own_masks(recipe, recipe_folder), self.path / "recipe.yaml")
         self.write_json("run.json", {"format": FORMAT_VERSION, **facts})
+        sync_tree(self.path)
 
     def _with_own_masks(self, recipe: Recipe, folder: Path) -> Recipe:
         """The recipe with its masks copied to ``masks/`` and named there."""
@@ -228,8 +245,13 @@ class RunWriter:
                 "trace": json.loads(json.dumps(snapshot.trace, default=float)),
             }
         )
-        shutil.rmtree(final, ignore_errors=True)
+        sync_tree(temporary)
+        former = store / f".writing_{os.getpid()}_former"
+        if final.exists():  # of a stage that is done again
+            final.rename(former)
         temporary.rename(final)
+        shutil.rmtree(former, ignore_errors=True)
+        sync_folder(store)
 
     def write_posterior(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Write the group ``posterior`` of ``store.zarr``, complete or not at all."""
