@@ -1,8 +1,10 @@
 """Open a run in a viewer the way we would have it seen; the menu command asks which."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
+from napari_hypermol.errors import HypermolError
 from napari_hypermol.plugin.preferences import preferences
 from napari_hypermol.plugin.viewing import (
     ease_rendering,
@@ -13,6 +15,7 @@ from napari_hypermol.plugin.viewing import (
     set_states,
 )
 from napari_hypermol.runs.state_axes import middle_states
+from napari_hypermol.runs.store import Run
 
 __all__ = ["ask_for_run", "check_run", "open_run"]
 
@@ -31,10 +34,11 @@ def open_run(viewer: Any, path: str | Path) -> list[Any]:
     list of napari layers
         Empty where the run holds nothing yet; the user was told so.
     """
+    with contextlib.suppress(HypermolError):  # of which the reader will tell
+        make_room(viewer, Run.open(path).pixel_size)
     layers = viewer.open(str(path), plugin="napari-hypermol")
     for layer in layers:
         axes = (hypermol_of(layer, "states") or {}).get("axes", ())
-        make_room(viewer, layer.scale[-1])
         set_states(viewer, layer, middle_states(axes))
         set_chimerax_handed(viewer, preferences().is_chimerax_handed)
         ease_rendering(layer)
