@@ -67,7 +67,7 @@ def _(here):
 def _(here):
     page = here.studio.turn_to("Components")
     page.suggest.click()
-    here.qtbot.waitUntil(page.use_button.isVisible, timeout=30_000)
+    here.qtbot.waitUntil(lambda: not page.suggestion_row.isHidden(), timeout=30_000)
 
 
 @step("Press *Use these*.")
@@ -93,7 +93,9 @@ def _(here):
     page = here.studio.turn_to("States")
     here.qtbot.waitUntil(lambda: page.browser.browsed is not None, timeout=30_000)
     page.panel.landscape.placed.emit((0.2, 0.8), True)
-    layer = next(x for x in here.viewer.layers if states_shown(here.viewer, x))
+    layers = [x for x in here.viewer.layers if states_shown(here.viewer, x)]
+    assert [x.visible for x in layers] == [False, True]  # the first run steps aside
+    layer = layers[-1]
     here.qtbot.waitUntil(
         lambda: np.allclose(list(states_shown(here.viewer, layer).values())[:2], (0.2, 0.8))
     )
@@ -111,7 +113,7 @@ def _(here):
 @step("Press *Save selection…* and name a file.")
 def _(here):
     part = here.studio.pages["States"].selection
-    here.out = here.folder / "closed.star"
+    here.out = Path(here.studio.session.particles).with_name("closed.star")
     here.answer(here.out)
     part.save_button.click()
     here.qtbot.waitUntil(here.out.is_file, timeout=30_000)
@@ -125,7 +127,7 @@ def _(here):
 @step("Turn to *Check*.")
 def _(here):
     page = here.studio.turn_to("Check")
-    here.qtbot.waitUntil(lambda: "states" in page.verdicts.text(), timeout=30_000)
+    here.qtbot.waitUntil(lambda: "is used: it raises" in page.said.text(), timeout=30_000)
 
 
 def test_every_line_is_done_here():
@@ -142,8 +144,6 @@ def test_follow_the_tutorial(make_napari_viewer_proxy, plugin, qtbot, tmp_path, 
             "qtpy.QtWidgets.QFileDialog.getSaveFileName", lambda *_, **__: (str(path), "")
         )
 
-    here = SimpleNamespace(
-        viewer=make_napari_viewer_proxy(), qtbot=qtbot, folder=tmp_path, answer=answer
-    )
+    here = SimpleNamespace(viewer=make_napari_viewer_proxy(), qtbot=qtbot, answer=answer)
     for line in lines_of_page():
         STEPS[line](here)

@@ -158,9 +158,16 @@ def lay_along_box(attributes: dict[str, Any], n: int, length: float) -> dict[str
 
 
 def make_room(viewer: Any, pixel_size: float) -> None:
-    """Particle layers step aside: they share the axes with a molecule from now on."""
+    """Other layers of ours step aside for a molecule that is coming.
+
+    Two molecules in one place cannot be told apart, so those of other runs are hidden. Particles
+    share the axes with it from now on, and are laid along the box.
+    """
     for layer in viewer.layers:
-        if hypermol_of(layer, "particles") is None:
+        kind = (hypermol_of(layer) or {}).get("kind")
+        if kind == "states":
+            layer.visible = False
+        if kind != "particles":
             continue
         n, size = layer.data.shape[0], layer.data.shape[-1]
         place = {"scale": layer.scale, "translate": layer.translate}
