@@ -76,6 +76,9 @@ def found(out: Path) -> dict[str, np.ndarray]:
     values |= {f"spectrum {i}": s for i, s in enumerate(snapshot.estimate.spectra)}
     values |= {f"table {i}": t for i, t in enumerate(snapshot.posterior.tables)}
     values |= {"states": run.states, "contrasts": run.contrasts}
+    rows = [[row[name] for name in sorted(row) if type(row[name]) is float and name != "seconds"]
+            for row in snapshot.trace]  # fmt: skip
+    values["trace"] = [value for row in rows for value in row]
     if snapshot.poses is not None:
         values |= {"rotations": snapshot.poses.rotations, "shifts": snapshot.poses.shifts}
     for index, trajectory in enumerate(snapshot.molecule.trajectories):

@@ -146,6 +146,7 @@ def recover(
             problem, estimate, posterior = started(problem, estimate, draw)
         is_first_moving = snapshot is not None and gains_states(snapshot.molecule, molecule)
         trace = [] if snapshot is None else snapshot.trace
+        trace = trace if begun is None else begun.trace
         snapshot = run_stage(
             stage, position, problem, estimate, posterior, settings, draw, reporter,
             trace,
