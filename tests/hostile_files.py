@@ -29,8 +29,13 @@ from napari_hypermol.io import (
 )
 from napari_hypermol.io.mrc import open_stack
 from napari_hypermol.runs.from_recipe import composite_of, poses_of, priors_of, stages_of
+from napari_hypermol.runs.halfway import Halfway, read_halfway, write_halfway
+from napari_hypermol.runs.lock import check_free
+from napari_hypermol.runs.preview import read_preview
 from napari_hypermol.runs.recipe import read_recipe
+from napari_hypermol.runs.status import read_status, status_sentence
 from napari_hypermol.runs.store import Run
+from napari_hypermol.runs.trace import read_trace
 
 __all__ = ["KINDS", "Case", "Originals", "hostile_case", "originals"]
 
@@ -564,8 +569,19 @@ def _run_case(rng: np.random.Generator, folder: Path, good: Originals) -> Case:
     assert good.run is not None, "a run folder to spoil is needed"
     path = folder / "run"
     shutil.copytree(good.run, path, ignore=shutil.ignore_patterns("volumes", "report.html"))
+    _interrupted(path)
     what = RUN_CHANGES[rng.integers(len(RUN_CHANGES))](path, rng)
     return Case(_size(folder), lambda: _read_run_folder(path), what)
+
+
+def _interrupted(path: Path) -> None:
+    """The files of a run that is still at work."""
+    holder = {"pid": os.getpid(), "host": "elsewhere", "since": 1.0}
+    (path / "run.lock").write_text(json.dumps(holder))
+    halfway = Halfway("stage", {"position": 1}, {"theta": np.zeros(3)})
+    write_halfway(path, halfway)
+    facts = {"position": 1, "sweep": 1, "max_radius": 6.0, "max_degree": 1, "trajectories": []}
+    np.savez(path / "preview.npz", theta=np.zeros(3), facts=np.array(json.dumps(facts)))
 
 
 def _spoilt_file(path: Path, rng: np.random.Generator) -> str:
@@ -579,7 +595,7 @@ def _spoilt_file(path: Path, rng: np.random.Generator) -> str:
 
 def _lying_json(path: Path, rng: np.random.Generator) -> str:
     """One value of run.json or metrics.json."""
-    name = _chosen(rng, "run.json", "run.json", "metrics.json")
+    name = _chosen(rng, "run.json", "run.json", "metrics.json", "status.json", "run.lock")
     values = json.loads((path / name).read_text())
     key = list(values)[rng.integers(len(values))]
     new = _chosen(
@@ -691,9 +707,15 @@ def _read_run_folder(path: Path) -> object:
     failures = []
     for read in (
         lambda: run.recipe,
+        lambda: run.snapshot,
         lambda: run.metrics,
         lambda: run.read_poses(),
         lambda: run.posterior,
+        lambda: read_halfway(path),
+        lambda: read_preview(run),
+        lambda: read_trace(path),
+        lambda: (status := read_status(path)) and status_sentence(status),
+        lambda: check_free(path),
         lambda: run.maps.volume([0.5] * len(run.maps.axes)),
     ):
         try:

@@ -1,6 +1,7 @@
 """A slice of `benchmarks/fuzz.py`, and one file for each kind of fault that it found."""
 
 import gzip
+import json
 import os
 import shutil
 import warnings
@@ -22,7 +23,9 @@ from napari_hypermol.errors import (
 )
 from napari_hypermol.io import read_particles, read_star, read_volume
 from napari_hypermol.runs.from_recipe import composite_of
+from napari_hypermol.runs.lock import holder_of
 from napari_hypermol.runs.recipe import read_recipe, recipe_from
+from napari_hypermol.runs.status import read_status
 from napari_hypermol.runs.store import Run, RunWriter
 
 CASES = {"star": 150, "cs": 150, "mrc": 150, "mrc.gz": 50, "recipe": 100, "run": 20}
@@ -275,3 +278,28 @@ def test_strange_snapshots_are_none(good, tmp_path):
 def test_the_original_recipe_is_good(good):
     recipe = recipe_from(yaml.safe_load(RECIPE))
     assert len(composite_of(recipe, good.folder, 16, 4.0).components) == 4
+
+
+@pytest.mark.parametrize("values", ["NaN", [], [float("nan")], [[1.0]], None])
+def test_trajectories_of_a_snapshot_are_numbers(good, tmp_path, values):
+    run = shutil.copytree(good.run, tmp_path / "run")
+    path = run / "store.zarr" / "snapshot_002" / "zarr.json"
+    described = json.loads(path.read_text())
+    described["attributes"]["trajectories"][2]["angles"] = values
+    path.write_text(json.dumps(described))
+    with pytest.raises(RunFolderError, match="the last snapshot is damaged"):
+        _ = Run.open(run).snapshot
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [("status.json", "heartbeat", "x"), ("status.json", "pid", 10**400), ("run.lock", "pid", [])],
+)
+def test_damaged_status_and_lock_are_none(good, tmp_path, name, key, value):
+    run = shutil.copytree(good.run, tmp_path / "run")
+    (run / "run.lock").write_text(json.dumps({"pid": 1, "host": "x", "since": 1.0}))
+    values = json.loads((run / name).read_text()) | {key: value}
+    (run / name).write_text(json.dumps(values) if key != "pid" or value else "[" * 100_000)
+    os.utime(run / "run.lock", (1, 1))  # long ago
+    assert read_status(run) is None or name == "run.lock"
+    assert holder_of(run) is None or name == "status.json"

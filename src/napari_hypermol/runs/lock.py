@@ -35,9 +35,11 @@ def holder_of(folder: Path) -> Holder | None:
     try:
         age = time.time() - path.stat().st_mtime
         holder = Holder(**json.loads(path.read_text(encoding="utf-8")))
+        if not (type(holder.pid) is int and 0 < holder.pid < 2**31 and 0 < holder.since < 1e12):
+            raise ValueError("no process")
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         # made and not written yet, or by a full disk never
         return Holder(0, "an unknown machine", time.time()) if age < SILENCE else None
     if holder.host == this_host():

@@ -104,9 +104,18 @@ def read_status(folder: Path) -> RunStatus | None:
     """The folder's status; None where there is none that can be read, as in older runs."""
     try:
         values: Any = json.loads((folder / NAME).read_text(encoding="utf-8"))
-        return RunStatus(**{field.name: values[field.name] for field in fields(RunStatus)})
-    except (OSError, ValueError, KeyError, TypeError):
+        status = RunStatus(**{field.name: values[field.name] for field in fields(RunStatus)})
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    words = (status.phase, status.message, status.host, status.token)
+    numbers = (status.fraction, status.started, status.heartbeat, status.seconds_left or 0)
+    is_sound = (
+        all(isinstance(word, str) for word in words)
+        and all(type(number) in (int, float) and abs(number) < 1e12 for number in numbers)
+        and type(status.pid) is int
+        and 0 <= status.pid < 2**31
+    )
+    return status if is_sound else None
 
 
 def status_sentence(status: RunStatus, now: float | None = None) -> str:

@@ -87,6 +87,15 @@ def _check_inside(path: Path) -> None:
                 raise RunFolderError(f"{place}: is a link, expected a mask; put the file there")
 
 
+def _with_values(trajectory: Any, values: dict[str, Any]) -> Any:
+    """A trajectory with values from a file, if they are as many finite numbers as it has."""
+    for name, own in trajectory.values().items():
+        given = np.asarray(values[name], dtype=np.float64)
+        if given.shape != np.shape(own) or not np.isfinite(given).all():
+            raise ValueError(f"{name} of a trajectory: {shown(values[name])}")
+    return trajectory.with_values(values)
+
+
 def check_output(path: Path, overwrite: bool) -> None:
     """Whether a run may be written to `path`; touches nothing.
 
@@ -211,9 +220,18 @@ class RunWriter:
         """Replace a JSON file of the folder."""
         replace_text(self.path / name, json.dumps(values, indent=1, default=float) + "\n")
 
+    def _store(self) -> Path:
+        """Where arrays go, if the run folder is still there: zarr would make another one."""
+        if not is_run_folder(self.path):
+            raise RunFolderError(
+                f"{self.path}: the run folder is not there any more; bring it or its disk back, "
+                "and resume the run"
+            )
+        return self.path / "store.zarr"
+
     def write_snapshot(self, snapshot: Snapshot) -> None:
         """Add a snapshot to ``store.zarr``; it appears complete or not at all."""
-        store = self.path / "store.zarr"
+        store = self._store()
         zarr.open_group(store, mode="a")
         final = store / f"snapshot_{snapshot.position:03d}"
         temporary = store / f".writing_{os.getpid()}"
@@ -255,7 +273,7 @@ class RunWriter:
 
     def write_posterior(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Write the group ``posterior`` of ``store.zarr``, complete or not at all."""
-        store = self.path / "store.zarr"
+        store = self._store()
         temporary = store / f".writing_{os.getpid()}"
         shutil.rmtree(temporary, ignore_errors=True)
         group = zarr.open_group(temporary, mode="w")
@@ -383,7 +401,7 @@ class Run:
         molecule = composite.discretise(max_radius, max_degree)
         return molecule.with_trajectories(
             tuple(
-                trajectory and values and trajectory.with_values(values)
+                trajectory and values and _with_values(trajectory, values)
                 for trajectory, values in zip(molecule.trajectories, trajectories, strict=True)
             )
         )

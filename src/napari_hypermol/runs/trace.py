@@ -22,7 +22,7 @@ def append_row(folder: Path, row: dict[str, Any]) -> None:
 def read_trace(folder: Path) -> list[dict[str, Any]]:
     """All sweeps in order, none twice; empty where there are none."""
     try:
-        lines = (folder / NAME).read_text(encoding="utf-8").splitlines()
+        lines = (folder / NAME).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
     rows: list[dict[str, Any]] = []
@@ -30,7 +30,7 @@ def read_trace(folder: Path) -> list[dict[str, Any]]:
         try:
             row = json.loads(line)
             place = _place(row)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
             continue  # a line that is being written, or was when the machine stopped
         while rows and _place(rows[-1]) >= place:
             rows.pop()
