@@ -203,7 +203,7 @@ def test_bad_recipe(reconstructs_not, data, text, what):
 
 
 def test_missing_recipe(reconstructs_not, data):
-    reconstructs_not("--recipe", data / "none.yaml", what="none.yaml: cannot be read")
+    reconstructs_not("--recipe", data / "none.yaml", what="none.yaml: does not exist")
 
 
 @pytest.mark.parametrize(
