@@ -1,14 +1,17 @@
-"""Make the pictures of the documentation from a real run.
+"""Make the pictures and the short movie of the documentation from a real run.
 
-xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py [RUN]
+xvfb-run -a -s "-screen 0 1920x1200x24" python docs/make_screenshots.py [RUN] [--large FOLDER]
 
 RUN is the folder of a run of the pretzel; without it, one is simulated and reconstructed first.
+--large also puts every page of the studio at 1920 x 1080, dark and light, into a folder, to be
+looked at.
 """
 
-import sys
+import argparse
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import napari
 import numpy as np
@@ -29,9 +32,13 @@ from napari_hypermol.runs.store import Run
 from napari_hypermol.synthetic.simulate import Simulation, simulate
 
 IMAGES = Path(__file__).with_name("images")
-SIZE = (1440, 899)
+SIZE = (1280, 799)  # one row is added to make napari lay its sliders out anew
+LARGE = (1920, 1079)
+PAGES_SHOWN = ("Particles", "Components", "Run", "States", "Check")
+FRAMES = 24  # of the movie: each arm once to and fro
 VIEW = (0.0, 12.0, 72.0)  # degrees: nearly along y, where both arms swing up and down
 KNOBS = (0.0, 0.25, 0.5, 0.75, 1.0)
+LASSO = [(0.55, 0.55), (0.95, 0.5), (0.9, 0.95), (0.6, 0.9)]
 
 
 def demo_run() -> Path:
@@ -50,31 +57,48 @@ def settled(seconds: float = 1.0) -> None:
         time.sleep(0.02)
 
 
-def window() -> napari.Viewer:
+def window(size: tuple[int, int] = SIZE) -> napari.Viewer:
     """A viewer of the documentation's size, with the studio."""
     viewer = napari.Viewer()
-    viewer.window.resize(*SIZE)
-    open_page(viewer, "Run")
+    viewer.window.resize(*size)
+    open_page(viewer, "Particles")
     settled()
     return viewer
 
 
-def save(viewer: napari.Viewer, name: str) -> None:
+def save(viewer: napari.Viewer, path: Path, size: tuple[int, int] = SIZE) -> None:
     """The whole window."""
-    settled()
-    viewer.window.resize(SIZE[0], SIZE[1] + 1)  # the status bar lays itself out anew
     settled(3.0)
-    imwrite(IMAGES / name, viewer.screenshot(canvas_only=False, flash=False)[..., :3])
+    viewer.window.resize(size[0], size[1] + 1)  # sliders and status bar lay themselves out anew
+    settled(3.0)
+    imwrite(path, viewer.screenshot(canvas_only=False, flash=False)[..., :3])
+    viewer.window.resize(*size)
 
 
-def picture_of_run(path: Path) -> None:
-    """The molecule with its knobs, the widget beside it."""
-    viewer = window()
+def molecule(viewer: napari.Viewer, path: Path) -> Any:
+    """A run, seen from where both arms swing up and down."""
     (layer,) = open_run(viewer, path)
     camera_of(viewer).angles = VIEW
-    camera_of(viewer).zoom *= 1.05
     set_states(viewer, layer, (0.2, 0.85))
-    save(viewer, "run.png")
+    return layer
+
+
+def pictures_of_pages(path: Path, folder: Path, size: tuple[int, int], theme: str) -> None:
+    """Every page of the studio beside the molecule."""
+    viewer = window(size)
+    viewer.theme = theme
+    layer = molecule(viewer, path)
+    settled(5.0)
+    for title in PAGES_SHOWN:
+        page = open_page(viewer, title).pages[title]
+        if title == "Components":  # its outlines are seen in slices
+            viewer.dims.ndisplay = 2
+            viewer.reset_view(layers=[layer])
+            page.list.choose("arm_a")
+        if title == "States":
+            viewer.dims.ndisplay = 3
+            page.panel.landscape.outlined.emit(LASSO, "replace", True)
+        save(viewer, folder / f"studio-{title.lower()}.png", size)
     viewer.close()
 
 
@@ -86,7 +110,7 @@ def picture_of_particles(path: Path) -> None:
     show_scale_bar(viewer)
     viewer.dims.set_current_step(0, 17)
     viewer.reset_view(layers=[layer])
-    save(viewer, "particles.png")
+    save(viewer, IMAGES / "particles.png")
     viewer.close()
 
 
@@ -120,14 +144,42 @@ def _middle(image: np.ndarray) -> np.ndarray:
     return cut.reshape(high, 2, wide, 2, 3).mean(axis=(1, 3)).astype(np.uint8)
 
 
+def movie_of_knobs(path: Path) -> None:
+    """One arm to and fro, then the other."""
+    viewer = napari.Viewer()
+    viewer.window.resize(900, 760)
+    layer = molecule(viewer, path)
+    camera_of(viewer).zoom *= 1.2
+    frames = []
+    for axis in (0, 1):
+        for turn in np.arange(FRAMES) / FRAMES:
+            states = [0.5, 0.5]
+            states[axis] = 0.5 + 0.5 * np.sin(2 * np.pi * turn)
+            set_states(viewer, layer, states)
+            settled(0.5)
+            frames.append(_middle(viewer.screenshot(flash=False)[..., :3]))
+    imwrite(IMAGES / "knobs.gif", frames, duration=80, loop=0)
+    viewer.close()
+
+
 def main() -> None:
     """Make every picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", nargs="?", type=Path)
+    parser.add_argument("--large", type=Path)
+    given = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     viewing.draws_in_software = lambda: False  # for pictures, isosurfaces are worth the wait
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else demo_run()
-    picture_of_run(path)
+    path = given.run or demo_run()
+    pictures_of_pages(path, IMAGES, SIZE, "dark")
     picture_of_particles(Path(Run.open(path).facts["particles"]))
     picture_of_knobs(path)
+    movie_of_knobs(path)
+    if given.large:
+        for theme in ("dark", "light"):
+            folder = given.large / theme
+            folder.mkdir(parents=True, exist_ok=True)
+            pictures_of_pages(path, folder, LARGE, theme)
 
 
 if __name__ == "__main__":

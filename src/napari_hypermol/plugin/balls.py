@@ -60,6 +60,7 @@ class BallsLayer:
         self._rims: dict[str, NDArray[np.float64]] = {}  # where each was left, a unit vector
         self._edge = 1.0
         self._is_ours = False
+        self.is_shown = True  # whether a layer that is made is to be seen
 
     @property
     def layer(self) -> Any:
@@ -123,6 +124,7 @@ class BallsLayer:
         )
         layer.events.data.connect(self._on_data)
         layer.mode = "select"
+        layer.visible = self.is_shown
         return layer
 
     def _fill(self, layer: Any, colors: dict[str, str]) -> None:

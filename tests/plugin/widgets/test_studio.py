@@ -1,5 +1,6 @@
 import pytest
 
+from napari_hypermol.plugin.opening import open_run
 from napari_hypermol.plugin.session import session_of
 from napari_hypermol.plugin.widgets.studio import PAGES, open_page
 
@@ -21,3 +22,34 @@ def test_closing_lets_go(make_napari_viewer_proxy, plugin):
     studio.close()
     assert all(page.viewer is None for page in studio.pages.values())
     viewer.dims.set_point(0, 3)  # nobody listens any more
+
+
+def test_supports_are_seen_with_their_page_only(
+    make_napari_viewer_proxy, plugin, run_folder, qtbot
+):
+    viewer = make_napari_viewer_proxy()
+    studio = open_page(viewer, "Components")
+    (molecule,) = open_run(viewer, run_folder)
+    page = studio.pages["Components"]
+    qtbot.waitUntil(lambda: studio.session.run is not None, timeout=20_000)
+    if not page.components:
+        studio.session.load(studio.session.run.recipe.model_dump(exclude_unset=True), run_folder)
+    qtbot.waitUntil(lambda: page.balls.layer is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: page.supports.layer("surfaces") is not None, timeout=20_000)
+    balls, surfaces = page.balls.layer, page.supports.layer("surfaces")
+    assert balls.visible
+    assert surfaces.visible
+    page.balls.choose(page.list.current or next(iter(page.components)))
+    studio.turn_to("States")
+    assert not balls.visible
+    assert not surfaces.visible
+    assert viewer.layers.selection.active == molecule
+    studio.turn_to("Components")
+    assert balls.visible
+    assert surfaces.visible
+    page.show_supports.setChecked(False)
+    balls.visible = False  # by the user, who finds it so again
+    studio.turn_to("Run")
+    studio.turn_to("Components")
+    assert not balls.visible
+    assert not surfaces.visible

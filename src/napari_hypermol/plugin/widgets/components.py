@@ -77,6 +77,8 @@ class ComponentsPage(Page):
         self._colors: dict[str, str] = {}
         self._box: tuple[int, float] | None = None  # of the particles, once they were read
         self._to_write: list[Any] = []
+        self._is_front = True
+        self._put_away: list[Any] = []  # layers that come back with this page
         self._build()
         self.balls = BallsLayer(viewer, self._on_ball, self._on_ball_added, self._on_balls_removed)
         self.masks = PaintedMasks(viewer, self._on_painted)
@@ -270,7 +272,24 @@ class ComponentsPage(Page):
         self._on_draft(self.session.draft)
 
     def _on_show(self, is_wanted: bool) -> None:
-        self.supports.is_shown = is_wanted
+        self.supports.is_shown = is_wanted and self._is_front
+
+    def on_front(self, is_front: bool) -> None:
+        """Balls, outlines and paint cover the molecule; they are there with this page only."""
+        if is_front == self._is_front or self.viewer is None:
+            return
+        self._is_front = is_front
+        self._on_show(self.show_supports.isChecked())
+        if not is_front:
+            mine = (self.balls.layer, self._suggested(), *self.masks.layers())
+            self._put_away = [x for x in mine if x is not None and x.visible]
+        for layer in self._put_away:
+            if layer in self.viewer.layers:
+                layer.visible = is_front
+        self.balls.is_shown = is_front
+        active, molecule = self.viewer.layers.selection.active, map_layer(self.viewer)
+        if active in self._put_away and molecule is not None:
+            self.viewer.layers.selection.active = molecule  # the mouse turns it again
 
     # ---- balls --------------------------------------------------------------------------------
 

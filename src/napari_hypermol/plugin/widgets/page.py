@@ -77,6 +77,9 @@ class Page(QWidget):
     def _on_help(self) -> None:
         show_guide(self.guide, self)
 
+    def on_front(self, is_front: bool) -> None:
+        """The studio has turned to this page, or away from it."""
+
     def let_go(self) -> None:
         """Disconnect from the viewer and the session; called once, when the studio goes."""
         self.viewer = None

@@ -47,6 +47,8 @@ class Studio(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._tabs)
         self.setMinimumWidth(_MIN_WIDTH)
+        self._tabs.currentChanged.connect(self._on_turned)
+        self._on_turned()
         self._is_gone = False
 
     def turn_to(self, title: str) -> Page:
@@ -54,6 +56,12 @@ class Studio(QWidget):
         page = self.pages[title]
         self._tabs.setCurrentWidget(page)
         return page
+
+    def _on_turned(self, index: int = 0) -> None:
+        """Away from one page first, then to the other."""
+        front = self._tabs.currentWidget()
+        for page in sorted(self.pages.values(), key=lambda page: page is front):
+            page.on_front(page is front)
 
     def closeEvent(self, event: Any) -> None:
         """Let go of the viewer, page by page."""
