@@ -18,13 +18,11 @@ import numpy as np
 from imageio.v3 import imwrite
 from qtpy.QtWidgets import QApplication
 
-from napari_hypermol.plugin import viewing
+from napari_hypermol.plugin import layers
 from napari_hypermol.plugin.opening import open_run
 from napari_hypermol.plugin.viewing import (
     camera_of,
-    set_chimerax_handed,
     set_states,
-    show_scale_bar,
 )
 from napari_hypermol.plugin.widgets.studio import open_page
 from napari_hypermol.runs.reconstruct import Job, reconstruct
@@ -34,10 +32,9 @@ from napari_hypermol.synthetic.simulate import Simulation, simulate
 IMAGES = Path(__file__).with_name("images")
 SIZE = (1280, 799)  # one row is added to make napari lay its sliders out anew
 LARGE = (1920, 1079)
-PAGES_SHOWN = ("Particles", "Components", "Run", "States", "Check")
+PAGES_SHOWN = ("Components", "Run", "States", "Check")
 FRAMES = 24  # of the movie: each arm once to and fro
 VIEW = (0.0, 12.0, 72.0)  # degrees: nearly along y, where both arms swing up and down
-KNOBS = (0.0, 0.25, 0.5, 0.75, 1.0)
 LASSO = [(0.55, 0.55), (0.95, 0.5), (0.9, 0.95), (0.6, 0.9)]
 
 
@@ -84,7 +81,14 @@ def molecule(viewer: napari.Viewer, path: Path) -> Any:
 
 
 def pictures_of_pages(path: Path, folder: Path, size: tuple[int, int], theme: str) -> None:
-    """Every page of the studio beside the molecule."""
+    """Every page of the studio, beside the particles or the molecule."""
+    viewer = window(size)
+    viewer.theme = theme
+    viewer.open(Run.open(path).facts["particles"], plugin="napari-hypermol")
+    settled(3.0)
+    open_page(viewer, "Particles").pages["Particles"].look.low_pass.setValue(20.0)
+    save(viewer, folder / "studio-particles.png", size)
+    viewer.close()
     viewer = window(size)
     viewer.theme = theme
     layer = molecule(viewer, path)
@@ -99,40 +103,6 @@ def pictures_of_pages(path: Path, folder: Path, size: tuple[int, int], theme: st
             viewer.dims.ndisplay = 3
             page.panel.landscape.outlined.emit(LASSO, "replace", True)
         save(viewer, folder / f"studio-{title.lower()}.png", size)
-    viewer.close()
-
-
-def picture_of_particles(path: Path) -> None:
-    """What went in."""
-    viewer = window()
-    (layer,) = viewer.open(path, plugin="napari-hypermol")
-    set_chimerax_handed(viewer, True)
-    show_scale_bar(viewer)
-    viewer.dims.set_current_step(0, 17)
-    viewer.reset_view(layers=[layer])
-    save(viewer, IMAGES / "particles.png")
-    viewer.close()
-
-
-def picture_of_knobs(path: Path) -> None:
-    """One arm through its states, then the other."""
-    viewer = napari.Viewer()
-    viewer.window.resize(900, 760)
-    (layer,) = open_run(viewer, path)
-    camera_of(viewer).angles = VIEW
-    camera_of(viewer).zoom *= 1.2
-    viewer.canvas.overlays.scale_bar.visible = False
-    rows = []
-    for axis in (0, 1):
-        row = []
-        for state in KNOBS:
-            states = [0.5, 0.5]
-            states[axis] = state
-            set_states(viewer, layer, states)
-            settled(0.5)
-            row.append(_middle(viewer.screenshot(flash=False)[..., :3]))
-        rows.append(np.concatenate(row, axis=1))
-    imwrite(IMAGES / "knobs.png", np.concatenate(rows, axis=0))
     viewer.close()
 
 
@@ -169,11 +139,9 @@ def main() -> None:
     parser.add_argument("--large", type=Path)
     given = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
-    viewing.draws_in_software = lambda: False  # for pictures, isosurfaces are worth the wait
+    layers.RENDERING = "mip"  # isosurfaces take seconds a frame where there is no graphics card
     path = given.run or demo_run()
     pictures_of_pages(path, IMAGES, SIZE, "dark")
-    picture_of_particles(Path(Run.open(path).facts["particles"]))
-    picture_of_knobs(path)
     movie_of_knobs(path)
     if given.large:
         for theme in ("dark", "light"):

@@ -54,6 +54,7 @@ __all__ = ["ComponentsPage"]
 
 # told apart by most eyes, on dark and on light
 _COLORS = ("#e69f00", "#56b4e9", "#2fbf8f", "#cc79a7", "#d55e00", "#8c7ae6", "#b8a900", "#8a8a8a")
+_OWN_KINDS = {"balls", "contours", "mask", "suggestion", "surfaces"}
 _CHECK_PAUSE = 300  # [ms] after an edit before supports and numbers are computed
 _NEEDS_MAP = "Open a map, a run or particles first: they say how large the box is."
 _KNOB: dict[str, Any] = {"state": {}}  # a new component moves; left out, it would be rigid
@@ -287,8 +288,10 @@ class ComponentsPage(Page):
             if layer in self.viewer.layers:
                 layer.visible = is_front
         self.balls.is_shown = is_front
-        active, molecule = self.viewer.layers.selection.active, map_layer(self.viewer)
-        if active in self._put_away and molecule is not None:
+        active = self.viewer.layers.selection.active
+        kind = None if active is None else (hypermol_of(active) or {}).get("kind")
+        molecule = map_layer(self.viewer)
+        if not is_front and kind in _OWN_KINDS and molecule is not None:
             self.viewer.layers.selection.active = molecule  # the mouse turns it again
 
     # ---- balls --------------------------------------------------------------------------------

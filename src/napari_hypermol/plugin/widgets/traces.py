@@ -12,7 +12,7 @@ _HEIGHT = 165
 _LIGHT = (("#1f6f8b", "#444444", "#bbbbbb"), ("#b5541c", "#7a3e9d", "#2e7d32", "#a32a3a"))
 _DARK = (("#7fc6dd", "#d0d0d0", "#666666"), ("#f2a26b", "#c9a0e8", "#8fd694", "#f08a9b"))
 _FSC = 0.143
-_LABELLED = 0.15  # of all sweeps a stage must have for its name to find room
+_LABELLED = 0.2  # of all sweeps a stage must have for its name to find room
 
 
 class Traces(QWidget):
