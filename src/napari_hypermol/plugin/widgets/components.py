@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from napari.utils.notifications import show_error
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QGridLayout,
@@ -79,7 +80,8 @@ class ComponentsPage(Page):
         self._box: tuple[int, float] | None = None  # of the particles, once they were read
         self._to_write: list[Any] = []
         self._is_front = True
-        self._put_away: list[Any] = []  # layers that come back with this page
+        self._is_adding = False  # napari is in the middle of adding a layer
+        self._left_hidden: list[Any] = []  # layers that the user does not want to see
         self._build()
         self.balls = BallsLayer(viewer, self._on_ball, self._on_ball_added, self._on_balls_removed)
         self.masks = PaintedMasks(viewer, self._on_painted)
@@ -91,6 +93,7 @@ class ComponentsPage(Page):
         session.draft_changed.connect(self._on_draft)
         session.particles_changed.connect(self._on_particles)
         session.run_changed.connect(self._on_run)
+        viewer.layers.events.inserting.connect(self._on_adding)
         viewer.layers.events.inserted.connect(self._on_layers)
         self._on_run(session.run)
         self._on_draft(session.draft)
@@ -281,12 +284,15 @@ class ComponentsPage(Page):
             return
         self._is_front = is_front
         self._on_show(self.show_supports.isChecked())
+        mine = [
+            layer
+            for layer in (self.balls.layer, self._suggested(), *self.masks.layers())
+            if layer is not None
+        ]
         if not is_front:
-            mine = (self.balls.layer, self._suggested(), *self.masks.layers())
-            self._put_away = [x for x in mine if x is not None and x.visible]
-        for layer in self._put_away:
-            if layer in self.viewer.layers:
-                layer.visible = is_front
+            self._left_hidden = [layer for layer in mine if not layer.visible]
+        for layer in mine:
+            layer.visible = is_front and layer not in self._left_hidden
         self.balls.is_shown = is_front
         active = self.viewer.layers.selection.active
         kind = None if active is None else (hypermol_of(active) or {}).get("kind")
@@ -311,6 +317,18 @@ class ComponentsPage(Page):
         return None if self._box is None else Grid.of_box(*self._box)
 
     def _show_balls(self) -> None:
+        """Now, or soon: while one layer is being added, napari's list does not take another one."""
+        if self._is_adding:
+            QTimer.singleShot(0, self._show_balls_now)
+        else:
+            self._show_balls_now()
+
+    def _on_adding(self, event: Any = None) -> None:
+        self._is_adding = True
+
+    def _show_balls_now(self) -> None:
+        if self.viewer is None:
+            return
         edge = self._edge()
         balls = {
             name: ball
@@ -468,12 +486,12 @@ class ComponentsPage(Page):
     # ---- masks from maps, and suggestions -------------------------------------------------------
 
     def _on_layers(self, event: Any = None) -> None:
+        self._is_adding = False
         layer = map_layer(self.viewer)
         if layer is not None:
             self.from_map.follow(layer)
             if self._box is None:
-                self._show_balls()
-                self._look_soon()
+                self._look_soon()  # balls follow then: no layer is added while another one is
 
     def _on_threshold(self, value: float) -> None:
         layer = map_layer(self.viewer)
@@ -603,6 +621,7 @@ class ComponentsPage(Page):
         self.session.particles_changed.disconnect(self._on_particles)
         self.session.run_changed.disconnect(self._on_run)
         viewer.layers.events.inserted.disconnect(self._on_layers)
+        viewer.layers.events.inserting.disconnect(self._on_adding)
         super().let_go()
 
 
