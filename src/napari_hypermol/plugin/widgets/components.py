@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from napari.utils.notifications import show_error
+from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -192,6 +193,8 @@ class ComponentsPage(Page):
         return f"{stem}_{number}"
 
     def _on_draft(self, draft: dict[str, Any]) -> None:
+        if not isalive(self):  # a window that closes takes its widgets along without a word
+            return
         self._colors = _colored(list(self.components), self._colors)
         self._show_problems(problems_of(draft))
         self._on_chosen(self.list.current)
@@ -327,7 +330,7 @@ class ComponentsPage(Page):
         self._is_adding = True
 
     def _show_balls_now(self) -> None:
-        if self.viewer is None:
+        if self.viewer is None or not isalive(self):
             return
         edge = self._edge()
         balls = {
@@ -588,7 +591,7 @@ class ComponentsPage(Page):
         self._looking.ask(picture_of, self.session.draft, self.session.folder, read, box, n)
 
     def _on_picture(self, picture: Picture | None) -> None:
-        if self.viewer is None or picture is None:
+        if self.viewer is None or picture is None or not isalive(self):
             return
         had_box, self._box = self._box is not None, picture.box
         if not had_box:

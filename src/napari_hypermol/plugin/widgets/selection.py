@@ -76,7 +76,8 @@ class SelectionPart(QWidget):
 
     def _on_selection(self, mask: NDArray[np.bool_] | None) -> None:
         browsed = self._browser.browsed
-        n = 0 if browsed is None else browsed.n
+        # without a run, another page has selected particles of a file
+        n = browsed.n if browsed is not None else 0 if mask is None else len(mask)
         chosen = 0 if mask is None else int(np.count_nonzero(mask))
         if chosen:
             self.count.setText(f"<b>{chosen:,}</b> of {n:,} particles, {100 * chosen / n:.3g} %")
