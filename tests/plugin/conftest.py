@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,7 @@ def mouse():
 
         send(kinds.MouseButtonPress, places[0], left, left)
         for place in places[1:]:
+            time.sleep(0.02)  # pyqtgraph overlooks moves that follow within 10 ms
             send(kinds.MouseMove, place, none, left)
         send(kinds.MouseButtonRelease, places[-1], left, none)
 

@@ -160,7 +160,8 @@ def test_with_a_run(opened, run_folder, qtbot):
     assert page.session.selection[4]
     assert 4 in page.table.particles.order
     page.look.prediction.setChecked(True)
-    qtbot.waitUntil(lambda: len(page.viewer.layers) == 2, timeout=10_000)
+    kinds = lambda: [x.metadata.get("hypermol", {}).get("kind") for x in page.viewer.layers]  # noqa: E731
+    qtbot.waitUntil(lambda: "prediction" in kinds(), timeout=10_000)
     page.session.run = None
     assert not page.suggest_button.isEnabled()
 
