@@ -102,7 +102,8 @@ def test_run(filled, qtbot, tmp_path, pretzel_folder):
     assert page.start_button.isEnabled()
     assert not page.stop_button.isEnabled()
     assert not page.resume_button.isEnabled()
-    particles, molecule = viewer.layers[:2]  # then what the Components page shows of the recipe
+    particles = viewer.layers[0]
+    (molecule,) = (x for x in viewer.layers if x.metadata["hypermol"]["kind"] == "states")
     assert not particles.visible
     run = Run.open(tmp_path / "run")
     assert page.session.run.path == run.path
