@@ -13,8 +13,14 @@ _SIZE = (760, 820)
 
 
 def guide_path(page: str) -> Path:
-    """The file of a page of the guide, such as ``states.md``."""
-    return Path(str(files("napari_hypermol") / "docs" / "guide" / page))
+    """The file of a page of the guide, such as ``states.md``.
+
+    It lies in the package, or in the checkout that an editable install runs from.
+    """
+    package = Path(str(files("napari_hypermol")))
+    installed = package / "docs"
+    docs = installed if installed.is_dir() else package.parents[1] / "docs"
+    return docs / "guide" / page
 
 
 class GuideWindow(QWidget):
