@@ -60,7 +60,7 @@ class BallsLayer:
         self._rims: dict[str, NDArray[np.float64]] = {}  # where each was left, a unit vector
         self._edge = 1.0
         self._is_ours = False
-        self.is_shown = True  # whether a layer that is made is to be seen
+        self.is_shown = True  # no layer is made while it would not be seen
 
     @property
     def layer(self) -> Any:
@@ -74,7 +74,7 @@ class BallsLayer:
         """Show these balls in a box of this edge [Å]."""
         self._balls = dict(balls)
         layer = self.layer
-        if not balls:
+        if not balls or (layer is None and not self.is_shown):
             if layer is not None:
                 self._viewer.layers.remove(layer)
             return
@@ -124,7 +124,6 @@ class BallsLayer:
         )
         layer.events.data.connect(self._on_data)
         layer.mode = "select"
-        layer.visible = self.is_shown
         return layer
 
     def _fill(self, layer: Any, colors: dict[str, str]) -> None:

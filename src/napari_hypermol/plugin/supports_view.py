@@ -107,6 +107,9 @@ class SupportsView:
 
     @is_shown.setter
     def is_shown(self, is_wanted: bool) -> None:
+        if is_wanted and not self._is_shown:
+            self._is_shown = True
+            self._draw_surfaces()
         self._is_shown = is_wanted
         self._on_view()
 
@@ -140,6 +143,8 @@ class SupportsView:
         if not some:
             if layer is not None:
                 self._viewer.layers.remove(layer)
+            return
+        if layer is None and not self._is_shown:
             return
         first = np.cumsum([0, *(len(s.vertices) for s in some[:-1])])
         vertices = np.concatenate([s.vertices for s in some])

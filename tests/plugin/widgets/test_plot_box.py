@@ -35,7 +35,7 @@ def test_colours_of_the_theme(box, theme):
 
 def test_ticks_are_resolutions(box):
     ticks = _resolution_ticks(0.12)
-    assert ticks[0] == (0.01, "100")
+    assert ticks[0] == (0.005, "200")
     assert ticks[-1] == (0.1, "10")
     assert np.diff([at for at, _ in ticks]).min() > 0.012
 

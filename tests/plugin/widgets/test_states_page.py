@@ -57,7 +57,9 @@ def test_rigid_run(browse_run, pretzel_folder, tmp_path):
     assert len(viewer.layers) == 1
 
 
-def test_run_without_snapshot(make_napari_viewer_proxy, plugin, run_folder, tmp_path, settled):
+def test_run_without_snapshot(
+    make_napari_viewer_proxy, plugin, run_folder, tmp_path, settled, qtbot
+):
     empty = tmp_path / "empty"
     empty.mkdir()
     for name in ("recipe.yaml", "run.json"):
@@ -71,6 +73,8 @@ def test_run_without_snapshot(make_napari_viewer_proxy, plugin, run_folder, tmp_
     session_of(viewer).run = Run.open(run_folder)  # and then one that has
     settled(page)
     assert page.hint.isHidden()
+    qtbot.waitUntil(lambda: page.browser.layer is not None, timeout=60_000)  # the Run page's
+    viewer.layers.clear()
     assert not page.show_button.isHidden()
     page.show_button.click()
     assert page.show_button.isHidden()

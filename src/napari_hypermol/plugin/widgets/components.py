@@ -81,6 +81,7 @@ class ComponentsPage(Page):
         self._box: tuple[int, float] | None = None  # of the particles, once they were read
         self._to_write: list[Any] = []
         self._is_front = True
+        self._is_stale = False  # something changed while another page was shown
         self._is_adding = False  # napari is in the middle of adding a layer
         self._left_hidden: list[Any] = []  # layers that the user does not want to see
         self._build()
@@ -286,7 +287,11 @@ class ComponentsPage(Page):
         if is_front == self._is_front or self.viewer is None:
             return
         self._is_front = is_front
+        self.balls.is_shown = is_front
         self._on_show(self.show_supports.isChecked())
+        if is_front and self._is_stale:
+            self._show_balls()
+            self._look_soon()
         mine = [
             layer
             for layer in (self.balls.layer, self._suggested(), *self.masks.layers())
@@ -296,7 +301,6 @@ class ComponentsPage(Page):
             self._left_hidden = [layer for layer in mine if not layer.visible]
         for layer in mine:
             layer.visible = is_front and layer not in self._left_hidden
-        self.balls.is_shown = is_front
         active = self.viewer.layers.selection.active
         kind = None if active is None else (hypermol_of(active) or {}).get("kind")
         molecule = map_layer(self.viewer)
@@ -579,6 +583,9 @@ class ComponentsPage(Page):
     def _look(self) -> None:
         """Supports, surfaces, unknowns: in a worker."""
         if self.viewer is None:
+            return
+        self._is_stale = not self._is_front
+        if self._is_stale:  # a run at work gets the processor, and the list of layers stays short
             return
         layer, run = map_layer(self.viewer), self.session.run
         if layer is not None:

@@ -84,6 +84,7 @@ class RunPage(Page):
         self._molecule = MoleculeLayer()
         self._phase = ""
         self._is_done = False  # of the run that was followed last
+        self._was_at_work = False  # whether it was not over already when it was first seen
         self._watch: ClosingWatch | None = None
         self._build()
         self._timer = QTimer(self)
@@ -286,7 +287,7 @@ class RunPage(Page):
         self._on_point()
         self.run_group.setTitle(follower.folder.name)
         self.bar.setValue(0)
-        self._phase, self._is_done = "starting", False
+        self._phase, self._is_done, self._was_at_work = "starting", False, False
         self._say("Starting…" if follower.launch is not None else "Opening…")
         self._set_buttons()
         self._live.start()
@@ -332,10 +333,12 @@ class RunPage(Page):
 
     def _on_update(self, live: LiveRun, update: Update) -> None:
         look = update.look
+        self._was_at_work |= not look.is_over
         self._show_status(look)
         if look.rows is not None:
             self.traces.show_sweeps(look.rows)
-        if update.layer is not None:
+        is_news = self._was_at_work or self._molecule.layer is None
+        if update.layer is not None and is_news:
             self._molecule.show(self.viewer, update.layer, is_final=look.is_over)
             self._on_point()
         if self._live is live and look.run is not None:
@@ -356,7 +359,9 @@ class RunPage(Page):
 
     def _take(self, run: Run) -> None:
         """A run at a newer snapshot, for every page."""
-        self.session.run = run
+        known = self.session.run
+        if self._was_at_work or known is None or known.path.resolve() != run.path.resolve():
+            self.session.run = run
         is_ours = self._live is not None and self._live.follower.launch is not None
         if not is_ours and not self.session.draft and (draft := _draft_of(run)):
             self.session.load(draft, run.path)

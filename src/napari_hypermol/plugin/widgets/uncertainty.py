@@ -93,10 +93,15 @@ class UncertaintyPart(QWidget):
     def _on_read(self) -> None:
         has_maps = self._nearest() is not None
         self.show_map.setEnabled(has_maps)
-        self.note.setText("" if has_maps else _NOT_SAMPLED)
-        self.note.setVisible(not has_maps)
         if not has_maps:
             self.show_map.setChecked(False)
+            self.note.setText(_NOT_SAMPLED)
+            self.note.show()
+        elif self.show_map.isChecked():
+            self._path = None
+            self._on_moved()  # the same state, drawn anew
+        else:
+            self.note.hide()
         self._draw()
 
     def _on_toggled(self, is_on: bool) -> None:
