@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from napari_hypermol.errors import HypermolError, OutputExistsError, RecipeError
-from napari_hypermol.plugin.forms import RunForm, free_folder, what_will_run
+from napari_hypermol.plugin.forms import RunForm, axes_of, free_folder, what_will_run
+from napari_hypermol.runs.recipe import recipe_from
 
 
 @pytest.fixture
@@ -86,3 +87,12 @@ def test_what_cannot_run_says_why():
     text = what_will_run("p.star", None, {"components": {"a": {}}})
     assert "The recipe is not complete: " in text
     assert "components.a" in text
+
+
+def test_knobs_of_a_recipe_whose_mask_is_not_there():
+    support = {"mask": "nowhere.mrc"}
+    recipe = recipe_from({"components": {"a": {"support": support, "state": {"dims": 2}}}})
+    assert [(axis.name, axis.component) for axis in axes_of(recipe)] == [
+        ("tau1", "a"),
+        ("tau2", "a"),
+    ]

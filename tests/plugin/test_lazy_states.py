@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from napari_hypermol.plugin.lazy_states import RecentVolumes, lazy_states, stops_of
+from napari_hypermol.plugin.lazy_states import EmptyMaps, RecentVolumes, lazy_states, stops_of
 from napari_hypermol.runs.state_axes import StateAxis
 
 
@@ -88,12 +88,32 @@ def test_memory_is_bounded(small_maps, monkeypatch):
     monkeypatch.setattr("napari_hypermol.plugin.lazy_states._RECENT_BYTES", 5 * 4 * 8**3)
     maps = small_maps(dims=1)
     volumes = RecentVolumes(maps, stops(maps, 21))
-    for i in range(6):
+    for i in range(0, 12, 2):  # jumps: nothing is computed ahead
         volumes.volume((i,))
-    volumes.volume((5,))
+    volumes.volume((10,))
     assert len(maps.asked) == 6
     volumes.volume((0,))  # the oldest one was dropped
     assert len(maps.asked) == 7
+
+
+def test_the_next_stop_is_computed_ahead(small_maps):
+    maps = small_maps(dims=2)
+    volumes = RecentVolumes(maps, stops(maps, 5))
+    for index in ((3, 1), (2, 1)):
+        volumes.volume(index)
+    assert volumes.volume((1, 1))[4, 4, 4] == pytest.approx(0.25 + 2 * 0.25)
+    volumes.volume((0, 1))  # at the end of its slider nothing comes after
+    assert sorted(maps.asked) == [(0.25 * i, 0.25) for i in range(4)]
+
+
+def test_a_map_that_failed_is_tried_again(small_maps):
+    maps = small_maps(dims=1)
+    volumes = RecentVolumes(maps, stops(maps, 5))
+    right, maps.volume = maps.volume, None
+    with pytest.raises(TypeError):
+        volumes.volume((1,))
+    maps.volume = right
+    assert volumes.volume((1,))[4, 4, 4] == 0.25
 
 
 def test_remembered_maps_cannot_be_changed(small_maps):
@@ -125,3 +145,10 @@ def test_threads_may_ask_at_once(small_maps):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_nothing_yet():
+    maps = EmptyMaps(tuple(ranges(2)), 8)
+    states = lazy_states(RecentVolumes(maps, stops(maps, 5)))
+    assert states.shape == (5, 5, 8, 8, 8)
+    assert not np.asarray(states[3, 4]).any()

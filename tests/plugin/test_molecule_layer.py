@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_hypermol.plugin.layers import maps_layer
+from napari_hypermol.plugin.lazy_states import EmptyMaps
 from napari_hypermol.plugin.molecule_layer import MoleculeLayer
 
 
@@ -40,6 +41,57 @@ def test_data_are_swapped_in_one_layer(viewer, report):
     assert layer.contrast_limits == [0.0, 3.0]
     assert layer.iso_threshold == pytest.approx(0.75)
     assert viewer.dims.point[0] == pytest.approx(0.2)  # the knob stays where the user turned it
+
+
+@pytest.fixture
+def empty(small_maps):
+    """The layer of a molecule that is still to come, of so many knobs."""
+
+    def make(dims: int):
+        maps = EmptyMaps(small_maps(dims=dims).axes, 8)
+        return maps_layer(maps, 3.0, "run", {"run": "there"})
+
+    return make
+
+
+def test_layer_that_waits_for_its_molecule(viewer, report, empty):
+    molecule = MoleculeLayer()
+    molecule.make_ready(viewer, empty(1))
+    layer = molecule.layer
+    assert molecule.is_empty
+    assert not np.asarray(layer.data).any()
+    viewer.dims.set_point(0, 0.2)
+    molecule.show(viewer, report(3.0))
+    assert list(viewer.layers) == [layer]
+    assert layer.contrast_limits == [0.0, 3.0]
+    assert viewer.dims.point[0] == pytest.approx(0.2)
+    molecule.drop_empty(viewer)
+    assert list(viewer.layers) == [layer]
+
+
+def test_molecule_that_is_not_what_was_expected(viewer, report, empty):
+    molecule = MoleculeLayer()
+    molecule.make_ready(viewer, empty(2))
+    molecule.show(viewer, report(1.0))
+    assert [layer.ndim for layer in viewer.layers] == [4]
+
+
+def test_molecule_that_never_came(viewer, report, empty):
+    molecule = MoleculeLayer()
+    molecule.make_ready(viewer, empty(2))
+    molecule.drop_empty(viewer)
+    assert not viewer.layers
+
+
+def test_removed_while_it_was_empty(viewer, report, empty):
+    molecule = MoleculeLayer()
+    molecule.make_ready(viewer, empty(1))
+    viewer.layers.clear()
+    molecule.drop_empty(viewer)
+    molecule.show(viewer, report(1.0))
+    assert not viewer.layers
+    molecule.show(viewer, report(1.0), is_final=True)
+    assert len(viewer.layers) == 1
 
 
 def test_sliders_begin_at_stops_of_theirs(viewer, mixed_maps):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from napari_hypermol.errors import RunCancelled, RunFolderError
 from napari_hypermol.io import read_star
@@ -82,6 +83,25 @@ def test_stopped_runs_go_on_where_they_stood(alone, tmp_path, share):
     assert len(reports) + len([p for p in again if p.row or "draw" in p.message]) <= n + 4
     assert_same(job.out, tmp_path / "run")
     assert not (tmp_path / "run" / "halfway.npz").exists()
+
+
+def test_a_stage_of_another_recipe_begins_anew(tmp_path):
+    """Stopped after more sweeps of a stage than its recipe has when it is resumed."""
+    first, second = BRIEF[0], {**BRIEF[0], "degree": 1, "sweeps": 6}
+    data = simulated(tmp_path / "data", schedule=[{**first, "degree": 0, "sweeps": 1}, second])
+    stop, out = threading.Event(), tmp_path / "run"
+
+    def on_progress(progress):
+        if progress.row and (progress.row["position"], progress.row["sweep"]) == (2, 4):
+            stop.set()
+
+    with pytest.raises(RunCancelled):
+        reconstruct(Job(data / "particles.star", out, data / "recipe.yaml"), on_progress, stop)
+    recipe = yaml.safe_load((out / "recipe.yaml").read_text())
+    recipe["schedule"][1]["sweeps"] = 2
+    (out / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    run = reconstruct(Job(None, out, resume=True))
+    assert [row["sweep"] for row in run.snapshot.trace] == [1, 1, 2]
 
 
 def test_a_clock_that_jumps_changes_nothing(alone, tmp_path, monkeypatch):

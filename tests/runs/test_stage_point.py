@@ -13,8 +13,9 @@ def point(mixed_run):
     noise = snapshot.estimate.noise
     n = len(snapshot.posterior.state_mean)
     return StagePoint(
-        position=2, sweep=3, estimate=snapshot.estimate, posterior=snapshot.posterior,
-        molecule=snapshot.molecule, noises=(0.5 * noise, noise),
+        stage=snapshot.stage, position=2, sweep=3, estimate=snapshot.estimate,
+        posterior=snapshot.posterior, molecule=snapshot.molecule,
+        noises=(0.5 * noise, noise),
         rotations=np.tile(np.eye(3, dtype=np.float32), (n, 1, 1)), shifts=np.full((n, 2), 1 / 3),
         trace=[{"stage": "x", "sweep": 1.0, "value": 0.1}],
         random=np.random.default_rng(3).bit_generator.state, edge_share=0.7,
@@ -27,8 +28,8 @@ def test_to_disk_and_back(point, mixed_run, tmp_path):
     composite = composite_of(run.recipe, run.path, run.box_size, run.pixel_size)
     stage = run.snapshot.stage
     molecule = composite.discretise(stage.max_radius, stage.max_degree)
-    again = StagePoint.of(read_halfway(tmp_path), molecule)
-    for name in ("position", "sweep", "trace", "random", "edge_share"):
+    again = StagePoint.of(read_halfway(tmp_path), stage, molecule)
+    for name in ("stage", "position", "sweep", "trace", "random", "edge_share"):
         assert getattr(again, name) == getattr(point, name)
     for name in ("theta", "noise", "contrast_std"):
         np.testing.assert_array_equal(getattr(again.estimate, name), getattr(point.estimate, name))

@@ -9,8 +9,9 @@ from napari_hypermol.errors import HypermolError, OutputExistsError
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.launch import Order
 from napari_hypermol.runs.recipe import BallRecipe, Recipe, SupportRecipe, recipe_from
+from napari_hypermol.runs.state_axes import StateAxis, state_axes
 
-__all__ = ["RunForm", "free_folder", "what_will_run"]
+__all__ = ["RunForm", "axes_of", "free_folder", "what_will_run"]
 
 _WIDE = 10_000  # voxels of 1 Å: a box that any support lies in
 
@@ -103,17 +104,28 @@ def _number(n: int, noun: str) -> str:
 
 
 def _components(recipe: Recipe) -> str:
-    """How many components and knobs; without opening a mask."""
+    """How many components and knobs."""
     n = _number(len(recipe.components), "component")
+    try:
+        dims = len(axes_of(recipe))
+    except HypermolError:  # said when it is started, with the box known
+        return n
+    return f"{n}, {_number(dims, 'knob')}" if dims else f"{n}, rigid"
+
+
+def axes_of(recipe: Recipe) -> tuple[StateAxis, ...]:
+    """The knobs that a recipe asks for; no mask is opened for it.
+
+    Raises
+    ------
+    HypermolError
+        If its components do not fit together.
+    """
     balls = {
         name: item
         if item.support is None
         else item.model_copy(update={"support": SupportRecipe(ball=BallRecipe(radius=_WIDE / 4))})
         for name, item in recipe.components.items()
     }
-    try:
-        molecule = composite_of(recipe.model_copy(update={"components": balls}), Path(), _WIDE, 1.0)
-    except HypermolError:  # said when it is started, with the box known
-        return n
-    dims = sum(component.dims for component in molecule.components)
-    return f"{n}, {_number(dims, 'knob')}" if dims else f"{n}, rigid"
+    plain = recipe.model_copy(update={"components": balls})
+    return state_axes(composite_of(plain, Path(), _WIDE, 1.0))

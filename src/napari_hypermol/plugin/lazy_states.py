@@ -7,7 +7,8 @@ import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any, Protocol
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol
 
 import dask.array as da
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_hypermol.runs.state_axes import StateAxis, shown_states
 
-__all__ = ["STATE_STEPS", "RecentVolumes", "StateMaps", "lazy_states", "stops_of"]
+__all__ = ["STATE_STEPS", "EmptyMaps", "RecentVolumes", "StateMaps", "lazy_states", "stops_of"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -49,6 +50,23 @@ class StateMaps(Protocol):
         """Density at one state, (z, y, x)."""
 
 
+class EmptyMaps(NamedTuple):
+    """Maps of a molecule that is not known yet: nothing, at every state."""
+
+    axes: tuple[StateAxis, ...]
+    box_size: int
+    contrast_limits: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def dims(self) -> int:
+        """Number of state coordinates."""
+        return len(self.axes)
+
+    def volume(self, states: Any) -> Float32:
+        """Zeros, (z, y, x)."""
+        return np.zeros((self.box_size,) * 3, dtype=np.float32)
+
+
 def stops_of(axes: Sequence[StateAxis], wanted: int = STATE_STEPS) -> tuple[Float64, ...]:
     """States at which the slider of every axis stops.
 
@@ -65,10 +83,14 @@ def stops_of(axes: Sequence[StateAxis], wanted: int = STATE_STEPS) -> tuple[Floa
     )
 
 
+_AHEAD = ThreadPoolExecutor(1, thread_name_prefix="hypermol-ahead")
+
+
 class RecentVolumes:
     """Maps by their index on the grid of states, the latest ones remembered.
 
-    Safe to be called from several threads at once, as napari's asynchronous slicing does.
+    While a slider goes from stop to stop, the map of the one after is computed ahead. Safe to be
+    called from several threads at once, as napari's asynchronous slicing does.
 
     Parameters
     ----------
@@ -82,23 +104,57 @@ class RecentVolumes:
         self.stops = stops
         self.n_computed = 0
         self._capacity = max(4, _RECENT_BYTES // (4 * maps.box_size**3))
-        self._recent: OrderedDict[tuple[int, ...], Float32] = OrderedDict()
+        self._recent: OrderedDict[tuple[int, ...], Future[Float32]] = OrderedDict()
+        self._last: tuple[int, ...] = ()
         self._lock = threading.Lock()
 
     def volume(self, index: tuple[int, ...]) -> Float32:
         """The map at one stop of every slider; (z, y, x), read-only."""
         with self._lock:
-            if index in self._recent:
-                self._recent.move_to_end(index)
-                return self._recent[index]
-        volume = self.maps.volume([float(s[i]) for s, i in zip(self.stops, index, strict=True)])
-        volume.flags.writeable = False  # it is shared with whoever asks for this state next
+            is_new = index not in self._recent
+            coming = self._promised(index)
+            after = self._after(index)
+            self._last = index
+            ahead = None if after is None or after in self._recent else self._promised(after)
+        if ahead is not None and after is not None:
+            _AHEAD.submit(self._compute, after, ahead)
+        if is_new:
+            self._compute(index, coming)
+        return coming.result()
+
+    def _promised(self, index: tuple[int, ...]) -> "Future[Float32]":
+        """A map that is known or about to be; it is now the latest."""
+        coming = self._recent.setdefault(index, Future())
+        self._recent.move_to_end(index)
+        while len(self._recent) > self._capacity:
+            self._recent.popitem(last=False)
+        return coming
+
+    def _after(self, index: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The next stop of a slider that went one stop further; None of one that did not."""
+        if len(index) != len(self._last):
+            return None
+        step = tuple(i - j for i, j in zip(index, self._last, strict=True))
+        if sum(map(abs, step)) != 1:
+            return None
+        after = tuple(i + d for i, d in zip(index, step, strict=True))
+        is_there = all(0 <= i < len(s) for i, s in zip(after, self.stops, strict=True))
+        return after if is_there else None
+
+    def _compute(self, index: tuple[int, ...], coming: "Future[Float32]") -> None:
+        """Keep a promise."""
+        try:
+            states = [float(s[i]) for s, i in zip(self.stops, index, strict=True)]
+            volume = self.maps.volume(states)
+            volume.flags.writeable = False  # it is shared with whoever asks for this state next
+        except BaseException as problem:
+            with self._lock:
+                self._recent.pop(index, None)  # to be tried again
+            coming.set_exception(problem)
+            return
         with self._lock:
             self.n_computed += 1
-            self._recent[index] = volume
-            while len(self._recent) > self._capacity:
-                self._recent.popitem(last=False)
-        return volume
+        coming.set_result(volume)
 
     def chunk(self, block_id: tuple[int, ...]) -> Float32:
         """The map as dask wants it: (1, ..., 1, z, y, x)."""

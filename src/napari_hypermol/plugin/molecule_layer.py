@@ -28,11 +28,39 @@ class MoleculeLayer:
     ----------
     layer : napari layer or None
         One that shows the run already.
+
+    Attributes
+    ----------
+    is_empty : bool
+        Whether the layer is there before its molecule.
     """
 
     def __init__(self, layer: Any = None) -> None:
         self.layer = layer  # of a run that was opened from disk
+        self.is_empty = False
         self._given = {} if layer is None else {name: getattr(layer, name) for name in _LOOK}
+
+    def make_ready(self, viewer: Any, layer_data: LayerData) -> None:
+        """Add the layer of a molecule that is still to come.
+
+        It takes napari half a second to make room for a layer with new sliders. That is spent when
+        the user starts the run, not while he turns a knob of another one.
+
+        Parameters
+        ----------
+        viewer : napari Viewer
+        layer_data : (data, attributes, type)
+            From `maps_layer` of `EmptyMaps`.
+        """
+        data, attributes, _ = layer_data
+        self._add(viewer, data, attributes)
+        self.is_empty = True
+
+    def drop_empty(self, viewer: Any) -> None:
+        """Remove the layer again if no molecule came."""
+        if self.is_empty and self.layer in viewer.layers:
+            viewer.layers.remove(self.layer)
+        self.is_empty = False
 
     def show(self, viewer: Any, layer_data: LayerData, is_final: bool = False) -> None:
         """Show the molecule as it is now.
@@ -46,6 +74,10 @@ class MoleculeLayer:
             Whether the run is over: a layer that was removed comes back.
         """
         data, attributes, _ = layer_data
+        if self.is_empty and self.layer.data.shape != data.shape:
+            self.drop_empty(viewer)  # the recipe turned out otherwise
+            self.layer = None
+        self.is_empty = False
         if self.layer is not None and self.layer in viewer.layers:
             self._swap(data, attributes)
         elif self.layer is None or is_final:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from napari_hypermol.errors import HypermolError
@@ -24,6 +25,10 @@ from napari_hypermol.runs.status import read_status
 from napari_hypermol.runs.store import Run
 
 __all__ = ["Launch", "Order", "with_absolute_masks"]
+
+_LOW_PRIORITY = 10  # of 19
+if sys.platform == "win32":
+    _LOW_PRIORITY = psutil.BELOW_NORMAL_PRIORITY_CLASS
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,18 @@ def with_absolute_masks(draft: Mapping[str, Any], folder: Path) -> dict[str, Any
     return {name: absolute(part, name) for name, part in draft.items()}
 
 
+def _step_back(pid: int) -> None:
+    """Let windows and what draws them come first: a run takes what they leave, nearly all there is.
+
+    Linux weighs sessions against one another where it groups processes by them, and priorities
+    inside a session only; a run is a session of its own.
+    """
+    with contextlib.suppress(psutil.Error, OSError):
+        psutil.Process(pid).nice(_LOW_PRIORITY)
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(f"{_LOW_PRIORITY}")
+
+
 class Launch:
     """A run of this machine, in a process of its own.
 
@@ -106,6 +123,7 @@ class Launch:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **apart
             )
+        _step_back(self._process.pid)
 
     @property
     def _out(self) -> Path:

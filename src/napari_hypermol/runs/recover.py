@@ -4,7 +4,7 @@ Knows no files. `runs.reconstruct` wraps it with a run folder, `runs.half_sets` 
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -111,7 +111,9 @@ def recover(
         draw = repeats[position - 1] if is_repeat else draws[position - 1]
         kept = None
         if keeper is not None:
-            kept = keeper.begun("stage", position=position, is_repeat=is_repeat)
+            # of this very stage: a recipe that was changed meanwhile has another one
+            where = {"position": position, "is_repeat": is_repeat, "stage": asdict(stage)}
+            kept = keeper.begun("stage", **where)
         has_poses = snapshot is not None and snapshot.poses is not None
         if stage.searches and prior is not None and has_poses and kept is None:
             assert snapshot is not None
@@ -134,7 +136,7 @@ def recover(
             )  # fmt: skip
         begun = None
         if kept is not None:
-            begun = StagePoint.of(kept, molecule)
+            begun = StagePoint.of(kept, stage, molecule)
             estimate, posterior = begun.estimate, begun.posterior
             problem = replace(problem, molecule=begun.molecule)
             if renewed is not None and begun.rotations is not None and begun.shifts is not None:

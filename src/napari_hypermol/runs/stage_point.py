@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.halfway import Halfway, generator_at
 from napari_hypermol.runs.sweep import Estimate, StageProblem
 from napari_hypermol.samplers.state_draws import StateDraw
+from napari_hypermol.schedules.stage import Stage
 
 __all__ = ["Renewed", "StagePoint", "at_poses", "rewhitened"]
 
@@ -41,6 +42,7 @@ class StagePoint:
 
     Attributes
     ----------
+    stage : Stage
     position : int
         Of the stage in the schedule, from 1.
     sweep : int
@@ -67,6 +69,7 @@ class StagePoint:
         Whether the stage is done for the second time.
     """
 
+    stage: Stage
     position: int
     sweep: int
     estimate: Estimate
@@ -103,6 +106,7 @@ class StagePoint:
         if self.rotations is not None and self.shifts is not None:
             arrays |= {"rotations": self.rotations, "shifts": self.shifts}
         facts = {
+            "stage": asdict(self.stage),
             "position": self.position,
             "sweep": self.sweep,
             "contrast_std": estimate.contrast_std,
@@ -115,7 +119,7 @@ class StagePoint:
         return Halfway("stage", facts, arrays)
 
     @classmethod
-    def of(cls, halfway: Halfway, molecule: LinearMolecule) -> "StagePoint":
+    def of(cls, halfway: Halfway, stage: Stage, molecule: LinearMolecule) -> "StagePoint":
         """From the disk; `molecule` is that of the stage, its trajectories as they begin."""
         facts, arrays = halfway.facts, halfway.arrays
         trajectories = zip(molecule.trajectories, facts["trajectories"], strict=True)
@@ -143,6 +147,7 @@ class StagePoint:
         if "drawn_entries" in arrays:
             drawn = StateDraw(*(arrays[f"drawn_{name}"] for name in StateDraw._fields))
         return cls(
+            stage=stage,
             position=int(facts["position"]),
             sweep=int(facts["sweep"]),
             estimate=estimate,

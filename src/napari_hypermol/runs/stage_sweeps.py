@@ -185,8 +185,8 @@ def run_stage(
             shifts = None if poses is None else problem.shifts
             rotations = None if poses is None else problem.images.rotations
             point = StagePoint(
-                position, sweep + 1, estimate, posterior, molecule, tuple(noises), rotations,
-                shifts, trace, dict(rng.bit_generator.state), share, drawn,
+                stage, position, sweep + 1, estimate, posterior, molecule, tuple(noises),
+                rotations, shifts, trace, dict(rng.bit_generator.state), share, drawn,
                 has_moments=stage.state == "hold", is_repeat=is_repeat,
             )  # fmt: skip
             keeper.offer(point.halfway)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.protocols import StateKind
 
@@ -67,7 +68,7 @@ class StateAxis(NamedTuple):
         return f"{state:.2f}"
 
 
-def state_axes(molecule: LinearMolecule) -> tuple[StateAxis, ...]:
+def state_axes(molecule: LinearMolecule | Composite) -> tuple[StateAxis, ...]:
     """All state coordinates of a molecule's recipe, components side by side.
 
     Those that it does not have yet, early in a run, are among them.

@@ -101,6 +101,8 @@ def test_run(filled, qtbot, tmp_path, pretzel_folder):
     assert page.session.particles == str((pretzel_folder / "particles.star").resolve())
     assert page.plan.text().startswith("particles.star, 60 particles\n3 components, 2 knobs; poses")
     page.start_button.click()
+    (waiting,) = molecules(viewer)  # there at once, its knobs too
+    assert not np.asarray(waiting.data[10, 10]).any()
     assert not page.start_button.isEnabled()
     assert page.stop_button.isEnabled()
     qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
@@ -110,6 +112,7 @@ def test_run(filled, qtbot, tmp_path, pretzel_folder):
     assert not page.resume_button.isEnabled()
     particles = viewer.layers[0]
     (molecule,) = molecules(viewer)
+    assert molecule.unique_id == waiting.unique_id
     assert not particles.visible
     run = Run.open(tmp_path / "run")
     assert page.session.run.path == run.path
@@ -287,12 +290,13 @@ def test_mistakes_are_sentences(docked, qtbot, tmp_path, told):
 
 
 def test_stop_before_there_is_a_folder(filled, qtbot, tmp_path):
-    _, page = filled
+    viewer, page = filled
     page.start_button.click()
     page.stop_button.click()
     qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
     assert page.status.text().startswith("Stopped")
     assert not has_snapshot(tmp_path / "run")
+    assert not molecules(viewer)
 
 
 def test_two_windows_with_a_run_each(filled, qtbot, make_napari_viewer_proxy, tmp_path):

@@ -25,7 +25,9 @@ from qtpy.QtWidgets import (
 
 from napari_hypermol.errors import HypermolError
 from napari_hypermol.plugin.closing import ClosingWatch, ask_about_run, main_window_of
-from napari_hypermol.plugin.forms import RunForm, free_folder, what_will_run
+from napari_hypermol.plugin.forms import RunForm, axes_of, free_folder, what_will_run
+from napari_hypermol.plugin.layers import maps_layer
+from napari_hypermol.plugin.lazy_states import EmptyMaps
 from napari_hypermol.plugin.live import LiveRun, Update
 from napari_hypermol.plugin.molecule_layer import MoleculeLayer
 from napari_hypermol.plugin.preferences import preferences
@@ -43,6 +45,7 @@ from napari_hypermol.plugin.widgets.path_field import PathField
 from napari_hypermol.plugin.widgets.traces import Traces
 from napari_hypermol.runs.follow import GONE, Follower, Look
 from napari_hypermol.runs.launch import Launch, Order
+from napari_hypermol.runs.recipe import recipe_from
 from napari_hypermol.runs.requests import ask
 from napari_hypermol.runs.status import OVER
 from napari_hypermol.runs.store import Run, is_run_folder
@@ -84,6 +87,7 @@ class RunPage(Page):
         self._molecule = MoleculeLayer()
         self._phase = ""
         self._is_done = False  # of the run that was followed last
+        self._told: Update | None = None  # in words already, to be shown next
         self._was_at_work = False  # whether it was not over already when it was first seen
         self._watch: ClosingWatch | None = None
         self._build()
@@ -271,16 +275,36 @@ class RunPage(Page):
     def _begin(self, order: Order) -> None:
         """Start a process, and follow it."""
         shown = [x for x in self.viewer.layers if _shows(x, order.out)]
+        molecule = MoleculeLayer(shown[-1] if order.is_resumed and shown else None)
+        if not order.is_resumed:
+            self._make_ready(molecule, order)
         try:
             self._launch = Launch(order)
         except (HypermolError, OSError) as problem:
+            molecule.drop_empty(self.viewer)
             show_error(f"the run's process cannot be started: {problem}")
             return
-        layer = MoleculeLayer(shown[-1] if order.is_resumed and shown else None)
-        self._follow(Follower(order.out, self._launch), layer)
+        self._follow(Follower(order.out, self._launch), molecule)
+
+    def _make_ready(self, molecule: MoleculeLayer, order: Order) -> None:
+        """The layer of a run, if its size and its knobs are known without reading anything."""
+        file = self.session.file_if_read()
+        try:
+            axes = axes_of(recipe_from(order.draft or {}))
+        except HypermolError:  # its process says what is wrong
+            return
+        if file is None:
+            return
+        size, pixel = int(file.particles.images.shape[-1]), float(file.particles.pixel_size)
+        facts = {"run": str(order.out.resolve()), "particles": str(file.path.resolve())}
+        empty = EmptyMaps(axes, size)
+        steps = preferences().state_steps
+        layer = maps_layer(empty, pixel, order.out.name, facts, steps)
+        molecule.make_ready(self.viewer, layer)
 
     def _follow(self, follower: Follower, molecule: MoleculeLayer) -> None:
         self._leave()
+        self._molecule.drop_empty(self.viewer)
         self._molecule = molecule
         self.traces.clear()
         self._live = LiveRun(follower, preferences().state_steps)
@@ -327,16 +351,23 @@ class RunPage(Page):
 
     def _on_timer(self) -> None:
         """Show one thing that is new; the next has its turn after Qt had its own."""
-        live = self._live
-        if live is not None and not live.updates.empty():
-            self._on_update(live, live.updates.get())
+        live, told = self._live, self._told
+        if live is not None and told is not None:
+            self._told = None
+            self._on_molecule(live, told)
+        elif live is not None and not live.updates.empty():
+            self._told = live.updates.get()
+            self._on_words(self._told.look)
 
-    def _on_update(self, live: LiveRun, update: Update) -> None:
-        look = update.look
+    def _on_words(self, look: Look) -> None:
+        """What a look says; what it shows is for the next turn."""
         self._was_at_work |= not look.is_over
         self._show_status(look)
         if look.rows is not None:
             self.traces.show_sweeps(look.rows)
+
+    def _on_molecule(self, live: LiveRun, update: Update) -> None:
+        look = update.look
         is_news = self._was_at_work or self._molecule.layer is None
         if update.layer is not None and is_news:
             self._molecule.show(self.viewer, update.layer, is_final=look.is_over)
@@ -373,6 +404,7 @@ class RunPage(Page):
 
     def _finish(self, look: Look) -> None:
         live, launch = self._live, self._launch
+        self._molecule.drop_empty(self.viewer)
         folder = live.follower.folder if live is not None else Path()
         is_ours = launch is not None and live is not None and live.follower.launch is launch
         self._leave()
@@ -391,7 +423,7 @@ class RunPage(Page):
         """Follow nothing."""
         if self._live is not None:
             self._live.leave()
-        self._live = None
+        self._live = self._told = None
         self._timer.stop()
 
     def _set_buttons(self) -> None:
