@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -94,8 +95,19 @@ def pytest_report_header() -> str:
     return f"no window: {NO_WINDOW}" if NO_WINDOW else f"display: {os.environ.get('DISPLAY', '')}"
 
 
+def pytest_configure() -> None:
+    """Share the processors among the workers of one session, as threads that wait cost time too."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    numba.set_num_threads(max(1, numba.config.NUMBA_NUM_THREADS // workers))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests that open a window where none can be opened."""
+    """Files with slow tests go first, so that no worker ends long after the others.
+
+    Tests that open a window are skipped where none can be opened.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     if NO_WINDOW:
         for item in items:
             if item.get_closest_marker("qt"):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from napari.components.layerlist import LayerList
 
 from napari_hypermol.coordinates.grids import voxel_positions
 from napari_hypermol.plugin.supports_view import SupportsView, contours_of, surface_of
@@ -68,3 +69,32 @@ def test_layers_follow_the_view(make_napari_viewer_proxy):
     assert view.layer("surfaces") is None
     view.let_go()
     viewer.dims.set_point(1, 0.0)
+
+
+@pytest.mark.qt
+def test_no_layer_comes_in_between_another(make_napari_viewer_proxy, qtbot, monkeypatch):
+    """Sliders may move while napari adds a layer; an outline added then leaves an empty row."""
+    viewer = make_napari_viewer_proxy()
+    data = np.zeros((3, SIZE, SIZE, SIZE), dtype=np.float32)
+    viewer.add_image(data, scale=(1, 4, 4, 4), translate=(0, -48, -48, -48))
+    viewer.dims.set_point(1, 40.0)  # above the body
+    view = SupportsView(viewer)
+    view.show([BODY], [], COLORS, SPACING)
+    depths, insert = [0], LayerList.insert
+
+    def counted(layers, index, layer):
+        depths.append(depths[-1] + 1)
+        insert(layers, index, layer)
+        depths.append(depths[-1] - 1)
+
+    monkeypatch.setattr(LayerList, "insert", counted)
+
+    def into_the_body(event):
+        viewer.dims.set_point(1, 0.0)
+
+    viewer.layers.events.inserting.connect(into_the_body)
+    viewer.add_points(np.zeros((1, 3)))
+    viewer.layers.events.inserting.disconnect(into_the_body)
+    qtbot.waitUntil(lambda: view.layer("contours") is not None, timeout=5000)
+    assert depths == [0, 1, 0, 1, 0]
+    view.let_go()

@@ -59,6 +59,7 @@ class Tiny:
         return np.array(draws) @ np.linalg.cholesky(self.precision)
 
 
+@pytest.mark.slow
 def test_coefficients_have_mean_and_covariance_of_their_posterior(rng):
     white = Tiny(rng).white(rng, 120)
     # 5 standard errors of 120 draws, and the projector's 1 % on both sides

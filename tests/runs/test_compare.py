@@ -62,6 +62,7 @@ def still_cat(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_cat_that_moves_needs_its_state(moving_cat, tmp_path):
     rigid = run_of(moving_cat, tmp_path / "rigid", RIGID)
     free = run_of(moving_cat, tmp_path / "free", MOVING)

@@ -26,12 +26,12 @@ POSES = {"rotation": "refine", "shift": "refine"}
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="killed runs are forked")
 def test_killed_runs_end_as_if_nothing_had_happened():
-    """Five kinds of runs, four instants each; bit for bit."""
-    command = [sys.executable, "-W", "ignore", str(ROOT / "benchmarks" / "killed.py"), "4", "5"]
+    """Five kinds of runs, bit for bit; the benchmark has more instants of each."""
+    command = [sys.executable, "-W", "ignore", str(ROOT / "benchmarks" / "killed.py"), "1", "5"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
-    assert told == {"kills": 20, "worst": 0.0}, done.stdout
+    assert told == {"kills": 5, "worst": 0.0}, done.stdout
 
 
 @pytest.fixture(scope="module")

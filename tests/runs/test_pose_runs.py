@@ -143,6 +143,7 @@ def test_origins_in_pixels_stay_in_pixels(refined, tmp_path):
 # ---- moving molecules --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_states_are_read_while_poses_move(tmp_path, monkeypatch):
     """Also where the particles are put in order on the way, and the order is kept."""
     monkeypatch.setattr(order_module, "_NEAR_TIE", 10.0)

@@ -43,6 +43,7 @@ def names(folder):
 # ---- what comes out ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_pretzel_is_recovered(pretzel_run):
     """Against the truth here, not through `score`, which has tests of its own."""
     run, truth = pretzel_run.run, read_truth(pretzel_run.data / "truth.star")

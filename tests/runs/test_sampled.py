@@ -33,6 +33,7 @@ def table_of(run):
     return table.filter(like="hypermol").astype(float)
 
 
+@pytest.mark.slow
 def test_every_map_of_a_series_has_its_deviation(drawn):
     volumes = drawn.path / "volumes"
     series = {p.name for p in volumes.glob("tau*_*.mrc")}

@@ -397,6 +397,7 @@ def test_further_quadratic_priors_add_to_the_matrix(tiny, rng):
     assert relative(again.theta, found.theta) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nonnegative", "sparse"])
 def test_further_priors_by_their_parabolas_reach_the_optimum(kind, tiny):
     """Against a minimiser that knows the penalty's formula and the dense equations."""

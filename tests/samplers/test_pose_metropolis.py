@@ -222,8 +222,8 @@ def once(target, rng, n_steps=5, turns=(0.1, 1.0)):
 
 
 def test_same_seed_same_chain_on_any_number_of_threads(target):
-    results, threads = [], numba.get_num_threads()
-    for seed, count in ((1, threads), (1, threads), (1, 1), (2, threads)):
+    results, threads, most = [], numba.get_num_threads(), numba.config.NUMBA_NUM_THREADS
+    for seed, count in ((1, most), (1, most), (1, 1), (2, most)):
         numba.set_num_threads(count)
         _, _, chain, info = once(target, np.random.default_rng(seed))
         results.append((*chain, *info))

@@ -147,8 +147,9 @@ def test_chunks_make_no_difference(stack, held, scored, monkeypatch):
 
 def test_threads_make_no_difference(stack, monkeypatch):
     monkeypatch.setattr(module, "_DENSE", 1.0)
-    many = search(stack.data, stack.weights, stack.target)
     threads = numba.get_num_threads()
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    many = search(stack.data, stack.weights, stack.target)
     numba.set_num_threads(1)
     try:
         one = search(stack.data, stack.weights, stack.target)

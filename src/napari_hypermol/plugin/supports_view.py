@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
 from skimage.measure import find_contours, marching_cubes
 
 from napari_hypermol.plugin.viewing import hypermol_of
@@ -80,6 +81,9 @@ class SupportsView:
         self._colors: dict[str, str] = {}
         self._spacing = 1.0
         self._is_shown = True
+        self._is_adding = False  # napari is in the middle of adding a layer
+        viewer.layers.events.inserting.connect(self._on_adding)
+        viewer.layers.events.inserted.connect(self._on_added)
         for emitter in self._emitters():
             emitter.connect(self._on_view)
 
@@ -117,6 +121,8 @@ class SupportsView:
         """Stop following the viewer."""
         for emitter in self._emitters():
             emitter.disconnect(self._on_view)
+        self._viewer.layers.events.inserting.disconnect(self._on_adding)
+        self._viewer.layers.events.inserted.disconnect(self._on_added)
         self._viewer = None
 
     def layer(self, kind: str) -> Any:
@@ -124,8 +130,19 @@ class SupportsView:
         found = [x for x in self._viewer.layers if hypermol_of(x, kind) is not None]
         return found[0] if found else None
 
+    def _on_adding(self, event: Any = None) -> None:
+        self._is_adding = True
+
+    def _on_added(self, event: Any = None) -> None:
+        self._is_adding = False
+
     def _on_view(self, event: Any = None) -> None:
         if self._viewer is None:
+            return
+        if self._is_adding:
+            # the sliders of a new layer move before napari's list has it; a layer of ours that
+            # came in between would leave an empty row there
+            QTimer.singleShot(0, self._on_view)
             return
         is_solid = self._viewer.dims.ndisplay == 3
         surfaces = self.layer("surfaces")

@@ -96,6 +96,7 @@ def is_over(page):
     return page._live is None
 
 
+@pytest.mark.slow
 def test_run(filled, qtbot, tmp_path, pretzel_folder):
     viewer, page = filled
     assert page.session.particles == str((pretzel_folder / "particles.star").resolve())
