@@ -73,7 +73,7 @@ def _(here):
 @step("Press *Use these*.")
 def _(here):
     page = here.studio.pages["Components"]
-    page.use_button.click()
+    page.suggestion_row.use_button.click()
     here.qtbot.waitUntil(lambda: len(page.components) >= 2, timeout=30_000)
     # the masks are written by then
     here.qtbot.waitUntil(lambda: bool(here.studio.session.recipe().components), timeout=30_000)

@@ -68,7 +68,7 @@ def test_paint_becomes_a_component(page, viewer, qtbot):
     before = list((page.session.folder / "masks").iterdir())
     layer.paint((12, 12, 9), 1)
     page.masks.flush()
-    qtbot.waitUntil(lambda: not page._writing.is_busy, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not page.files.is_busy, timeout=PATIENCE)
     assert list((page.session.folder / "masks").iterdir()) == before
 
 
@@ -173,15 +173,15 @@ def test_suggestions_wait_to_be_accepted(page, viewer, qtbot, run_folder):
     page.session.run = Run.open(run_folder)
     page.session.put(components={"all": dict(BALL)})
     page.suggest.click()
-    qtbot.waitUntil(lambda: page._suggested() is not None, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: page.suggestion_row.layer is not None, timeout=PATIENCE)
     assert list(page.components) == ["all"]
     assert not page.suggestion_row.isHidden()
-    page.use_button.click()
+    page.suggestion_row.use_button.click()
     qtbot.waitUntil(lambda: "moving_1" in page.components, timeout=PATIENCE)
     assert "state" in page.components["moving_1"]
     assert "state" not in page.components.get("body", {})
     assert "all" not in page.components
-    assert page._suggested() is None
+    assert page.suggestion_row.layer is None
 
 
 def test_saved_recipe_is_the_same_recipe(page, viewer, qtbot, tmp_path):

@@ -4,7 +4,6 @@ Everything goes through the session's draft: the mouse and the form write it, an
 (list, form, balls, outlines) is drawn from it again.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QGridLayout,
     QGroupBox,
-    QHBoxLayout,
     QLabel,
     QMessageBox,
     QPushButton,
@@ -28,7 +26,16 @@ from superqt.utils import qdebounced
 
 from napari_hypermol.io.masks import read_mask
 from napari_hypermol.plugin.balls import Ball, BallsLayer
+from napari_hypermol.plugin.component_edits import (
+    ball_of,
+    colored,
+    free_name,
+    moved_to,
+    path_from,
+    renamed,
+)
 from napari_hypermol.plugin.latest import Latest
+from napari_hypermol.plugin.mask_files import MaskFiles
 from napari_hypermol.plugin.painted_masks import (
     Grid,
     PaintedMasks,
@@ -36,7 +43,6 @@ from napari_hypermol.plugin.painted_masks import (
     map_layer,
     mask_layer,
     shown_map,
-    write_masks,
 )
 from napari_hypermol.plugin.session import Session
 from napari_hypermol.plugin.supports_view import SupportsView
@@ -48,14 +54,12 @@ from napari_hypermol.plugin.widgets.page import Page
 from napari_hypermol.plugin.widgets.recipe_bar import RecipeBar
 from napari_hypermol.plugin.widgets.schema_fields import PROBLEM_STYLE
 from napari_hypermol.plugin.widgets.schema_form import SchemaForm
+from napari_hypermol.plugin.widgets.suggestion_row import SuggestionRow
 from napari_hypermol.runs.recipe import ComponentRecipe, problems_of
-from napari_hypermol.runs.recipe_files import free_path
 from napari_hypermol.runs.suggest import Suggestion, suggest_components
 
 __all__ = ["ComponentsPage"]
 
-# told apart by most eyes, on dark and on light
-_COLORS = ("#e69f00", "#56b4e9", "#2fbf8f", "#cc79a7", "#d55e00", "#8c7ae6", "#b8a900", "#8a8a8a")
 _OWN_KINDS = {"balls", "contours", "mask", "suggestion", "surfaces"}
 _CHECK_PAUSE = 300  # [ms] after an edit before supports and numbers are computed
 _NEEDS_MAP = "Open a map, a run or particles first: they say how large the box is."
@@ -79,7 +83,6 @@ class ComponentsPage(Page):
         super().__init__(viewer, session)
         self._colors: dict[str, str] = {}
         self._box: tuple[int, float] | None = None  # of the particles, once they were read
-        self._to_write: list[Any] = []
         self._is_front = True
         self._is_stale = False  # something changed while another page was shown
         self._is_adding = False  # napari is in the middle of adding a layer
@@ -88,9 +91,9 @@ class ComponentsPage(Page):
         self.balls = BallsLayer(viewer, self._on_ball, self._on_ball_added, self._on_balls_removed)
         self.masks = PaintedMasks(viewer, self._on_painted)
         self.supports = SupportsView(viewer)
-        self._looking = Latest(self._on_picture, self._on_trouble)
-        self._writing = Latest(self._on_written, self._on_trouble)
-        self._making = Latest(self._on_made, self._on_trouble)
+        self.files = MaskFiles(self.masks, self._on_written, self._on_trouble, self)
+        self._looking = Latest(self._on_picture, self._on_trouble, self)
+        self._making = Latest(self._on_made, self._on_trouble, self)
         self._look_soon = qdebounced(self._look, timeout=_CHECK_PAUSE)
         session.draft_changed.connect(self._on_draft)
         session.particles_changed.connect(self._on_particles)
@@ -105,6 +108,8 @@ class ComponentsPage(Page):
 
     def _build(self) -> None:
         self.bar = RecipeBar(self.session)
+        self.suggestion_row = SuggestionRow(self.viewer)
+        self.suggestion_row.accepted.connect(self._on_use)
         self.list = ComponentList()
         self.list.chosen.connect(self._on_chosen)
         self.list.renamed.connect(self._on_renamed)
@@ -126,7 +131,7 @@ class ComponentsPage(Page):
         QVBoxLayout(self.form_box).addWidget(self.form)
         self.form_box.hide()
         for widget in (
-            *(self.bar, self._new_buttons(), self._from_map(), self._suggestion_row(), self.list),
+            *(self.bar, self._new_buttons(), self._from_map(), self.suggestion_row, self.list),
             *(self.problem, self.note, self.show_supports, self.form_box, self.asks),
         ):
             self.body.addWidget(widget)
@@ -158,21 +163,6 @@ class ComponentsPage(Page):
         self.from_map_box.collapse(animate=False)
         return self.from_map_box
 
-    def _suggestion_row(self) -> QWidget:
-        self.suggestion = QLabel()
-        self.suggestion.setWordWrap(True)
-        self.use_button, self.discard_button = QPushButton("Use &these"), QPushButton("Discard")
-        self.use_button.clicked.connect(self._on_use)
-        self.discard_button.clicked.connect(self._on_discard)
-        self.suggestion_row = QWidget()
-        row = QHBoxLayout(self.suggestion_row)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.suggestion, 1)
-        row.addWidget(self.use_button)
-        row.addWidget(self.discard_button)
-        self.suggestion_row.hide()
-        return self.suggestion_row
-
     # ---- the draft ----------------------------------------------------------------------------
 
     @property
@@ -187,16 +177,10 @@ class ComponentsPage(Page):
     def _put_one(self, name: str, values: dict[str, Any]) -> None:
         self._put({**self.components, name: values})
 
-    def _free_name(self, stem: str) -> str:
-        taken, number = self.components, 1
-        while f"{stem}_{number}" in taken:
-            number += 1
-        return f"{stem}_{number}"
-
     def _on_draft(self, draft: dict[str, Any]) -> None:
         if not isalive(self):  # a window that closes takes its widgets along without a word
             return
-        self._colors = _colored(list(self.components), self._colors)
+        self._colors = colored(list(self.components), self._colors)
         self._show_problems(problems_of(draft))
         self._on_chosen(self.list.current)
         self.masks.color(self._colors)
@@ -249,15 +233,11 @@ class ComponentsPage(Page):
         for layer in self.masks.layers():
             names = hypermol_of(layer)["names"]
             names.update({label: new for label, name in names.items() if name == old})
-        renamed = {new if name == old else name: value for name, value in components.items()}
-        for name, value in renamed.items():
-            if isinstance(value, dict) and value.get("share") == old:
-                renamed[name] = {**value, "share": new}
-        self._put(renamed)
+        self._put(renamed(components, old, new))
         self.list.choose(new)
 
     def _on_duplicated(self, name: str) -> None:
-        new = self._free_name(name)
+        new = free_name(name, self.components)
         self._put_one(new, dict(self.components[name]))
         self.list.choose(new)
 
@@ -294,7 +274,7 @@ class ComponentsPage(Page):
             self._look_soon()
         mine = [
             layer
-            for layer in (self.balls.layer, self._suggested(), *self.masks.layers())
+            for layer in (self.balls.layer, self.suggestion_row.layer, *self.masks.layers())
             if layer is not None
         ]
         if not is_front:
@@ -340,7 +320,7 @@ class ComponentsPage(Page):
         balls = {
             name: ball
             for name, value in self.components.items()
-            if (ball := _ball_of(value)) is not None
+            if (ball := ball_of(value)) is not None
         }
         if edge is not None:
             self.balls.show(balls, self._colors, edge)
@@ -357,17 +337,14 @@ class ComponentsPage(Page):
         self._add_ball((zyx[2], zyx[1], zyx[0]), edge)
 
     def _add_ball(self, center: tuple[float, float, float], edge: float) -> None:
-        name = self._free_name("ball")
+        name = free_name("ball", self.components)
         ball = {"center": list(center), "radius": round(edge / 6, 1)}
         self._put_one(name, {"support": {"ball": ball}, **_KNOB})
         self.list.choose(name)
         self.balls.choose(name)
 
     def _on_ball(self, name: str, ball: Ball) -> None:
-        values = self.components[name]
-        given = values["support"]["ball"]
-        moved = {**given, "center": list(ball.center), "radius": ball.radius}
-        self._put_one(name, {**values, "support": {**values["support"], "ball": moved}})
+        self._put_one(name, moved_to(self.components[name], ball))
 
     def _on_ball_added(self, center: tuple[float, float, float]) -> None:
         self._add_ball(center, self._edge() or 1.0)
@@ -423,32 +400,7 @@ class ComponentsPage(Page):
         layer.selected_label, layer.mode = label, "paint"
 
     def _on_painted(self, layer: Any) -> None:
-        """Name what is new, then write the files in a worker."""
-        facts = hypermol_of(layer)
-        counts = np.bincount(np.asarray(layer.data).ravel(), minlength=2)
-        folder = self._mask_folder()
-        taken = set(self.components)
-        for label in (int(v) for v in np.flatnonzero(counts) if v):
-            if label not in facts["names"]:
-                name = self._free_name("component")
-                while name in taken:
-                    name = f"component_{int(name.rpartition('_')[2]) + 1}"
-                facts["names"][label] = name
-                taken.add(name)
-            if label not in facts["files"]:
-                facts["files"][label] = self._free_file(folder / f"{facts['names'][label]}.mrc")
-        if layer not in self._to_write:
-            self._to_write.append(layer)
-        if not self._writing.is_busy:
-            self._write_next()
-
-    def _free_file(self, path: Path) -> Path:
-        """A file that does not exist, and that no other label waits to be written to."""
-        promised = {p for x in self.masks.layers() for p in hypermol_of(x)["files"].values()}
-        found = free_path(path)
-        while found in promised:
-            found = free_path(found.with_name(f"{found.stem}_2{found.suffix}"))
-        return found
+        self.files.keep(layer, self.components, self._mask_folder(), self._box)
 
     def _mask_folder(self) -> Path:
         """Beside the particles, else beside the recipe."""
@@ -456,17 +408,8 @@ class ComponentsPage(Page):
         beside = Path(particles).expanduser().absolute().parent if particles else None
         return (beside or self.session.folder) / "masks"
 
-    def _write_next(self) -> None:
-        if self.viewer is None or not self._to_write:
-            return
-        layer = self._to_write.pop(0)
-        grid, files = grid_of(layer), dict(hypermol_of(layer)["files"])
-        box_size, pixel_size = self._box or (grid.shape[-1], grid.pixel_size)
-        labels = np.array(layer.data, dtype=np.uint8)  # a copy: the brush goes on
-        self._writing.ask(_written, layer, labels, grid.pixel_size, files, box_size, pixel_size)
-
-    def _on_written(self, answer: tuple[Any, list[int]]) -> None:
-        layer, labels = answer
+    def _on_written(self, layer: Any, labels: list[int]) -> None:
+        """What was painted is in its files: the recipe names them."""
         facts = hypermol_of(layer)
         components = self.components
         for label in labels:
@@ -477,7 +420,7 @@ class ComponentsPage(Page):
             values = dict(known if isinstance(known, dict) else facts["values"].get(label, _KNOB))
             support = dict(values.get("support") or {})
             support.pop("ball", None)
-            support["mask"] = _from(self.session.folder, facts["files"][label])
+            support["mask"] = path_from(self.session.folder, facts["files"][label])
             components[name] = {**values, "support": support}
         empty = [name for label, name in facts["names"].items() if label not in labels]
         self._say(self.note, [f"{name}: nothing is painted; paint or remove it." for name in empty])
@@ -488,7 +431,6 @@ class ComponentsPage(Page):
             self.list.choose(changed[0])
         else:
             self._look_soon()  # the same file, painted otherwise
-        self._write_next()
 
     # ---- masks from maps, and suggestions -------------------------------------------------------
 
@@ -527,46 +469,26 @@ class ComponentsPage(Page):
         """Labels from a map become components at once; suggestions wait to be accepted."""
         made, grid, values = answer
         if isinstance(made, Suggestion):
-            n = len(made.names) - (1 in made.names)
-            self._on_discard()
+            self.suggestion_row.discard()
             self._say(self.note, [])
             layer = self._add_mask(made.labels, grid, "Suggested components", {})
-            hypermol_of(layer)["kind"] = "suggestion"
-            hypermol_of(layer)["suggested"] = made.names
-            what = "one region moves" if n == 1 else f"{n} regions move"
-            self.suggestion.setText(f"{what}; paint to change them, then:")
-            self.suggestion_row.show()
+            self.suggestion_row.offer(layer, made)
             return
         facts = {"values": {int(v): values for v in np.unique(made) if v}}
         self._on_painted(self._add_mask(made, grid, "Mask from the map", facts))
 
-    def _suggested(self) -> Any:
-        found = [x for x in self.viewer.layers if hypermol_of(x, "suggestion") is not None]
-        return found[0] if found else None
-
-    def _on_use(self) -> None:
+    def _on_use(self, layer: Any, names: dict[int, str]) -> None:
         """The suggestion instead of what the recipe had."""
-        layer = self._suggested()
-        self.suggestion_row.hide()
-        if layer is None:
-            return
         painted = [name for name in self.components if self.masks.paint_of(name) is not None]
         if painted and not self._may_lose(", ".join(painted)):
-            self.suggestion_row.show()
             return
         for name in painted:
             self.masks.erase(name)
-        facts = hypermol_of(layer)
-        facts["kind"], names = "mask", facts.pop("suggested")
-        facts["names"] = dict(names)
-        facts["values"] = {label: {} if label == 1 else dict(_KNOB) for label in names}
+        self.suggestion_row.take(layer)
+        values = {label: {} if label == 1 else dict(_KNOB) for label in names}
+        hypermol_of(layer)["values"] = values
         self._put({})
         self._on_painted(layer)
-
-    def _on_discard(self) -> None:
-        self.suggestion_row.hide()
-        if (layer := self._suggested()) is not None:
-            self.viewer.layers.remove(layer)
 
     # ---- what comes of it -----------------------------------------------------------------------
 
@@ -617,14 +539,13 @@ class ComponentsPage(Page):
         if self.viewer is not None:
             self._say(self.note, [])
             show_error(str(problem))
-            self._write_next()
 
     def let_go(self) -> None:
         """Stop listening and working."""
         viewer = self.viewer
         self._look_soon.cancel()
-        for worker in (self._looking, self._writing, self._making):
-            worker.let_go()
+        for part in (self._looking, self._making, self.files, self.suggestion_row):
+            part.let_go()
         for part in (self.balls, self.masks, self.supports):
             part.let_go()
         self.session.draft_changed.disconnect(self._on_draft)
@@ -633,38 +554,6 @@ class ComponentsPage(Page):
         viewer.layers.events.inserted.disconnect(self._on_layers)
         viewer.layers.events.inserting.disconnect(self._on_adding)
         super().let_go()
-
-
-def _colored(names: list[str], old: dict[str, str]) -> dict[str, str]:
-    """A colour for every name: the one it had, else one that no other has while there are any."""
-    found = {name: old.get(name, "") for name in names}
-    for index, name in enumerate(names):
-        if not found[name]:
-            free = [color for color in _COLORS if color not in found.values()]
-            found[name] = free[0] if free else _COLORS[index % len(_COLORS)]
-    return found
-
-
-def _ball_of(values: Any) -> Ball | None:
-    """The ball of a component, if it has a right one."""
-    try:
-        given = values["support"]["ball"]
-        x, y, z = (float(v) for v in given.get("center", (0.0, 0.0, 0.0)))
-        radius = float(given["radius"])
-    except (TypeError, KeyError, ValueError, AttributeError):
-        return None  # the form says what is wrong
-    return Ball((x, y, z), radius) if radius > 0 else None
-
-
-def _from(folder: Path, path: Path) -> str:
-    """A path as the draft has it: from its folder, where it lies below it."""
-    folder, path = folder.absolute(), path.absolute()
-    return os.path.relpath(path, folder) if path.is_relative_to(folder) else str(path)
-
-
-def _written(layer: Any, *values: Any) -> tuple[Any, list[int]]:
-    """The layer, not touched, and what was written of it."""
-    return layer, write_masks(*values)
 
 
 def _labels_of(volume: Any, grid: Grid, asked: MapMask, values: dict[str, Any]) -> Any:
