@@ -22,7 +22,7 @@ from napari_hypermol.plugin.layers import maps_layer
 from napari_hypermol.plugin.viewing import set_states
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.maps import HyperMaps
-from napari_hypermol.runs.recipe import recipe_from
+from napari_hypermol.runs.recipe_text import recipe_from
 from napari_hypermol.synthetic.recipes import components_of
 
 TURNS = 20

@@ -32,7 +32,7 @@ from napari_hypermol.runs.from_recipe import composite_of, poses_of, priors_of, 
 from napari_hypermol.runs.halfway import Halfway, read_halfway, write_halfway
 from napari_hypermol.runs.lock import check_free
 from napari_hypermol.runs.preview import read_preview
-from napari_hypermol.runs.recipe import read_recipe
+from napari_hypermol.runs.recipe_text import read_recipe
 from napari_hypermol.runs.status import read_status, status_sentence
 from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.trace import read_trace

@@ -11,7 +11,7 @@ from napari_hypermol.molecules.support import Ball
 from napari_hypermol.runs.chunks import read_fourier_stack, stage_problem
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.recipe import recipe_from
+from napari_hypermol.runs.recipe_text import recipe_from
 from napari_hypermol.runs.recover import recover
 from napari_hypermol.runs.snapshot import RecoverySettings
 from napari_hypermol.schedules.stage import Stage

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from napari_hypermol.runs.from_recipe import composite_of
-from napari_hypermol.runs.recipe import recipe_from
+from napari_hypermol.runs.recipe_text import recipe_from
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(

@@ -24,7 +24,7 @@ from napari_hypermol.errors import (
 from napari_hypermol.io import read_particles, read_star, read_volume
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.lock import holder_of
-from napari_hypermol.runs.recipe import read_recipe, recipe_from
+from napari_hypermol.runs.recipe_text import read_recipe, recipe_from
 from napari_hypermol.runs.status import read_status
 from napari_hypermol.runs.store import Run, RunWriter
 

@@ -5,7 +5,7 @@ import yaml
 
 from napari_hypermol.errors import HypermolError, OutputExistsError, RecipeError
 from napari_hypermol.plugin.forms import RunForm, axes_of, free_folder, what_will_run
-from napari_hypermol.runs.recipe import recipe_from
+from napari_hypermol.runs.recipe_text import recipe_from
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from napari_hypermol.molecules.support import Ball
 from napari_hypermol.runs import chunks
 from napari_hypermol.runs.chunks import read_fourier_stack, stage_problem, starting_noise
 from napari_hypermol.runs.from_recipe import composite_of
-from napari_hypermol.runs.recipe import read_recipe
+from napari_hypermol.runs.recipe_text import read_recipe
 from napari_hypermol.runs.sweep import residual_noise
 from oracles.dft import image_transform
 

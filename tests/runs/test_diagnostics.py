@@ -16,7 +16,7 @@ from napari_hypermol.runs.diagnostics import diagnose, diagnosis_sentences, mirr
 from napari_hypermol.runs.from_recipe import composite_of, stages_of
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.recipe import read_recipe
+from napari_hypermol.runs.recipe_text import read_recipe
 from napari_hypermol.runs.recover import recover
 from napari_hypermol.runs.snapshot import RecoverySettings
 from napari_hypermol.synthetic import simulate as room

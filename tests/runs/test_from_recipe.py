@@ -15,7 +15,7 @@ from napari_hypermol.io.mrc import write_volume
 from napari_hypermol.molecules.sharing import point_group
 from napari_hypermol.molecules.support import Ball, Mask
 from napari_hypermol.runs.from_recipe import composite_of, poses_of, stages_of
-from napari_hypermol.runs.recipe import read_recipe, recipe_from
+from napari_hypermol.runs.recipe_text import read_recipe, recipe_from
 
 BOX, PIXEL = 32, 6.0
 

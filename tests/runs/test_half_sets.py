@@ -12,7 +12,7 @@ from napari_hypermol.runs.half_sets import (
     states_compared,
 )
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.recipe import read_recipe, recipe_from
+from napari_hypermol.runs.recipe_text import read_recipe, recipe_from
 from napari_hypermol.runs.snapshot import RecoverySettings
 from napari_hypermol.runs.state_axes import StateAxis
 from napari_hypermol.schedules.stage import Stage

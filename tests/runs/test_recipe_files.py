@@ -4,8 +4,8 @@ import pytest
 import yaml
 
 from napari_hypermol.errors import OutputExistsError, RecipeError
-from napari_hypermol.runs.recipe import read_recipe, recipe_from
 from napari_hypermol.runs.recipe_files import free_path, open_draft, save_draft
+from napari_hypermol.runs.recipe_text import read_recipe, recipe_from
 
 DRAFT = {
     "components": {

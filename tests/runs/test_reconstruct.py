@@ -24,7 +24,7 @@ from napari_hypermol.errors import (
     RunFolderError,
 )
 from napari_hypermol.io import read_particles, read_star, write_stack, write_star
-from napari_hypermol.runs.recipe import recipe_from
+from napari_hypermol.runs.recipe_text import recipe_from
 from napari_hypermol.runs.reconstruct import Job, reconstruct
 from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.truth import read_truth

@@ -16,7 +16,7 @@ from napari_hypermol.runs.chunks import read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of, stages_of
 from napari_hypermol.runs.priors import PriorSettings
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.recipe import read_recipe
+from napari_hypermol.runs.recipe_text import read_recipe
 from napari_hypermol.runs.recover import recover
 from napari_hypermol.runs.snapshot import RecoverySettings
 from napari_hypermol.schedules.stage import Stage

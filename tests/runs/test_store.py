@@ -8,7 +8,7 @@ import yaml
 from napari_hypermol.errors import OutputExistsError, RunFolderError
 from napari_hypermol.io.mrc import read_volume
 from napari_hypermol.io.star import read_star, write_star
-from napari_hypermol.runs.recipe import recipe_from
+from napari_hypermol.runs.recipe_text import recipe_from
 from napari_hypermol.runs.store import Run, RunWriter, check_output, is_run_folder
 
 FACTS = {"box_size": 24, "pixel_size": 8.0, "particles": "/p.star", "n_particles": 60}

@@ -4,7 +4,7 @@ import numpy as np
 
 from napari_hypermol.coordinates.grids import voxel_positions
 from napari_hypermol.runs.from_recipe import composite_of
-from napari_hypermol.runs.recipe import recipe_from
+from napari_hypermol.runs.recipe_text import recipe_from
 from napari_hypermol.runs.support_maps import support_maps
 
 BOX, PIXEL = 24, 4.0

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from napari_hypermol.errors import HypermolError, OutputExistsError
+from napari_hypermol.runs.component_recipe import BallRecipe, SupportRecipe
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.launch import Order
-from napari_hypermol.runs.recipe import BallRecipe, Recipe, SupportRecipe, recipe_from
+from napari_hypermol.runs.recipe import Recipe
+from napari_hypermol.runs.recipe_text import recipe_from
 from napari_hypermol.runs.state_axes import StateAxis, state_axes
 
 __all__ = ["RunForm", "axes_of", "free_folder", "what_will_run"]

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_hypermol.io.particle_file import ParticleFile, read_particles
-from napari_hypermol.runs.recipe import Recipe, recipe_from
+from napari_hypermol.runs.recipe import Recipe
+from napari_hypermol.runs.recipe_text import recipe_from
 from napari_hypermol.runs.store import Run
 
 __all__ = ["Session", "session_of"]

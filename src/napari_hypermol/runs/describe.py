@@ -9,7 +9,7 @@ from napari_hypermol.io.mrc import is_stack, read_volume
 from napari_hypermol.io.mrc_header import read_header
 from napari_hypermol.io.particle_file import ParticleFile, read_particles
 from napari_hypermol.runs.diagnostics import diagnosis_sentences
-from napari_hypermol.runs.recipe import read_recipe
+from napari_hypermol.runs.recipe_text import read_recipe
 from napari_hypermol.runs.state_axes import known_words
 from napari_hypermol.runs.status import read_status, status_sentence
 from napari_hypermol.runs.store import Run, is_run_folder

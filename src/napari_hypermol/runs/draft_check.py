@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from napari_hypermol.errors import HypermolError
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.runs.from_recipe import composite_of, stages_of
-from napari_hypermol.runs.recipe import Keys, Recipe, problems_of, recipe_from
+from napari_hypermol.runs.recipe import Recipe
+from napari_hypermol.runs.recipe_text import Keys, problems_of, recipe_from
 from napari_hypermol.runs.support_maps import SupportMap, support_maps
 from napari_hypermol.runs.unknowns import few_particles_sentences, unknowns, unknowns_sentences
 
@@ -24,7 +25,7 @@ class DraftCheck(NamedTuple):
     Attributes
     ----------
     problems : dict
-        A sentence by the keys it is about; see `runs.recipe.problems_of`.
+        A sentence by the keys it is about; see `runs.recipe_text.problems_of`.
     supports : list of SupportMap
         Of the components without a problem.
     asks : list of str

@@ -26,17 +26,15 @@ from napari_hypermol.molecules.sharing import point_group
 from napari_hypermol.molecules.support import Ball, Mask
 from napari_hypermol.molecules.trajectory import RigidTrajectory, Translation, Turn
 from napari_hypermol.protocols import StateBasis, Support
-from napari_hypermol.runs.pose_step import PoseSettings
-from napari_hypermol.runs.priors import PriorSettings
-from napari_hypermol.runs.recipe import (
-    BetaRecipe,
-    NearRecipe,
+from napari_hypermol.runs.component_recipe import (
     PlacementRecipe,
-    Recipe,
     StateRecipe,
     SupportRecipe,
     TrajectoryRecipe,
 )
+from napari_hypermol.runs.pose_step import PoseSettings
+from napari_hypermol.runs.priors import PriorSettings
+from napari_hypermol.runs.recipe import BetaRecipe, NearRecipe, Recipe
 from napari_hypermol.schedules.marching import auto_schedule
 from napari_hypermol.schedules.stage import Stage
 

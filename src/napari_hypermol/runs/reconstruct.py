@@ -38,7 +38,8 @@ from napari_hypermol.runs.halfway import Keeper, forget_halfway
 from napari_hypermol.runs.mixing import mixing
 from napari_hypermol.runs.pose_step import with_poses
 from napari_hypermol.runs.progress import Progress, Reporter
-from napari_hypermol.runs.recipe import Recipe, read_recipe, recipe_from
+from napari_hypermol.runs.recipe import Recipe
+from napari_hypermol.runs.recipe_text import read_recipe, recipe_from
 from napari_hypermol.runs.recover import recover
 from napari_hypermol.runs.sampled import (
     draw_arrays,

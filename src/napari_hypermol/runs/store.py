@@ -33,7 +33,8 @@ from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.lock import check_free
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.pose_step import Poses
-from napari_hypermol.runs.recipe import Recipe, read_recipe, write_recipe
+from napari_hypermol.runs.recipe import Recipe
+from napari_hypermol.runs.recipe_text import read_recipe, write_recipe
 from napari_hypermol.runs.snapshot import Snapshot
 from napari_hypermol.runs.sweep import Estimate
 from napari_hypermol.schedules.stage import Stage

@@ -12,7 +12,7 @@ from napari_hypermol.plugin.viewing import hypermol_of
 from napari_hypermol.plugin.widgets.components import ComponentsPage
 from napari_hypermol.plugin.widgets.from_map import MapMask
 from napari_hypermol.runs.from_recipe import composite_of
-from napari_hypermol.runs.recipe import recipe_from
+from napari_hypermol.runs.recipe_text import recipe_from
 from napari_hypermol.runs.store import Run
 
 pytestmark = pytest.mark.qt

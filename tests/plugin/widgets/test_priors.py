@@ -5,7 +5,8 @@ import pytest
 from napari_hypermol.plugin.session import session_of
 from napari_hypermol.plugin.widgets.priors import PriorsPage
 from napari_hypermol.plugin.widgets.studio import open_page
-from napari_hypermol.runs.recipe import Recipe, recipe_from
+from napari_hypermol.runs.recipe import Recipe
+from napari_hypermol.runs.recipe_text import recipe_from
 
 pytestmark = pytest.mark.qt
 

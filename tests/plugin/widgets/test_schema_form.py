@@ -10,7 +10,9 @@ from pydantic import BaseModel, Field
 from qtpy.QtCore import Qt
 
 from napari_hypermol.plugin.widgets.schema_form import SchemaForm
-from napari_hypermol.runs.recipe import ComponentRecipe, Recipe, problems_of, recipe_from
+from napari_hypermol.runs.component_recipe import ComponentRecipe
+from napari_hypermol.runs.recipe import Recipe
+from napari_hypermol.runs.recipe_text import problems_of, recipe_from
 from napari_hypermol.synthetic.recipes import components_of, whole_of
 from small_runs import BRIEF, MIXED
 

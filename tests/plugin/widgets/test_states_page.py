@@ -6,7 +6,7 @@ import pytest
 from napari_hypermol.plugin.session import session_of
 from napari_hypermol.plugin.widgets.states_page import open_states
 from napari_hypermol.plugin.widgets.studio import open_page
-from napari_hypermol.runs.recipe import recipe_from
+from napari_hypermol.runs.recipe_text import recipe_from
 from napari_hypermol.runs.reconstruct import Job, reconstruct
 from napari_hypermol.runs.store import Run
 

@@ -55,7 +55,8 @@ from napari_hypermol.plugin.widgets.recipe_bar import RecipeBar
 from napari_hypermol.plugin.widgets.schema_fields import PROBLEM_STYLE
 from napari_hypermol.plugin.widgets.schema_form import SchemaForm
 from napari_hypermol.plugin.widgets.suggestion_row import SuggestionRow
-from napari_hypermol.runs.recipe import ComponentRecipe, problems_of
+from napari_hypermol.runs.component_recipe import ComponentRecipe
+from napari_hypermol.runs.recipe_text import problems_of
 from napari_hypermol.runs.suggest import Suggestion, suggest_components
 
 __all__ = ["ComponentsPage"]

@@ -10,7 +10,8 @@ from napari_hypermol.plugin.widgets.page import Page
 from napari_hypermol.plugin.widgets.recipe_bar import RecipeBar
 from napari_hypermol.plugin.widgets.schema_fields import PROBLEM_STYLE
 from napari_hypermol.plugin.widgets.schema_form import SchemaForm
-from napari_hypermol.runs.recipe import Recipe, problems_of
+from napari_hypermol.runs.recipe import Recipe
+from napari_hypermol.runs.recipe_text import problems_of
 
 __all__ = ["PriorsPage"]
 

@@ -45,7 +45,7 @@ from napari_hypermol.plugin.widgets.path_field import PathField
 from napari_hypermol.plugin.widgets.traces import Traces
 from napari_hypermol.runs.follow import GONE, Follower, Look
 from napari_hypermol.runs.launch import Launch, Order
-from napari_hypermol.runs.recipe import recipe_from
+from napari_hypermol.runs.recipe_text import recipe_from
 from napari_hypermol.runs.requests import ask
 from napari_hypermol.runs.status import OVER
 from napari_hypermol.runs.store import Run, is_run_folder
