@@ -130,9 +130,9 @@ def main() -> None:
     ticks.watch(run_page.RunPage, "_take")
 
     page.out.text = str(folder / "warm")  # numba's cache, the disk's
-    page.start_button.click()
+    page.box.start.click()
     until(lambda: not page._molecule.is_empty)
-    page.stop_button.click()
+    page.box.stop.click()
     until(lambda: page._live is None)
     viewer.layers.pop()
     spin(1)
@@ -141,7 +141,7 @@ def main() -> None:
     page.out.text = str(out)
     before = load()
     clicked = time.perf_counter()
-    page.start_button.click()
+    page.box.start.click()
     print(f"the click itself: {time.perf_counter() - clicked:.2f} s")
     ticks.start()
     until(lambda: not page._molecule.is_empty)
@@ -164,7 +164,7 @@ def main() -> None:
     viewer.dims.ndisplay = 3
 
     layer = page._molecule.layer
-    page.pause_button.click()
+    page.box.pause.click()
     until(lambda: page._phase == "paused")
     ticks.start()
     end = time.perf_counter() + 3
@@ -172,7 +172,7 @@ def main() -> None:
         layer.refresh()
         spin(0.3)
     print(f"longest gaps when the layer is only redrawn: {ticks.told()}")
-    page.pause_button.click()
+    page.box.pause.click()
     until(lambda: page._phase == "running")
 
     pid = page._launch.pid

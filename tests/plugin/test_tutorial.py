@@ -52,8 +52,8 @@ def _(here):
 
 def run_to_the_end(here):
     page = here.studio.turn_to("Run")
-    page.start_button.click()
-    here.qtbot.waitUntil(lambda: page.status.text().startswith("Done"), timeout=PATIENCE)
+    page.box.start.click()
+    here.qtbot.waitUntil(lambda: page.box.status.text().startswith("Done"), timeout=PATIENCE)
     here.run = here.studio.session.run
 
 

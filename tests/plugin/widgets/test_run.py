@@ -70,7 +70,7 @@ def at_work(filled, qtbot, long_recipe, tmp_path):
     """A run that would go on for minutes, its first stage done and its molecule shown."""
     viewer, page = filled
     fill(page, long_recipe, tmp_path / "run")
-    page.start_button.click()
+    page.box.start.click()
     qtbot.waitUntil(
         lambda: bool(molecules(viewer)) and has_snapshot(tmp_path / "run"), timeout=WAIT
     )
@@ -101,16 +101,16 @@ def test_run(filled, qtbot, tmp_path, pretzel_folder):
     viewer, page = filled
     assert page.session.particles == str((pretzel_folder / "particles.star").resolve())
     assert page.plan.text().startswith("particles.star, 60 particles\n3 components, 2 knobs; poses")
-    page.start_button.click()
+    page.box.start.click()
     (waiting,) = molecules(viewer)  # there at once, its knobs too
     assert not np.asarray(waiting.data[10, 10]).any()
-    assert not page.start_button.isEnabled()
-    assert page.stop_button.isEnabled()
+    assert not page.box.start.isEnabled()
+    assert page.box.stop.isEnabled()
     qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
-    assert page.status.text() == "Done"
-    assert page.start_button.isEnabled()
-    assert not page.stop_button.isEnabled()
-    assert not page.resume_button.isEnabled()
+    assert page.box.status.text() == "Done"
+    assert page.box.start.isEnabled()
+    assert not page.box.stop.isEnabled()
+    assert not page.box.resume.isEnabled()
     particles = viewer.layers[0]
     (molecule,) = molecules(viewer)
     assert molecule.unique_id == waiting.unique_id
@@ -135,25 +135,25 @@ def test_run(filled, qtbot, tmp_path, pretzel_folder):
 
 def test_pause_continue_stop_resume(at_work, qtbot):
     viewer, page, out = at_work
-    page.pause_button.click()
-    qtbot.waitUntil(lambda: page.pause_button.text() == "&Continue", timeout=WAIT)
-    assert page.status.text().startswith("Paused")
-    assert page.stop_button.isEnabled()
-    page.pause_button.click()
-    qtbot.waitUntil(lambda: page.pause_button.text() == "Pa&use", timeout=WAIT)
-    page.stop_button.click()
+    page.box.pause.click()
+    qtbot.waitUntil(lambda: page.box.pause.text() == "&Continue", timeout=WAIT)
+    assert page.box.status.text().startswith("Paused")
+    assert page.box.stop.isEnabled()
+    page.box.pause.click()
+    qtbot.waitUntil(lambda: page.box.pause.text() == "Pa&use", timeout=WAIT)
+    page.box.stop.click()
     qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
-    assert page.status.text() == "Stopped; its last stage is kept"
+    assert page.box.status.text() == "Stopped; its last stage is kept"
     assert Run.open(out).maps.dims == 2
-    assert page.resume_button.isEnabled()
+    assert page.box.resume.isEnabled()
     former = read_status(out).token
     shown = molecules(viewer)
-    page.resume_button.click()
+    page.box.resume.click()
     qtbot.waitUntil(lambda: read_status(out).token != former, timeout=WAIT)
     qtbot.waitUntil(lambda: page._phase == "running", timeout=WAIT)
     assert page._launch.is_alive
     assert molecules(viewer) == shown  # the same layer goes on
-    page.stop_button.click()
+    page.box.stop.click()
     qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
 
 
@@ -212,10 +212,10 @@ def test_closing_leaves_a_run_that_is_followed_again(
     again = open_page(second, "Run").pages["Run"]
     second.open(out, plugin="napari-hypermol")
     qtbot.waitUntil(lambda: again._phase == "running", timeout=WAIT)
-    assert again.stop_button.isEnabled()
+    assert again.box.stop.isEnabled()
     assert len(molecules(second)) == 1
     qtbot.waitUntil(lambda: "components" in again.session.draft, timeout=WAIT)
-    again.stop_button.click()
+    again.box.stop.click()
     qtbot.waitUntil(lambda: is_over(again), timeout=WAIT)
     assert read_status(out).phase == "stopped"
 
@@ -224,8 +224,10 @@ def test_dead_process_is_said(at_work, qtbot, told):
     _, page, _out = at_work
     os.kill(page._launch.pid, 9)
     qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
-    assert page.status.text().startswith("Interrupted: the run's process is gone; its last stage")
-    assert page.resume_button.isEnabled()
+    assert page.box.status.text().startswith(
+        "Interrupted: the run's process is gone; its last stage"
+    )
+    assert page.box.resume.isEnabled()
     assert "process is gone" in told[-1]
 
 
@@ -238,14 +240,14 @@ def test_run_of_a_cluster_is_followed(docked, run_folder, tmp_path, qtbot):
     (out / "status.json").write_text(json.dumps(status | {"heartbeat": time.time()}))
     page.follow(out)
     qtbot.waitUntil(
-        lambda: page.pause_button.isEnabled() and len(molecules(viewer)) == 1, timeout=WAIT
+        lambda: page.box.pause.isEnabled() and len(molecules(viewer)) == 1, timeout=WAIT
     )
-    assert "node7" in page.status.text()
-    page.pause_button.click()
+    assert "node7" in page.box.status.text()
+    page.box.pause.click()
     assert json.loads((out / "request.json").read_text())["wish"] == "pause"
     (out / "status.json").write_text(json.dumps(status | {"heartbeat": time.time() - 1e4}))
     qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
-    assert "process is gone" in page.status.text()
+    assert "process is gone" in page.box.status.text()
 
 
 def test_run_without_its_stack_is_shown(docked, pretzel_folder, tmp_path, qtbot):
@@ -257,8 +259,8 @@ def test_run_without_its_stack_is_shown(docked, pretzel_folder, tmp_path, qtbot)
     page.follow(tmp_path / "run")
     qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
     assert len(molecules(viewer)) == 1
-    assert "particles.mrcs" in page.status.text()
-    assert "maps can be seen" in page.status.text()
+    assert "particles.mrcs" in page.box.status.text()
+    assert "maps can be seen" in page.box.status.text()
     launch.tidy()
 
 
@@ -268,7 +270,7 @@ def _draft(folder):
 
 def test_mistakes_are_sentences(docked, qtbot, tmp_path, told):
     _, page = docked
-    page.start_button.click()
+    page.box.start.click()
     assert "no particles" in told[-1]
     assert is_over(page)
     page.follow(tmp_path)
@@ -279,23 +281,23 @@ def test_mistakes_are_sentences(docked, qtbot, tmp_path, told):
     assert page.out.text == str(tmp_path / "hypermol_1")
     page.session.put(components={"a": {}})
     assert "not complete" in page.plan.text()
-    page.start_button.click()
+    page.box.start.click()
     assert "components.a" in told[-1]
     page.session.put(components=None)
-    page.start_button.click()
+    page.box.start.click()
     qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
     assert "missing.mrcs" in told[-1]
-    assert page.status.text().startswith("Failed: ")
-    assert "missing.mrcs" in page.status.text()
+    assert page.box.status.text().startswith("Failed: ")
+    assert "missing.mrcs" in page.box.status.text()
     assert not (tmp_path / "hypermol_1").exists()
 
 
 def test_stop_before_there_is_a_folder(filled, qtbot, tmp_path):
     viewer, page = filled
-    page.start_button.click()
-    page.stop_button.click()
+    page.box.start.click()
+    page.box.stop.click()
     qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
-    assert page.status.text().startswith("Stopped")
+    assert page.box.status.text().startswith("Stopped")
     assert not has_snapshot(tmp_path / "run")
     assert not molecules(viewer)
 
@@ -307,11 +309,11 @@ def test_two_windows_with_a_run_each(filled, qtbot, make_napari_viewer_proxy, tm
     other.session.particles = page.session.particles
     other.session.load(page.session.draft, page.session.folder)
     other.out.text = str(tmp_path / "other")
-    page.start_button.click()
-    other.start_button.click()
+    page.box.start.click()
+    other.box.start.click()
     qtbot.waitUntil(lambda: is_over(page) and is_over(other), timeout=2 * WAIT)
     for one, shown, name in ((page, viewer, "run"), (other, second, "other")):
-        assert one.status.text() == "Done"
+        assert one.box.status.text() == "Done"
         assert one.session.run.path == tmp_path / name
         (molecule,) = molecules(shown)
         assert molecule.metadata["hypermol"]["run"] == str((tmp_path / name).resolve())

@@ -8,17 +8,13 @@ from typing import Any
 
 import yaml
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
     QFormLayout,
-    QGridLayout,
     QGroupBox,
-    QHBoxLayout,
     QLabel,
-    QProgressBar,
-    QPushButton,
     QSpinBox,
     QVBoxLayout,
 )
@@ -42,6 +38,7 @@ from napari_hypermol.plugin.viewing import (
 )
 from napari_hypermol.plugin.widgets.page import Page
 from napari_hypermol.plugin.widgets.path_field import PathField
+from napari_hypermol.plugin.widgets.run_box import RunBox
 from napari_hypermol.plugin.widgets.traces import Traces
 from napari_hypermol.runs.follow import GONE, Follower, Look
 from napari_hypermol.runs.launch import Launch, Order
@@ -52,19 +49,7 @@ from napari_hypermol.runs.store import Run, is_run_folder
 
 __all__ = ["RunPage"]
 
-_BAR_STEPS = 1000
 _LOOK = 100  # [ms] between looks at what the following thread has found
-_TITLES = {
-    "starting": "Starting",
-    "reading": "Reading",
-    "running": "At work",
-    "paused": "Paused",
-    "stopping": "Stopping",
-    "done": "Done",
-    "stopped": "Stopped",
-    "failed": "Failed",
-    GONE: "Interrupted",
-}
 
 
 class RunPage(Page):
@@ -112,7 +97,16 @@ class RunPage(Page):
 
     def _build(self) -> None:
         self.body.addWidget(self._order_group())
-        self.body.addWidget(self._run_group())
+        self.box = RunBox()
+        for button, slot in (
+            (self.box.start, self._on_start),
+            (self.box.pause, self._on_pause),
+            (self.box.stop, self._on_stop),
+            (self.box.resume, self._on_resume),
+            (self.box.follow, self._on_follow),
+        ):
+            button.clicked.connect(slot)
+        self.body.addWidget(self.box)
         self.traces = Traces()
         self.body.addWidget(self.traces)
         self.body.addWidget(self._view_group())
@@ -136,41 +130,6 @@ class RunPage(Page):
             form.addRow(name, field)
             field.setAccessibleName(name.replace("&", ""))
         return group
-
-    def _run_group(self) -> QGroupBox:
-        self.start_button = _button("Star&t", "Start a run in the folder above", self._on_start)
-        self.pause_button = _button("Pa&use", "Wait without using the processor", self._on_pause)
-        self.stop_button = _button("St&op", "Stop; the last stage is kept", self._on_stop)
-        self.resume_button = _button(
-            "&Resume", "Go on with the run that is open, after its last stage", self._on_resume
-        )
-        self.follow_button = _button(
-            "Follow a ru&n…", "Watch a run of this machine or of a cluster", self._on_follow
-        )
-        self.bar = QProgressBar()
-        self.bar.setRange(0, _BAR_STEPS)
-        self.bar.setTextVisible(False)
-        self.bar.setAccessibleName("Progress of the run")
-        self.time_left = QLabel("")
-        self.status = QLabel("No run yet.")
-        self.status.setWordWrap(True)
-        self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.status.setAccessibleName("What the run does")
-        buttons = QGridLayout()
-        buttons.addWidget(self.start_button, 0, 0)
-        buttons.addWidget(self.pause_button, 0, 1)
-        buttons.addWidget(self.stop_button, 0, 2)
-        buttons.addWidget(self.resume_button, 1, 0)
-        buttons.addWidget(self.follow_button, 1, 1, 1, 2)
-        bar = QHBoxLayout()
-        bar.addWidget(self.bar, 1)
-        bar.addWidget(self.time_left)
-        self.run_group = QGroupBox("Run")
-        layout = QVBoxLayout(self.run_group)
-        layout.addLayout(buttons)
-        layout.addLayout(bar)
-        layout.addWidget(self.status)
-        return self.run_group
 
     def _view_group(self) -> QGroupBox:
         self.handedness = QCheckBox("Chimera&X handedness")
@@ -263,7 +222,7 @@ class RunPage(Page):
         try:
             order = self.form.order()
         except HypermolError as problem:
-            self._say(str(problem))
+            self.box.say(str(problem))
             show_error(str(problem))
             return
         self._begin(order)
@@ -309,10 +268,9 @@ class RunPage(Page):
         self.traces.clear()
         self._live = LiveRun(follower, preferences().state_steps)
         self._on_point()
-        self.run_group.setTitle(follower.folder.name)
-        self.bar.setValue(0)
+        self.box.begin(follower.folder.name)
         self._phase, self._is_done, self._was_at_work = "starting", False, False
-        self._say("Starting…" if follower.launch is not None else "Opening…")
+        self.box.say("Starting…" if follower.launch is not None else "Opening…")
         self._set_buttons()
         self._live.start()
         self._timer.start()
@@ -336,8 +294,8 @@ class RunPage(Page):
     def _on_stop(self) -> None:
         if self._launch is not None and self._launch.is_alive:
             self._launch.stop()
-            self._say("Stopping…")
-            self.stop_button.setEnabled(False)
+            self.box.say("Stopping…")
+            self.box.stop.setEnabled(False)
         else:
             self._ask("stop")
 
@@ -380,11 +338,7 @@ class RunPage(Page):
     def _show_status(self, look: Look) -> None:
         is_changed = look.phase != self._phase
         self._phase, self._is_done = look.phase, look.phase == "done"
-        self.bar.setValue(round(look.fraction * _BAR_STEPS))
-        self.time_left.setText(_time_left(look.seconds_left))
-        title = _TITLES.get(look.phase, look.phase)
-        is_said = look.message.lower().startswith(title.lower())
-        self._say(look.message.capitalize() if is_said else f"{title}: {look.message}")
+        self.box.show_look(look)
         if is_changed:
             self._set_buttons()
 
@@ -400,7 +354,7 @@ class RunPage(Page):
         try:
             self.traces.show_fsc(run.metrics.get("half_sets"), edge)
         except HypermolError as problem:
-            self._say(str(problem))
+            self.box.say(str(problem))
 
     def _finish(self, look: Look) -> None:
         live, launch = self._live, self._launch
@@ -428,19 +382,11 @@ class RunPage(Page):
 
     def _set_buttons(self) -> None:
         is_alive = self._live is not None and self._phase not in (*OVER, GONE)
-        is_told = is_alive and self._phase not in ("starting", "stopping")
-        is_own = self._launch is not None and self._launch.is_alive
-        self.start_button.setEnabled(not is_own)
-        self.pause_button.setEnabled(is_told)
-        self.pause_button.setText("&Continue" if self._phase == "paused" and is_alive else "Pa&use")
-        self.stop_button.setEnabled(is_told or (is_own and self._phase == "starting"))
-        can_resume = self.session.run is not None and not is_alive and not is_own
-        self.resume_button.setEnabled(can_resume and not self._is_done)
-        if not is_alive:
-            self.time_left.setText("")
-
-    def _say(self, text: str) -> None:
-        self.status.setText(text)
+        self.box.allow(
+            phase=self._phase if is_alive else "",
+            is_own=self._launch is not None and self._launch.is_alive,
+            has_run=self.session.run is not None and not self._is_done,
+        )
 
     # ---- the end ------------------------------------------------------------------------------
 
@@ -482,13 +428,6 @@ class RunPage(Page):
         self.session.run_changed.disconnect(self._on_run)
 
 
-def _button(text: str, tip: str, slot: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.clicked.connect(slot)
-    return button
-
-
 def _shows(layer: Any, folder: Path) -> bool:
     """Whether a layer shows the molecule of a run folder."""
     facts = hypermol_of(layer, "states")
@@ -515,17 +454,3 @@ def _draft_of(run: Run) -> dict[str, Any]:
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     return {name: value for name, value in draft.items() if name not in ("particles", "versions")}
-
-
-def _time_left(seconds: float | None) -> str:
-    """Time left, for the side of the bar."""
-    return "" if seconds is None else f"{_duration(seconds)} left"
-
-
-def _duration(seconds: float) -> str:
-    """Seconds, minutes or hours, to what a person wants to know."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
