@@ -96,3 +96,19 @@ def test_knobs_of_a_recipe_whose_mask_is_not_there():
         ("tau1", "a"),
         ("tau2", "a"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("rotation", "has_poses", "is_said"),
+    [
+        ("known", False, True),
+        ("search", False, False),
+        ("known", True, False),
+        ("known", None, False),
+    ],
+)
+def test_missing_poses_are_said_before_the_start(rotation, has_poses, is_said):
+    shift = "search" if rotation == "search" else "known"
+    draft = {"latents": {"rotation": rotation, "shift": shift}}
+    text = what_will_run("p.star", 60, draft, has_poses)
+    assert ("no rotations yet" in text) == is_said

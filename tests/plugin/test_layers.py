@@ -22,8 +22,8 @@ def test_particles(pretzel_folder):
     assert kind == "image"
     assert data.shape == (60, 24, 24)
     assert attributes["axis_labels"] == ("particle", "y", "x")
-    assert attributes["scale"] == (1.0, 4.0, 4.0)
-    assert attributes["translate"] == (0.0, -48.0, -48.0)
+    assert attributes["scale"] == (96 / 60, 4.0, 4.0)  # along z of the box
+    assert attributes["translate"] == (-48.0, -48.0, -48.0)
     facts = attributes["metadata"]["hypermol"]
     assert facts["particles"] == str((pretzel_folder / "particles.star").resolve())
     assert len(facts["table"]) == 60

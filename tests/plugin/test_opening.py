@@ -50,3 +50,22 @@ def test_opening_nothing(make_napari_viewer_proxy, plugin, run_folder, tmp_path)
     for name in ("recipe.yaml", "run.json"):
         (tmp_path / name).write_bytes((run_folder / name).read_bytes())
     assert open_run(make_napari_viewer_proxy(), tmp_path) == []
+
+
+@pytest.mark.qt
+def test_a_run_that_is_shown_is_not_opened_again(make_napari_viewer_proxy, plugin, run_folder):
+    viewer = make_napari_viewer_proxy()
+    (layer,) = open_run(viewer, run_folder)
+    layer.visible = False
+    (again,) = open_run(viewer, run_folder)
+    assert again.unique_id == layer.unique_id
+    assert len(viewer.layers) == 1
+    assert layer.visible
+
+
+@pytest.mark.qt
+def test_what_is_no_run_is_said(make_napari_viewer_proxy, plugin, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr("napari_hypermol.plugin.opening.show_error", told.append)
+    assert open_run(make_napari_viewer_proxy(), tmp_path) == []
+    assert told == [f"{tmp_path}: is not a run folder; choose one that a run has made"]

@@ -98,9 +98,10 @@ def test_particles_in_napari(make_napari_viewer_proxy, plugin, pretzel_folder):
     viewer = make_napari_viewer_proxy()
     (layer,) = viewer.open(pretzel_folder / "particles.star", plugin="napari-hypermol")
     assert viewer.dims.axis_labels == ("particle", "y", "x")
-    assert [str(unit) for unit in viewer.dims.units] == ["dimensionless", "angstrom", "angstrom"]
-    viewer.dims.set_point(0, 17)
-    np.testing.assert_array_equal(layer.data[17], layer.data[viewer.dims.current_step[0]])
+    assert [str(unit) for unit in viewer.dims.units] == ["angstrom"] * 3
+    viewer.dims.set_current_step(0, 17)
+    point = layer.world_to_data(viewer.dims.point)
+    assert point[0] == pytest.approx(17)
     assert len(layer.metadata["hypermol"]["table"]) == 60
 
 

@@ -43,11 +43,12 @@ def _(here):
     here.viewer.layers.remove(here.truth)
 
 
-@step("Open *Plugins ▸ Studio*, and in it the page *Particles*.")
+@step("Open *Plugins ▸ Studio (Hyper-molecules)*, and in it the page *Particles*.")
 def _(here):
     here.studio = open_page(here.viewer, "Particles")
     page = here.studio.pages["Particles"]
     here.qtbot.waitUntil(lambda: "500 particles of 64 x 64 px at 3 Å" in page.facts.text())
+    assert here.particles.visible
 
 
 def run_to_the_end(here):

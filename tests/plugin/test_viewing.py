@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_hypermol.plugin.layers import maps_layer
+from napari_hypermol.plugin.layers import lay_along_box, maps_layer
 from napari_hypermol.plugin.viewing import (
     camera_of,
     ease_rendering,
@@ -11,7 +11,6 @@ from napari_hypermol.plugin.viewing import (
     hypermol_of,
     is_chimerax_handed,
     is_dark,
-    lay_along_box,
     set_chimerax_handed,
     set_states,
     states_shown,

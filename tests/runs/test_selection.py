@@ -3,7 +3,13 @@ import pytest
 
 from napari_hypermol.errors import HypermolError, OutputExistsError
 from napari_hypermol.io.particle_file import read_particles
-from napari_hypermol.runs.selection import export_particles, outliers, select, selectable
+from napari_hypermol.runs.selection import (
+    export_particles,
+    outliers,
+    select,
+    selectable,
+    where_images_are,
+)
 from napari_hypermol.runs.store import Run
 
 
@@ -140,3 +146,11 @@ def test_export(tiny_run, tmp_path):
         export_particles(file, tmp_path / "a.star", rows)
     with pytest.raises(OutputExistsError, match="keep the original"):
         export_particles(file, file.path, rows, overwrite=True)
+
+
+def test_images_are_not_found_from_elsewhere(tiny_run, tmp_path):
+    file = tiny_run.run.read_particles()
+    home = file.path.parent
+    assert where_images_are(file, home / "kept.star") == ""
+    assert where_images_are(file, home / "kept" / "kept.star") == ""
+    assert str(home) in where_images_are(file, tmp_path / "kept.star")

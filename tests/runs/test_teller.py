@@ -42,8 +42,8 @@ def test_tells_what_is_done(tmp_path):
 @pytest.mark.parametrize(
     ("problem", "phase", "says"),
     [
-        (RunCancelled("stopped"), "stopped", "its last stage is kept"),
-        (KeyboardInterrupt(), "stopped", "its last stage is kept"),
+        (RunCancelled("stopped"), "stopped", "what was computed so far is kept"),
+        (KeyboardInterrupt(), "stopped", "what was computed so far is kept"),
         (HypermolError("p.star: is empty"), "failed", "p.star: is empty"),
         (OSError(28, "No space left on device"), "failed", "No space left"),
         (ZeroDivisionError("a bug"), "failed", "error of the program: ZeroDivisionError: a bug"),

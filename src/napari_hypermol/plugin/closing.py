@@ -78,7 +78,7 @@ def ask_about_run(parent: QWidget, name: str) -> str | None:
     leave = box.addButton("&Leave it running", QMessageBox.ButtonRole.AcceptRole)
     box.addButton(QMessageBox.StandardButton.Cancel)
     box.setDefaultButton(leave)
-    always = QCheckBox("Do this &always (Preferences, Plugins, Hyper-molecules)")
+    always = QCheckBox("Do this &always (see Plugin Preferences, Hyper-molecules)")
     box.setCheckBox(always)
     box.exec()
     choice = {stop: "stop", leave: "leave"}.get(box.clickedButton())

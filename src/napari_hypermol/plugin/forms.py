@@ -15,6 +15,10 @@ from napari_hypermol.runs.state_axes import StateAxis, state_axes
 
 __all__ = ["RunForm", "axes_of", "free_folder", "what_will_run"]
 
+_NO_POSES = (
+    "⚠ The particles have no rotations yet: set rotation and shift to search, under latents on the "
+    "Priors page."
+)
 _WIDE = 10_000  # voxels of 1 Å: a box that any support lies in
 
 
@@ -72,7 +76,12 @@ def free_folder(particles: str | Path) -> Path:
     return parent / f"hypermol_{number}"
 
 
-def what_will_run(particles: str, n_particles: int | None, draft: Mapping[str, Any]) -> str:
+def what_will_run(
+    particles: str,
+    n_particles: int | None,
+    draft: Mapping[str, Any],
+    has_poses: bool | None = None,
+) -> str:
     """A sentence of what Start would do.
 
     Parameters
@@ -82,6 +91,8 @@ def what_will_run(particles: str, n_particles: int | None, draft: Mapping[str, A
     n_particles : int or None
         Where they were counted already.
     draft : mapping
+    has_poses : bool or None
+        Whether the file has rotations, where that is known.
     """
     if not particles:
         return "No particles yet: open them on the Particles page."
@@ -98,7 +109,10 @@ def what_will_run(particles: str, n_particles: int | None, draft: Mapping[str, A
     if rotation == "known" and shift != "known":
         poses = "rotations as in the file, shifts refined"
     halves = "; two half sets" if recipe.half_sets else ""
-    return "\n".join([*lines, f"{what}; {poses}{halves}"])
+    lines.append(f"{what}; {poses}{halves}")
+    if has_poses is False and rotation != "search":
+        lines.append(_NO_POSES)
+    return "\n".join(lines)
 
 
 def _number(n: int, noun: str) -> str:

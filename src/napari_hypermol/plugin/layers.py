@@ -31,6 +31,7 @@ __all__ = [
     "LayerData",
     "centred",
     "image_limits",
+    "lay_along_box",
     "maps_layer",
     "particles_layer",
     "run_layer",
@@ -68,6 +69,35 @@ def image_limits(images: Any) -> tuple[float, float]:
     return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
 
 
+def lay_along_box(attributes: dict[str, Any], n: int, length: float) -> dict[str, Any]:
+    """Place of a particle layer, which may share a viewer with a molecule, a mask or a ball.
+
+    napari lines layers up by their last axes, so particles come to lie along z. Spread over the
+    length of the box, instead of one unit each, they leave the z slider and the camera alone; in
+    the same unit, they leave the scale bar its Å.
+
+    Parameters
+    ----------
+    attributes : dict
+        With the scale and translate of the layer, (particle, y, x).
+    n : int
+        Number of particles.
+    length : float
+        Edge of the box [Å].
+
+    Returns
+    -------
+    dict
+        New scale, translate and units.
+    """
+    step = length / n
+    return {
+        "scale": (step, *(float(s) for s in attributes["scale"][1:])),
+        "translate": (-step * (n // 2), *(float(t) for t in attributes["translate"][1:])),
+        "units": ("angstrom",) * 3,
+    }
+
+
 def particles_layer(file: ParticleFile) -> LayerData:
     """All particles of a STAR or .cs file as one lazy layer.
 
@@ -82,13 +112,15 @@ def particles_layer(file: ParticleFile) -> LayerData:
         that it need not be read again, its path and its particle table.
     """
     particles = file.particles
-    size = float(particles.pixel_size)
+    size, (n, box_size) = float(particles.pixel_size), particles.images.shape[:2]
+    place = {
+        "scale": (1.0, size, size),
+        "translate": (0.0, *centred(particles.images.shape[1:], size)),
+    }
     attributes = {
         "name": file.path.stem,
         "axis_labels": ("particle", "y", "x"),
-        "units": ("dimensionless", "angstrom", "angstrom"),
-        "scale": (1.0, size, size),
-        "translate": (0.0, *centred(particles.images.shape[1:], size)),
+        **lay_along_box(place, n, box_size * size),
         "contrast_limits": image_limits(particles.images),
         "colormap": "gray",
         "interpolation2d": "linear",

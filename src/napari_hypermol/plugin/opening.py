@@ -4,6 +4,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from napari.utils.notifications import show_error
+
 from napari_hypermol.errors import HypermolError
 from napari_hypermol.plugin.preferences import preferences
 from napari_hypermol.plugin.viewing import (
@@ -15,7 +17,7 @@ from napari_hypermol.plugin.viewing import (
     set_states,
 )
 from napari_hypermol.runs.state_axes import middle_states
-from napari_hypermol.runs.store import Run
+from napari_hypermol.runs.store import Run, is_run_folder
 
 __all__ = ["ask_for_run", "check_run", "open_run"]
 
@@ -34,6 +36,15 @@ def open_run(viewer: Any, path: str | Path) -> list[Any]:
     list of napari layers
         Empty where the run holds nothing yet; the user was told so.
     """
+    if not is_run_folder(Path(path)):
+        show_error(f"{path}: is not a run folder; choose one that a run has made")
+        return []
+    shown = [x for x in viewer.layers if _shows(x, Path(path))]
+    if shown:  # it is there: to the front with it
+        make_room(viewer, float(shown[-1].scale[-1]))
+        shown[-1].visible = True
+        viewer.layers.selection.active = shown[-1]
+        return shown[-1:]
     with contextlib.suppress(HypermolError):  # of which the reader will tell
         make_room(viewer, Run.open(path).pixel_size)
     layers = viewer.open(str(path), plugin="napari-hypermol")
@@ -44,6 +55,11 @@ def open_run(viewer: Any, path: str | Path) -> list[Any]:
         ease_rendering(layer)
         frame_molecule(viewer, layer)
     return list(layers)
+
+
+def _shows(layer: Any, folder: Path) -> bool:
+    facts = hypermol_of(layer, "states") or {}
+    return bool(facts.get("run")) and Path(facts["run"]) == folder.resolve()
 
 
 def check_run(viewer: "napari.viewer.Viewer") -> None:  # noqa: F821

@@ -10,7 +10,7 @@ from napari_hypermol.io.particle_file import ParticleFile
 from napari_hypermol.plugin.latest import Latest
 from napari_hypermol.plugin.layers import LayerData, image_limits
 from napari_hypermol.plugin.particle_views import Correction, OneByOne, ViewedImages
-from napari_hypermol.plugin.viewing import hypermol_of, lay_along_box, show_scale_bar
+from napari_hypermol.plugin.viewing import hypermol_of, show_scale_bar
 from napari_hypermol.runs.predictions import Predictions
 from napari_hypermol.runs.store import Run
 
@@ -78,9 +78,6 @@ class ParticleLayer:
         for other in self._viewer.layers:
             if hypermol_of(other, "particles") is not None:
                 other.visible = False
-        if any(hypermol_of(x, "states") is not None for x in self._viewer.layers):
-            length = data.shape[-1] * file.particles.pixel_size
-            attributes = attributes | lay_along_box(attributes, len(data), length)
         self.follow(self._viewer.add_image(data, **attributes), file)
         show_scale_bar(self._viewer)
 

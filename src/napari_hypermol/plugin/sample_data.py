@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from napari_hypermol.io.mrc import read_volume
 from napari_hypermol.io.particle_file import read_particles
 from napari_hypermol.plugin.layers import LayerData, maps_layer, particles_layer
-from napari_hypermol.plugin.viewing import lay_along_box
 from napari_hypermol.runs.state_axes import StateAxis
 from napari_hypermol.synthetic.simulate import Simulation, simulate
 
@@ -108,7 +107,6 @@ def _sample(molecule: str) -> list[LayerData]:
     facts = {"particles": str(folder / "particles.star"), "recipe": str(folder / "recipe.yaml")}
     molecule_layer = maps_layer(truth, plan.pixel_size, f"{molecule}, true molecule", facts)
     attributes |= {"name": f"{molecule}, particles", "visible": False}
-    attributes |= lay_along_box(attributes, len(data), plan.box_size * plan.pixel_size)
     attributes["metadata"]["hypermol"]["recipe"] = facts["recipe"]
     return [(data, attributes, kind), molecule_layer]
 

@@ -11,6 +11,8 @@ from napari.utils.notifications import show_info
 from napari.utils.theme import get_theme
 
 from napari_hypermol.plugin.graphics import draws_in_software
+from napari_hypermol.plugin.layers import lay_along_box
+from napari_hypermol.runs.state_axes import middle_states
 
 __all__ = [
     "CHIMERAX",
@@ -21,13 +23,13 @@ __all__ = [
     "hypermol_of",
     "is_chimerax_handed",
     "is_dark",
-    "lay_along_box",
     "make_room",
     "set_chimerax_handed",
     "set_states",
     "show_scale_bar",
     "states_shown",
     "toggle_handedness",
+    "welcome",
 ]
 
 # Where z, y and x point on the screen. In napari's own way y points down, which turns every
@@ -128,33 +130,14 @@ def set_states(viewer: Any, layer: Any, states: Sequence[float]) -> None:
     viewer.dims.set_point(list(range(first, first + len(states))), list(states))
 
 
-def lay_along_box(attributes: dict[str, Any], n: int, length: float) -> dict[str, Any]:
-    """Place of a particle layer that shares a viewer with a molecule.
-
-    napari lines layers up by their last axes, so particles come to lie along z. Spread over the
-    length of the box, instead of one unit each, they leave the z slider and the camera alone; in
-    the same unit, they leave the scale bar its Å.
-
-    Parameters
-    ----------
-    attributes : dict
-        With the scale and translate of the layer, (particle, y, x).
-    n : int
-        Number of particles.
-    length : float
-        Edge of the box [Å].
-
-    Returns
-    -------
-    dict
-        New scale, translate and units.
-    """
-    step = length / n
-    return {
-        "scale": (step, *(float(s) for s in attributes["scale"][1:])),
-        "translate": (-step * (n // 2), *(float(t) for t in attributes["translate"][1:])),
-        "units": ("angstrom",) * 3,
-    }
+def welcome(viewer: Any, layer: Any) -> None:
+    """Show a molecule in 3-D, half way along its states; other layers of ours step aside."""
+    facts = hypermol_of(layer, "states") or {}
+    make_room(viewer, float(layer.scale[-1]))
+    layer.visible = True
+    set_states(viewer, layer, middle_states(facts.get("axes", ())))
+    ease_rendering(layer)
+    frame_molecule(viewer, layer)
 
 
 def make_room(viewer: Any, pixel_size: float) -> None:

@@ -18,7 +18,7 @@ from napari_hypermol.runs.reconstruct import particle_columns, pose_columns_of
 from napari_hypermol.runs.state_axes import class_numbers
 from napari_hypermol.runs.store import Run
 
-__all__ = ["export_particles", "outliers", "select", "selectable"]
+__all__ = ["export_particles", "outliers", "select", "selectable", "where_images_are"]
 
 _FAR = 4.0  # robust standard deviations; of normal numbers one in 16,000 is as far
 _STD_OF_MAD = 1.4826  # standard deviation over median absolute deviation, of normal numbers
@@ -148,6 +148,17 @@ def export_particles(
             columns = particle_columns(run.snapshot)
         columns |= pose_columns_of(file, run.snapshot)
     file.write(path, columns, rows, overwrite)
+
+
+def where_images_are(file: ParticleFile, out: Path) -> str:
+    """What to know of a file written away from the one it was made from; empty if nothing.
+
+    Image names stay as they are, and lead from where the first file is.
+    """
+    home = file.path.absolute().parent
+    if out.absolute().parent.is_relative_to(home):
+        return ""
+    return f"; its images are found from {home} only, so move it there before you open it"
 
 
 def _refused(condition: str, why: str, values: dict[str, Any]) -> HypermolError:

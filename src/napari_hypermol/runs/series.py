@@ -92,7 +92,7 @@ def write_series(
     script = folder / f"{stem}.cxc"
     taken = [p for p in (*paths, script) if p.exists()]
     if taken and not overwrite:
-        raise OutputExistsError(f"{taken[0]}: exists already; choose another --out or --overwrite")
+        raise OutputExistsError(f"{taken[0]}: exists already; choose another folder or --overwrite")
     for path, state in zip(paths, states, strict=True):
         write_volume(path, maps.volume(state), pixel_size, overwrite=True)
     level = 0.25 * maps.contrast_limits[1]
@@ -132,7 +132,7 @@ def write_run_volumes(
     scripts = [folder / f"{name}.cxc" for name in maps.axis_names]
     if not overwrite and any(script.exists() for script in scripts):  # before the first is written
         taken = next(script for script in scripts if script.exists())
-        raise OutputExistsError(f"{taken}: exists already; choose another --out or --overwrite")
+        raise OutputExistsError(f"{taken}: exists already; choose another folder or --overwrite")
     paths = []
     for axis, states in zip(maps.axes, series_states(maps.axes, steps), strict=True):
         paths += write_series(

@@ -170,7 +170,7 @@ class Teller:
             )
 
     def _last_words(self) -> None:
-        self._end("stopped", "stopped; its last stage is kept")
+        self._end("stopped", "stopped; what was computed so far is kept")
 
     def _end(self, phase: str, message: str) -> None:
         self._ended.set()

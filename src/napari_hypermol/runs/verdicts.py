@@ -9,7 +9,7 @@ __all__ = ["HALF_SETS_OFF", "Verdict", "entanglement_verdict", "verdicts"]
 
 HALF_SETS_OFF = (
     "No half sets were run, so there is no FSC of independent maps: set half_sets: true in the "
-    "recipe and run again (twice the time)"
+    "recipe, on the Priors page say, and run again (twice the time)"
 )
 _HAND = (
     "The hand is not known from the images: a molecule and its mirror image fit them equally well. "
@@ -139,6 +139,6 @@ def _mixing(posterior: dict[str, Any] | None) -> Verdict:
         return Verdict(
             "note",
             "the posterior was not sampled, so intervals are not known: set posterior: "
-            "{draws: 200} in the recipe for them",
+            "{draws: 200} in the recipe for them, on the Priors page say",
         )
     return Verdict("good" if posterior["has_mixed"] else "attention", posterior["sentence"])

@@ -171,3 +171,25 @@ def test_closing_while_reading(page, pretzel_folder, qtbot):
     page.viewer.close()
     qtbot.wait(1000)  # the file is read in less; its answer finds nobody
     assert page.file is None
+
+
+def test_images_come_back_when_nothing_else_is_seen(opened, small_maps):
+    viewer = opened.viewer
+    particles = viewer.layers[0]
+    particles.visible = False
+    molecule = viewer.add_image(small_maps().volume((0.5, 0.5)))
+    other = viewer.add_image(small_maps().volume((0.5, 0.5)))
+    viewer.layers.remove(other)
+    assert not particles.visible
+    viewer.layers.remove(molecule)
+    assert particles.visible
+
+
+def test_particles_lie_along_their_box(opened):
+    """Sliders of particles, masks and molecules are one: in Å about the middle of the box."""
+    viewer = opened.viewer
+    assert viewer.dims.range[0].start == pytest.approx(-48)
+    assert viewer.dims.range[0].stop == pytest.approx(48, abs=2)
+    assert viewer.dims.nsteps[0] == 60
+    viewer.add_labels(np.zeros((24,) * 3, int), scale=(4,) * 3, units=("angstrom",) * 3)
+    assert viewer.dims.units is not None

@@ -123,7 +123,7 @@ def test_run(filled, qtbot, tmp_path, pretzel_folder):
     assert viewer.dims.ndisplay == 3
     assert viewer.dims.units is not None
     viewer.dims.set_point((0, 1), (0.35, 0.8))
-    assert not page.traces.likelihood.isHidden()
+    assert len(page.traces._rows) == 2
     assert page.traces.acceptance.isHidden()
     assert page.out.text != str(tmp_path / "run")  # the next run gets a folder of its own
     assert is_chimerax_handed(viewer)
@@ -143,7 +143,7 @@ def test_pause_continue_stop_resume(at_work, qtbot):
     qtbot.waitUntil(lambda: page.box.pause.text() == "Pa&use", timeout=WAIT)
     page.box.stop.click()
     qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
-    assert page.box.status.text() == "Stopped; its last stage is kept"
+    assert page.box.status.text() == "Stopped; what was computed so far is kept"
     assert Run.open(out).maps.dims == 2
     assert page.box.resume.isEnabled()
     former = read_status(out).token
@@ -248,6 +248,16 @@ def test_run_of_a_cluster_is_followed(docked, run_folder, tmp_path, qtbot):
     (out / "status.json").write_text(json.dumps(status | {"heartbeat": time.time() - 1e4}))
     qtbot.waitUntil(lambda: is_over(page), timeout=WAIT)
     assert "process is gone" in page.box.status.text()
+
+
+def test_run_that_is_dropped_beside_particles(filled, run_folder, qtbot):
+    """It comes as any layer does; the page shows it as a molecule."""
+    viewer, _ = filled
+    viewer.open(run_folder / "run.json", plugin="napari-hypermol")
+    qtbot.waitUntil(lambda: viewer.dims.ndisplay == 3, timeout=WAIT)
+    particles, molecule = viewer.layers[0], molecules(viewer)[0]
+    assert (particles.visible, molecule.visible) == (False, True)
+    assert viewer.dims.point[:2] == pytest.approx((0.5, 0.5))
 
 
 def test_run_without_its_stack_is_shown(docked, pretzel_folder, tmp_path, qtbot):

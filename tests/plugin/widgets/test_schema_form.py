@@ -83,7 +83,7 @@ def test_a_new_key_appears_by_itself(made_up):
     assert set(made_up.fields) == set(MadeUp.model_fields)
     assert made_up.fields["prior"]._inside[3].form.fields["near"].key.label == "near [Å]"
     assert made_up.fields["inner"].form.fields["strength"].toolTip() == "How strong"
-    assert not made_up.more.isExpanded()
+    assert not made_up.more.is_open
 
 
 def test_choosing(made_up, qtbot):

@@ -53,3 +53,12 @@ def test_supports_are_seen_with_their_page_only(
     studio.turn_to("Components")
     assert not balls.visible
     assert not surfaces.visible
+
+
+def test_there_is_one_studio_however_it_is_opened(make_napari_viewer_proxy, plugin):
+    """By napari's menu, which names docks by what the manifest calls the plugin, or by ours."""
+    viewer = make_napari_viewer_proxy()
+    open_page(viewer, "States")
+    open_page(viewer, "Run")
+    title = next(w.display_name for w in plugin.contributions.widgets)
+    assert list(viewer.window.dock_widgets) == [f"{title} ({plugin.display_name})"]

@@ -74,3 +74,12 @@ def test_themes_have_other_inks(traces):
     traces.set_theme(False)
     assert axis.textPen().color().lightness() < 100 < dark
     assert len(curves(traces.likelihood)) == 1  # drawn again
+
+
+def test_a_sweep_that_has_read_no_states_yet_is_left_out(traces):
+    rows = rows_of(4)
+    rows[1]["log_likelihood_per_particle"] = 0.0
+    traces.show_sweeps(rows)
+    ((numbers, values),) = curves(traces.likelihood)
+    assert numbers.tolist() == [3, 4, 5]
+    assert values.tolist() == [-4.0, -3.0, -2.0]

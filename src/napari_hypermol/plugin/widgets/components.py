@@ -21,7 +21,6 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 from superqt.utils import qdebounced
 
 from napari_hypermol.io.masks import read_mask
@@ -49,6 +48,7 @@ from napari_hypermol.plugin.supports_view import SupportsView
 from napari_hypermol.plugin.viewing import hypermol_of
 from napari_hypermol.plugin.widgets.component_list import ComponentList
 from napari_hypermol.plugin.widgets.draft_picture import Picture, picture_of
+from napari_hypermol.plugin.widgets.fold import Fold
 from napari_hypermol.plugin.widgets.from_map import FromMap, MapMask, labels_of_map
 from napari_hypermol.plugin.widgets.page import Page
 from napari_hypermol.plugin.widgets.recipe_bar import RecipeBar
@@ -159,10 +159,7 @@ class ComponentsPage(Page):
         self.from_map = FromMap()
         self.from_map.asked.connect(self._on_from_map)
         self.from_map.threshold_moved.connect(self._on_threshold)
-        self.from_map_box = QCollapsible("Mask from the map on the screen")
-        self.from_map_box.setContent(self.from_map)
-        self.from_map_box.collapse(animate=False)
-        return self.from_map_box
+        return Fold("Mask from the map on the screen", self.from_map)
 
     # ---- the draft ----------------------------------------------------------------------------
 

@@ -84,6 +84,8 @@ class FromMap(QWidget):
         )
         fields = (self.threshold, self.low_pass, self.dilate, self.soft_edge)
         self._rows = Container(widgets=[*fields, self.has_pieces, self.least])
+        for field in (*fields, self.least):
+            field.native.setAccessibleName(field.label)
         self.threshold.changed.connect(self._on_threshold)
         self.button = QPushButton("&Make the mask")
         self.button.clicked.connect(self._on_button)

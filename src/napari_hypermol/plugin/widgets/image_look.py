@@ -39,6 +39,8 @@ class ImageLook(QGroupBox):
         self.prediction.setToolTip("What the run on the screen expects this image to be")
         self.prediction.toggled.connect(self._on_change)
         form = QFormLayout(self)
+        self.kind.setAccessibleName("View")
+        self.low_pass.setAccessibleName("Low-pass")
         form.addRow("&View", self.kind)
         form.addRow("Low-&pass", self.low_pass)
         form.addRow(self.prediction)

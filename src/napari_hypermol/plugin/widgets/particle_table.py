@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from qtpy.compat import isalive
 from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QFont
 from qtpy.QtWidgets import QAbstractItemView, QTableView
@@ -178,6 +179,11 @@ class ParticleTable(QTableView):
         selection.setCurrentIndex(index, flags)
         selection.blockSignals(False)
         self.scrollTo(index)
+
+    def show_current(self) -> None:
+        """Scroll to the current particle."""
+        if isalive(self) and self.currentIndex().isValid():
+            self.scrollTo(self.currentIndex(), self.ScrollHint.PositionAtCenter)
         self.viewport().update()
 
     def chosen(self) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from napari.utils.notifications import show_error, show_info
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import (
     QComboBox,
@@ -34,7 +34,7 @@ from napari_hypermol.plugin.widgets.page import Page
 from napari_hypermol.plugin.widgets.particle_table import ParticleTable
 from napari_hypermol.plugin.widgets.path_field import PathField
 from napari_hypermol.runs.describe import particle_lines
-from napari_hypermol.runs.selection import export_particles, outliers
+from napari_hypermol.runs.selection import export_particles, outliers, where_images_are
 
 __all__ = ["ParticlesPage"]
 
@@ -72,6 +72,7 @@ class ParticlesPage(Page):
         self._layer = ParticleLayer(viewer)
         self._build()
         viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.current_step.connect(self._on_step)
         session.particles_changed.connect(self._on_particles)
         session.run_changed.connect(self._on_run)
@@ -81,7 +82,7 @@ class ParticlesPage(Page):
             self._adopt(layer)
         if self.file is None and session.particles:
             self._on_particles(session.particles)
-        self._refresh()
+        self._on_removed()
 
     # ---- the window ---------------------------------------------------------------------------
 
@@ -207,6 +208,7 @@ class ParticlesPage(Page):
         lines = [*particle_lines(file), *([f"⚠ {file.note}"] if file.note else [])]
         self.facts.setText("\n".join(line[:1].upper() + line[1:] for line in lines))
         self.facts.setToolTip(str(file.path))
+        self.path.text = str(file.path)
         self.table.fill(file.table, self.kept)
         self.which.setCurrentIndex(0)
         self.said.setVisible(False)
@@ -216,6 +218,13 @@ class ParticlesPage(Page):
 
     def _on_inserted(self, event: Any) -> None:
         self._adopt(event.value)
+
+    def _on_removed(self, event: Any = None) -> None:
+        """When nothing is left to be seen, the images that had stepped aside come back."""
+        layer = self._layer.layer
+        if layer is not None and not any(other.visible for other in self.viewer.layers):
+            layer.visible = True
+        self._refresh()
 
     def _adopt(self, layer: Any) -> None:
         """A particle layer came into the viewer, by our hand or dropped."""
@@ -232,6 +241,11 @@ class ParticlesPage(Page):
     def _on_show(self) -> None:
         if self.file is not None:
             self._read(self.file.path, with_layer=True)
+
+    def on_front(self, is_front: bool) -> None:
+        """The table stands at the image that is shown."""
+        if is_front:
+            QTimer.singleShot(0, self.table.show_current)
 
     # ---- looking ------------------------------------------------------------------------------
 
@@ -287,6 +301,9 @@ class ParticlesPage(Page):
             row = int(self.table.particles.order[index.row()]) if index.isValid() else None
         if row is not None and row < len(self.kept):
             self.table.particles.keep(np.array([row]), not self.kept[row])
+        else:
+            self.said.setText("Choose a row of the table first.")
+            self.said.setVisible(True)
 
     def _on_leave_out(self) -> None:
         self.table.particles.keep(self._selected(), False)
@@ -335,7 +352,8 @@ class ParticlesPage(Page):
         except (HypermolError, OSError) as problem:
             show_error(str(problem))
             return
-        show_info(f"{self.kept.sum():,} of {self.file.n:,} particles written to {path}")
+        hint = where_images_are(self.file, path)
+        show_info(f"{self.kept.sum():,} of {self.file.n:,} particles written to {path}{hint}")
         answer = QMessageBox.question(self, "Go on with them?", f"Open {path.name} now?")
         if answer == QMessageBox.StandardButton.Yes:
             self.path.text = str(path)
@@ -382,6 +400,7 @@ class ParticlesPage(Page):
         self._layer.let_go()
         self.averages.let_go()
         viewer.layers.events.inserted.disconnect(self._on_inserted)
+        viewer.layers.events.removed.disconnect(self._on_removed)
         viewer.dims.events.current_step.disconnect(self._on_step)
         self.session.particles_changed.disconnect(self._on_particles)
         self.session.run_changed.disconnect(self._on_run)

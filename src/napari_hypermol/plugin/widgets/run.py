@@ -3,6 +3,7 @@
 It shows and sets; a run is another process (`runs.launch`), seen by its folder (`plugin.live`).
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from napari_hypermol.plugin.viewing import (
     is_dark,
     set_chimerax_handed,
     states_shown,
+    welcome,
 )
 from napari_hypermol.plugin.widgets.page import Page
 from napari_hypermol.plugin.widgets.path_field import PathField
@@ -172,7 +174,9 @@ class RunPage(Page):
     def _on_draft(self, draft: Any = None) -> None:
         path = self.session.particles
         count = _count(self.viewer, path) if self.viewer is not None else None
-        self.plan.setText(what_will_run(path, count, self.session.draft))
+        file = self.session.file_if_read()
+        has_poses = None if file is None else file.particles.rotations is not None
+        self.plan.setText(what_will_run(path, count, self.session.draft, has_poses))
 
     # ---- the viewer ---------------------------------------------------------------------------
 
@@ -190,9 +194,17 @@ class RunPage(Page):
         if facts.get("kind") != "states":
             return
         set_chimerax_handed(self.viewer, preferences().is_chimerax_handed)
+        QTimer.singleShot(0, partial(self._welcome, layer))
         folder = Path(facts.get("run", ""))
         if self._live is None and facts.get("run") and is_run_folder(folder):
             self._follow(Follower(folder), MoleculeLayer(layer))
+
+    def _welcome(self, layer: Any) -> None:
+        """A molecule that was dropped on the viewer comes as a picture of one of its slices."""
+        viewer = self.viewer
+        if viewer is None or layer not in viewer.layers or viewer.dims.ndisplay == 3:
+            return
+        welcome(viewer, layer)
 
     def _on_run(self, run: Run | None) -> None:
         """Another page opened a run."""

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QLabel, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
+from napari_hypermol.plugin.widgets.fold import Fold
 from napari_hypermol.plugin.widgets.schema_fields import (
     UNSET,
     Chooser,
@@ -56,8 +56,7 @@ class SchemaForm(QWidget):
         if rare.rowCount():
             inside = QWidget()
             inside.setLayout(rare)
-            self.more = QCollapsible("More")
-            self.more.setContent(inside)
+            self.more = Fold("More", inside)
             column.addWidget(self.more)
 
     def _rows(self) -> QFormLayout:
@@ -93,8 +92,8 @@ class SchemaForm(QWidget):
         for name, field in self.fields.items():
             field.put(values.get(name, UNSET))
         rare = [f for n, f in self.fields.items() if f.key.is_rare and n in values]
-        if rare and not self.more.isExpanded():
-            self.more.expand(animate=False)
+        if rare:
+            self.more.is_open = True
 
     def show_problems(self, problems: dict[tuple[Any, ...], str]) -> None:
         """Say what is wrong beside the fields it is about."""

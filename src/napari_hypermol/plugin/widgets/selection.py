@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from napari_hypermol.errors import HypermolError
 from napari_hypermol.io.particle_file import ParticleFile
 from napari_hypermol.plugin.browser import Browser
-from napari_hypermol.runs.selection import export_particles, select, selectable
+from napari_hypermol.runs.selection import export_particles, select, selectable, where_images_are
 from napari_hypermol.runs.store import Run
 
 __all__ = ["SelectionPart"]
@@ -146,4 +146,4 @@ def _save(run: Run, file: ParticleFile | None, mask: NDArray[np.bool_], out: Pat
     """Write selected particles and say so; reads them first where they are not read yet."""
     file = run.read_particles() if file is None else file
     export_particles(file, out, np.flatnonzero(mask), run, overwrite=True)
-    return f"{np.count_nonzero(mask):,} particles written to {out}"
+    return f"{np.count_nonzero(mask):,} particles written to {out}{where_images_are(file, out)}"

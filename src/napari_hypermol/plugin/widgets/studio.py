@@ -1,10 +1,12 @@
 """The studio: say what moves, run, turn the knobs, pick particles; one page for each."""
 
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
+from qtpy.compat import isalive
 from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
-from napari_hypermol.plugin.session import session_of
+from napari_hypermol.plugin.session import Session, session_of
 from napari_hypermol.plugin.widgets.check_page import CheckPage
 from napari_hypermol.plugin.widgets.components import ComponentsPage
 from napari_hypermol.plugin.widgets.page import Page
@@ -24,6 +26,9 @@ PAGES: tuple[type[Page], ...] = (
     CheckPage,
 )
 _MIN_WIDTH = 360
+# of every session, whoever opened it: napari's menu does so without us
+_studios: "WeakKeyDictionary[Session, ref[Studio]]" = WeakKeyDictionary()
+_DOCK = "Studio (Hyper-molecules)"  # as napari's own menu names it, so that there is one of them
 
 
 class Studio(QWidget):
@@ -33,6 +38,11 @@ class Studio(QWidget):
     ----------
     viewer : napari Viewer
         The one it is docked in.
+
+    Attributes
+    ----------
+    is_gone : bool
+        Whether it was closed.
     """
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:  # noqa: F821
@@ -49,7 +59,8 @@ class Studio(QWidget):
         self.setMinimumWidth(_MIN_WIDTH)
         self._tabs.currentChanged.connect(self._on_turned)
         self._on_turned()
-        self._is_gone = False
+        self.is_gone = False
+        _studios[self.session] = ref(self)
 
     def turn_to(self, title: str) -> Page:
         """Show a page."""
@@ -65,8 +76,8 @@ class Studio(QWidget):
 
     def closeEvent(self, event: Any) -> None:
         """Let go of the viewer, page by page."""
-        if not self._is_gone:
-            self._is_gone = True
+        if not self.is_gone:
+            self.is_gone = True
             for page in self.pages.values():
                 page.let_go()
         super().closeEvent(event)
@@ -74,7 +85,14 @@ class Studio(QWidget):
 
 def open_page(viewer: Any, title: str) -> Studio:
     """Dock the studio, unless it is there, and show one of its pages."""
-    _, studio = viewer.window.add_plugin_dock_widget("napari-hypermol", "Studio")
+    known = _studios.get(session_of(viewer))
+    studio = None if known is None else known()
+    if studio is None or not isalive(studio) or studio.is_gone:
+        studio = Studio(viewer)
+        viewer.window.add_dock_widget(studio, name=_DOCK, area="right")
+    dock = studio.parentWidget()
+    dock.show()
+    dock.raise_()
     studio.turn_to(title)
     return studio
 

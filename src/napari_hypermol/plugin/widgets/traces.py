@@ -91,6 +91,7 @@ class Traces(QWidget):
         is_first = (rows[0].get("max_degree") == 0 if rows else False) and len(rows) > 1
         # the very first sweep has no molecule yet; its log likelihood would flatten all others
         evidence[: 1 if is_first else 0] = np.nan
+        evidence[evidence == 0] = np.nan  # a sweep that begins states has not read any yet
         self._draw(self.likelihood, numbers, evidence)
         self._mark_stages(rows)
         accepted = np.array([row.get("pose_acceptance", np.nan) for row in rows], dtype=float)

@@ -28,7 +28,7 @@ _SHOWN = 120  # particles with error bars; more run into one another
 _HEIGHT = 150  # [px]
 _NOT_SAMPLED = (
     "The posterior of this run was not sampled, so nothing is known of how sure its maps are. Put "
-    "<code>posterior: {draws: 200}</code> into the recipe and run again."
+    "<code>posterior: {draws: 200}</code> into the recipe, on the Priors page say, and run again."
 )
 
 
