@@ -145,7 +145,7 @@ class LandscapePanel(QWidget):
     def _on_read(self) -> None:
         browsed = self._browser.browsed
         names = [] if browsed is None or not browsed.has_states else list(browsed.axes)
-        labels = [f"{axis.label}, {axis.component}" for axis in names]
+        labels = [f"{axis.component}: {axis.label}" for axis in names]
         if labels != [self.x_axis.itemText(i) for i in range(self.x_axis.count())]:
             self._fill(self.x_axis, labels, 0)
             self._fill(self.y_axis, [_NONE, *labels], 2 if len(labels) > 1 else 0)

@@ -301,7 +301,10 @@ class RunPage(Page):
         self._follow(Follower(folder), MoleculeLayer(shown[-1] if shown else None))
 
     def _on_pause(self) -> None:
-        self._ask("continue" if self._phase == "paused" else "pause")
+        is_paused = self._phase == "paused"
+        self._ask("continue" if is_paused else "pause")
+        # it answers between two parts of its work, which may take a moment
+        self.box.say("Going on…" if is_paused else "Pausing…")
 
     def _on_stop(self) -> None:
         if self._launch is not None and self._launch.is_alive:

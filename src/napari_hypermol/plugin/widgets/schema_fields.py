@@ -217,7 +217,7 @@ class TableField(Field):
         self.table.setHorizontalHeaderLabels([k.label for k in self._keys])
         for column, one in enumerate(self._keys):
             self.table.horizontalHeaderItem(column).setToolTip(one.help)
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.table.setMinimumHeight(130)
         self.table.cellChanged.connect(self._on_cell)
         self.table.setTabKeyNavigation(False)  # Tab leaves the table, arrows move in it
