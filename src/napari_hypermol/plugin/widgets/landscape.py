@@ -67,9 +67,16 @@ class Landscape(pg.PlotWidget):
         self._selected_bars = pg.BarGraphItem(x=[], height=[], width=0.1)
         self._curve = pg.PlotDataItem(pen=pg.mkPen("w", width=1.5))
         self._band = pg.ErrorBarItem(x=np.zeros(1), y=np.zeros(1), height=np.zeros(1))
-        self._outline = pg.PlotDataItem(pen=pg.mkPen(SELECTED, width=2))
+        # lines keep a dark edge: under them are colours of every kind
+        edge = pg.mkPen((0, 0, 0, 170), width=4.5)
+        self._outline = pg.PlotDataItem(pen=pg.mkPen(SELECTED, width=2), shadowPen=edge)
         self._path = pg.PlotDataItem(
-            pen=pg.mkPen(PATH, width=2), symbol="o", symbolSize=5, symbolBrush=PATH, symbolPen=None
+            pen=pg.mkPen(PATH, width=2),
+            shadowPen=edge,
+            symbol="o",
+            symbolSize=5,
+            symbolBrush=PATH,
+            symbolPen=None,
         )
         self._line = pg.InfiniteLine(angle=90, pen=pg.mkPen(MARKER, width=2))
         self._spot = pg.ScatterPlotItem(
