@@ -6,6 +6,8 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_hypermol.plugin.plot_colours import hold_still
+
 __all__ = ["Traces"]
 
 _HEIGHT = 165
@@ -43,14 +45,9 @@ class Traces(QWidget):
 
     def _plot(self, title: str, below: str) -> Any:
         plot = pg.PlotWidget()
-        plot.setFixedHeight(_HEIGHT)
+        hold_still(plot, _HEIGHT)
         plot.setTitle(title, size="9pt")
         plot.setLabel("bottom", below)
-        for side in ("left", "bottom"):
-            plot.getAxis(side).enableAutoSIPrefix(False)
-        plot.setMenuEnabled(False)
-        plot.hideButtons()
-        plot.setMouseEnabled(x=False, y=False)
         plot.setAccessibleName(title)
         plot.getPlotItem().getViewBox().setDefaultPadding(0.04)
         return plot
