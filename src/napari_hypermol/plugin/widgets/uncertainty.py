@@ -26,6 +26,17 @@ __all__ = ["UncertaintyPart"]
 KIND = "deviation"
 _SHOWN = 120  # particles with error bars; more run into one another
 _HEIGHT = 150  # [px]
+# clear where the map is sure: added to a molecule's light colours it would only be white
+_SURE_TO_UNSURE = {
+    "name": "hypermol deviation",
+    "colors": [
+        [0.3, 0, 0.4, 0],
+        [0.75, 0.1, 0.45, 0.55],
+        [0.98, 0.45, 0.15, 0.9],
+        [1, 0.9, 0.4, 1],
+    ],
+    "controls": [0.0, 0.3, 0.7, 1.0],
+}
 _NOT_SAMPLED = (
     "The posterior of this run was not sampled, so nothing is known of how sure its maps are. Put "
     "<code>posterior: {draws: 200}</code> into the recipe, on the Priors page say, and run again."
@@ -127,8 +138,8 @@ class UncertaintyPart(QWidget):
         is_new = find_side_layer(browser.viewer, KIND) is None
         layer = show_side_layer(
             browser.viewer, KIND, volume.values, browser.browsed.run.pixel_size,
-            "standard deviation", (0.0, high), colormap="magma", blending="additive",
-            rendering="mip", opacity=0.7,
+            "standard deviation", (0.0, high), colormap=_SURE_TO_UNSURE,
+            blending="translucent_no_depth", rendering="mip",
         )  # fmt: skip
         if is_new:
             ease_rendering(layer)
