@@ -57,6 +57,12 @@ def long_recipe(pretzel_folder, tmp_path) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def _runs_do_not_step_back(monkeypatch):
+    """Beside other tests a run of low priority would not get far."""
+    monkeypatch.setattr("napari_hypermol.runs.launch._step_back", lambda pid: None)
+
+
 @pytest.fixture
 def plugin(npe2pm):
     """The plugin's manifest, in a plugin manager that has no other one but napari's."""

@@ -26,7 +26,7 @@ from napari_hypermol.runs.store import Run
 
 __all__ = ["Launch", "Order", "with_absolute_masks"]
 
-_LOW_PRIORITY = 5  # of 19
+_LOW_PRIORITY = 10  # of 19
 if sys.platform == "win32":
     _LOW_PRIORITY = psutil.BELOW_NORMAL_PRIORITY_CLASS
 

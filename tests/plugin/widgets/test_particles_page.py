@@ -173,16 +173,19 @@ def test_closing_while_reading(page, pretzel_folder, qtbot):
     assert page.file is None
 
 
-def test_images_come_back_when_nothing_else_is_seen(opened, small_maps):
+def test_images_come_back_when_nothing_else_is_seen(opened, small_maps, qtbot):
     viewer = opened.viewer
     particles = viewer.layers[0]
     particles.visible = False
     molecule = viewer.add_image(small_maps().volume((0.5, 0.5)))
     other = viewer.add_image(small_maps().volume((0.5, 0.5)))
+    viewer.dims.ndisplay = 3
     viewer.layers.remove(other)
+    qtbot.wait(50)
     assert not particles.visible
     viewer.layers.remove(molecule)
-    assert particles.visible
+    qtbot.waitUntil(lambda: particles.visible)
+    assert viewer.dims.ndisplay == 2
 
 
 def test_particles_lie_along_their_box(opened):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from napari.utils.notifications import show_error, show_info
 from numpy.typing import NDArray
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import (
@@ -82,7 +83,7 @@ class ParticlesPage(Page):
             self._adopt(layer)
         if self.file is None and session.particles:
             self._on_particles(session.particles)
-        self._on_removed()
+        self._show_alone()
 
     # ---- the window ---------------------------------------------------------------------------
 
@@ -219,10 +220,17 @@ class ParticlesPage(Page):
     def _on_inserted(self, event: Any) -> None:
         self._adopt(event.value)
 
-    def _on_removed(self, event: Any = None) -> None:
-        """When nothing is left to be seen, the images that had stepped aside come back."""
+    def _on_removed(self, event: Any) -> None:
+        # later: a viewer that closes takes its layers away one by one
+        QTimer.singleShot(0, self._show_alone)
+
+    def _show_alone(self) -> None:
+        """When nothing else is left to be seen, the images that had stepped aside come back."""
+        if self.viewer is None or not isalive(self):
+            return
         layer = self._layer.layer
         if layer is not None and not any(other.visible for other in self.viewer.layers):
+            self.viewer.dims.ndisplay = 2  # a stack is no volume
             layer.visible = True
         self._refresh()
 
