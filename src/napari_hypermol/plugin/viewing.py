@@ -76,6 +76,9 @@ def show_scale_bar(viewer: Any) -> None:
 def frame_molecule(viewer: Any, layer: Any) -> None:
     """Show a molecule in 3-D, filling the canvas, with a scale bar."""
     viewer.dims.ndisplay = 3
+    canvas = getattr(viewer, "canvas", None)
+    if layer.rendering == "mip" and hasattr(canvas, "background_color_override"):
+        canvas.background_color_override = "black"  # its box would be a black shape on white
     viewer.reset_view(layers=[layer])
     show_scale_bar(viewer)
 
