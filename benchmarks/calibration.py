@@ -33,7 +33,8 @@ from napari_hypermol.runs.draws import Draws, sample_posterior
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.pose_step import PoseSettings
 from napari_hypermol.runs.priors import PriorSettings, precision_priors
-from napari_hypermol.runs.sweep import Estimate, StageProblem, blockwise
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
+from napari_hypermol.runs.sweep import blockwise
 from napari_hypermol.samplers.gaussian import gaussian_draw
 
 Float64 = NDArray[np.float64]

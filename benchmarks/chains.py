@@ -33,7 +33,8 @@ from napari_hypermol.molecules.support import Ball
 from napari_hypermol.posterior.collapsed import CollapsedModel, PosePrior, moved_data
 from napari_hypermol.posterior.likelihood import WhitenedImages, overlaps
 from napari_hypermol.posterior.states import contrast_moments
-from napari_hypermol.runs.chunks import read_fourier_stack, whitened_images
+from napari_hypermol.runs.chunks import whitened_images
+from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.samplers.pose_metropolis import PoseChain, draw_proposals, pose_metropolis
 from napari_hypermol.synthetic.hinge import hinge
 from napari_hypermol.synthetic.simulate import Simulation, simulated_particles

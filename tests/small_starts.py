@@ -8,7 +8,8 @@ from napari_hypermol.bases.fourier import FourierBasis
 from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
-from napari_hypermol.runs.chunks import read_fourier_stack, stage_problem
+from napari_hypermol.runs.chunks import stage_problem
+from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.recipe_text import recipe_from

@@ -10,8 +10,9 @@ from napari_hypermol.io.stack import images_in_memory
 from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
-from napari_hypermol.runs import chunks
-from napari_hypermol.runs.chunks import read_fourier_stack, stage_problem, starting_noise
+from napari_hypermol.runs import scratch
+from napari_hypermol.runs.chunks import stage_problem, starting_noise
+from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.recipe_text import read_recipe
 from napari_hypermol.runs.sweep import residual_noise
@@ -59,7 +60,7 @@ def test_reading_in_chunks_changes_nothing(particles, stack):
 
 
 def test_stack_larger_than_memory_lives_in_a_file(particles, stack, monkeypatch):
-    monkeypatch.setattr(chunks, "_MEMORY_SHARE", 0.0)
+    monkeypatch.setattr(scratch, "MEMORY_SHARE", 0.0)
     again = read_fourier_stack(particles, RADIUS)
     assert isinstance(again.values, np.memmap)
     np.testing.assert_array_equal(again.values, stack.values)

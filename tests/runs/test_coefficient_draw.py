@@ -5,7 +5,7 @@ from examples import one_ball, random_data, scene
 from napari_hypermol.imaging.forward import shell_sums
 from napari_hypermol.runs import coefficient_draw as module
 from napari_hypermol.runs.coefficient_draw import coefficient_draw
-from napari_hypermol.runs.sweep import StageProblem
+from napari_hypermol.runs.stage_problem import StageProblem
 from napari_hypermol.samplers.state_draws import StateDraw
 from oracles.dft import cube_points
 from oracles.normal_equations import dense_equations

@@ -11,8 +11,8 @@ from napari_hypermol.bases.classes import ClassBasis
 from napari_hypermol.coordinates.fourier import resample_volume
 from napari_hypermol.io import read_particles
 from napari_hypermol.runs import diagnostics
-from napari_hypermol.runs.chunks import read_fourier_stack
 from napari_hypermol.runs.diagnostics import diagnose, diagnosis_sentences, mirror_check, state_use
+from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of, stages_of
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.progress import Reporter

@@ -13,7 +13,7 @@ from napari_hypermol.runs.draw_sweep import DrawSettings
 from napari_hypermol.runs.draws import sample_posterior
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.sweep import Estimate, StageProblem
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 
 BRIEF = DrawSettings(n_chains=2, n_warm_up=1, n_draws=3, solve_iterations=5)
 

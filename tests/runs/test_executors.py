@@ -5,8 +5,8 @@ import pytest
 
 from napari_hypermol.errors import DeviceError
 from napari_hypermol.io import read_particles
-from napari_hypermol.runs.chunks import read_fourier_stack
 from napari_hypermol.runs.executors import InlineExecutor, executor_at
+from napari_hypermol.runs.fourier_stack import read_fourier_stack
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def scheduler():
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
     ) as cluster:
         yield cluster.scheduler_address
 

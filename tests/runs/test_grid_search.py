@@ -16,7 +16,7 @@ from napari_hypermol.runs.grid_search import (
     search_target,
     shift_grid,
 )
-from napari_hypermol.runs.sweep import Estimate
+from napari_hypermol.runs.stage_problem import Estimate
 from napari_hypermol.samplers.search import SearchSums, search
 
 BOX, RADIUS, N = 16, 5.0, 12

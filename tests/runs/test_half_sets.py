@@ -3,7 +3,7 @@ import pytest
 
 from napari_hypermol.errors import ParticleFileError
 from napari_hypermol.io import read_particles
-from napari_hypermol.runs.chunks import read_fourier_stack
+from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.half_sets import (
     half_set_fsc,

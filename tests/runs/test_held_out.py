@@ -11,7 +11,8 @@ from napari_hypermol.imaging import projector
 from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.particles import Optics, Particles
 from napari_hypermol.posterior.likelihood import overlaps
-from napari_hypermol.runs.chunks import read_fourier_stack, stage_problem
+from napari_hypermol.runs.chunks import stage_problem
+from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.held_out import (
     check_can_be_predicted,
     log_evidence,
@@ -19,7 +20,8 @@ from napari_hypermol.runs.held_out import (
     noise_of,
 )
 from napari_hypermol.runs.snapshot import Snapshot
-from napari_hypermol.runs.sweep import Estimate, state_tables
+from napari_hypermol.runs.stage_problem import Estimate
+from napari_hypermol.runs.sweep import state_tables
 from napari_hypermol.schedules.stage import Stage
 from oracles.dft import cube_points, slice_of_points
 from oracles.predictive_density import covariance, log_density, picture

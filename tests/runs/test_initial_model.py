@@ -12,8 +12,9 @@ from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.particles import Defocus, Optics
 from napari_hypermol.runs import initial_model as module
-from napari_hypermol.runs.chunks import read_fourier_stack, starting_noise
+from napari_hypermol.runs.chunks import starting_noise
 from napari_hypermol.runs.control import Control
+from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.initial_model import InitialSettings, initial_model, whole_of
 from napari_hypermol.runs.pose_scores import pose_scores
 from napari_hypermol.runs.progress import Reporter

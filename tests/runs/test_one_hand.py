@@ -13,7 +13,7 @@ from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.particles import Particles
 from napari_hypermol.runs import recover as recover_module
-from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
+from napari_hypermol.runs.fourier_stack import FourierStack, read_fourier_stack
 from napari_hypermol.runs.one_hand import of_one_hand, state_of_one_hand
 from napari_hypermol.runs.pose_scores import pose_scores
 from napari_hypermol.runs.pose_step import PoseSettings

@@ -28,7 +28,8 @@ from napari_hypermol.runs.pose_step import (
     pose_step,
     with_poses,
 )
-from napari_hypermol.runs.sweep import Estimate, StageProblem, expectation, state_tables
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
+from napari_hypermol.runs.sweep import expectation, state_tables
 from napari_hypermol.samplers.pose_metropolis import PoseChain
 from small_poses import PIXEL, RADIUS, rigid_stack
 

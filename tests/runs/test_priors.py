@@ -19,7 +19,8 @@ from napari_hypermol.posterior.density_priors import NonNegativity, SolventFlatn
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.posterior.transport import Transport, neighbouring_states
 from napari_hypermol.runs import stage_sweeps as sweeps_module
-from napari_hypermol.runs.chunks import read_fourier_stack, stage_problem
+from napari_hypermol.runs.chunks import stage_problem
+from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.priors import (
     PriorSettings,
     density_priors,
@@ -30,7 +31,8 @@ from napari_hypermol.runs.priors import (
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.recover import recover
 from napari_hypermol.runs.snapshot import RecoverySettings
-from napari_hypermol.runs.sweep import Estimate, expectation, maximisation, state_tables
+from napari_hypermol.runs.stage_problem import Estimate
+from napari_hypermol.runs.sweep import expectation, maximisation, state_tables
 from napari_hypermol.schedules.stage import Stage
 from napari_hypermol.synthetic.cat import cat
 from napari_hypermol.synthetic.occupancies import OCCUPANCIES

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from napari_hypermol.io import read_particles
 from napari_hypermol.particles import Defocus
 from napari_hypermol.runs import recover as module
-from napari_hypermol.runs.chunks import read_fourier_stack
+from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of, stages_of
 from napari_hypermol.runs.priors import PriorSettings
 from napari_hypermol.runs.progress import Reporter

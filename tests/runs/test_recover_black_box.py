@@ -6,8 +6,9 @@ from scipy.stats import spearmanr
 
 from black_boxes import Dot
 from napari_hypermol.errors import BlackBoxError, ParticleFileError, RecipeError, RunCancelled
-from napari_hypermol.runs.chunks import read_fourier_stack, starting_noise
+from napari_hypermol.runs.chunks import starting_noise
 from napari_hypermol.runs.control import Control
+from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.recover_black_box import (
     BlackBoxSettings,

@@ -2,7 +2,7 @@ import numpy as np
 
 from examples import pretzel_like
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
-from napari_hypermol.runs.sweep import Estimate
+from napari_hypermol.runs.stage_problem import Estimate
 from napari_hypermol.schedules.stage import Stage
 
 STAGE = Stage("mean", 4.0, 1, sweeps=2)

@@ -20,9 +20,8 @@ from napari_hypermol.posterior.density_priors import (
 )
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.posterior.states import ParticlePosterior
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.sweep import (
-    Estimate,
-    StageProblem,
     edge_share,
     expectation,
     kindled_mixing,

@@ -19,7 +19,8 @@ from napari_hypermol.molecules.support import Ball
 from napari_hypermol.molecules.trajectory import RigidTrajectory, Translation, Turn
 from napari_hypermol.posterior.likelihood import WhitenedImages, overlaps
 from napari_hypermol.posterior.states import table_posterior
-from napari_hypermol.runs.sweep import StageProblem, state_tables
+from napari_hypermol.runs.stage_problem import StageProblem
+from napari_hypermol.runs.sweep import state_tables
 from napari_hypermol.runs.trajectory_step import (
     initial_trajectories,
     trajectory_gradient,

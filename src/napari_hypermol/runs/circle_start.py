@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_hypermol.runs.diffusion import diffusion_modes
 from napari_hypermol.runs.linear_coordinates import linear_coordinates
-from napari_hypermol.runs.sweep import Estimate, StageProblem
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 
 __all__ = ["circle_states", "ring_angles"]
 

@@ -1,14 +1,15 @@
 """Coefficients drawn given all else, by perturb and solve (`samplers.gaussian`)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.posterior.likelihood import WhitenedImages, image_adjoint, normal_operator
+from napari_hypermol.posterior.likelihood import image_adjoint, normal_operator
 from napari_hypermol.posterior.priors import posterior_covariance
-from napari_hypermol.runs.sweep import StageProblem, blockwise, precisions
+from napari_hypermol.runs.stage_problem import StageProblem
+from napari_hypermol.runs.sweep import blockwise, precisions
+from napari_hypermol.runs.whitening import rows_of
 from napari_hypermol.samplers.conjugate_gradient import SolveInfo
 from napari_hypermol.samplers.gaussian import gaussian_draw
 from napari_hypermol.samplers.state_draws import StateDraw
@@ -57,13 +58,13 @@ def coefficient_draw(
     every sample have precision W each, so that samples on x = 0, which come twice, count as the
     likelihood counts them. P's share is filtered noise of the whole cube.
     """
-    molecule, images, samples = problem.molecule, problem.images, problem.samples
+    problem, images = problem.here()
+    molecule, samples = problem.molecule, problem.samples
     layout, placements = molecule.empty_grids, problem.placements
     first, second = moments(drawn)
 
     def adjoint(data: Float32, rows: slice) -> Float32:
-        columns: Any = [column[rows] for column in images]
-        part = WhitenedImages(*columns)._replace(data=data)
+        part = rows_of(images, rows)._replace(data=data)
         return image_adjoint(part, first[rows], layout, placements, samples)
 
     right = molecule.grids_adjoint(adjoint(images.data, slice(None)))

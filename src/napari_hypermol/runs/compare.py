@@ -19,8 +19,8 @@ from napari_hypermol.io.particle_file import ParticleFile
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.evidence import check_joint_states
-from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
 from napari_hypermol.runs.control import Control
+from napari_hypermol.runs.fourier_stack import AnyStack, read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of, stages_of
 from napari_hypermol.runs.half_sets import half_set_rows
 from napari_hypermol.runs.held_out import check_can_be_predicted, log_predictive, noise_of
@@ -139,7 +139,7 @@ def _candidate(run: Run) -> _Candidate:
 
 def _fold_snapshots(
     particles: Particles,
-    stack: FourierStack,
+    stack: AnyStack,
     candidate: _Candidate,
     halves: Halves,
     reporter: Reporter,
@@ -163,7 +163,7 @@ def _fold_snapshots(
 
 
 def _held_out(
-    particles: Particles, stack: FourierStack, snapshots: list[Snapshot], halves: Halves
+    particles: Particles, stack: AnyStack, snapshots: list[Snapshot], halves: Halves
 ) -> Float64:
     """Log density of every particle under the molecule of the other half; halves end to end."""
     parts = []

@@ -15,11 +15,13 @@ from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.priors import posterior_covariance, signal_precision
 from napari_hypermol.posterior.states import StateTable
 from napari_hypermol.runs.alignment import align_hands
-from napari_hypermol.runs.chunks import FourierStack, stage_problem
+from napari_hypermol.runs.chunks import stage_problem
+from napari_hypermol.runs.fourier_stack import AnyStack
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.snapshot import Snapshot
+from napari_hypermol.runs.stage_problem import StageProblem
 from napari_hypermol.runs.state_axes import middle_states, shown_states
-from napari_hypermol.runs.sweep import StageProblem, expectation, precisions, state_tables
+from napari_hypermol.runs.sweep import expectation, precisions, state_tables
 
 __all__ = ["diagnose", "diagnosis_sentences", "mirror_check", "state_use"]
 
@@ -30,13 +32,13 @@ _MIRROR_FIT = 0.95  # correlation a mirror image must reach
 _MIRROR_SHARE = 0.5  # and the most it may leave of what the best rotation leaves unexplained
 
 
-def diagnose(particles: Particles, stack: FourierStack, snapshot: Snapshot) -> dict[str, Any]:
+def diagnose(particles: Particles, stack: AnyStack, snapshot: Snapshot) -> dict[str, Any]:
     """Both questions, for ``metrics.json``.
 
     Parameters
     ----------
     particles : Particles
-    stack : FourierStack
+    stack : FourierStack or RemoteStack
     snapshot : Snapshot
         The end of a run on all particles.
 
@@ -62,15 +64,13 @@ def diagnose(particles: Particles, stack: FourierStack, snapshot: Snapshot) -> d
 # ---- is the state used? ------------------------------------------------------------------------
 
 
-def state_use(
-    particles: Particles, stack: FourierStack, snapshot: Snapshot
-) -> list[dict[str, Any]]:
+def state_use(particles: Particles, stack: AnyStack, snapshot: Snapshot) -> list[dict[str, Any]]:
     """Whether each component with a state uses it.
 
     Parameters
     ----------
     particles : Particles
-    stack : FourierStack
+    stack : FourierStack or RemoteStack
     snapshot : Snapshot
 
     Returns

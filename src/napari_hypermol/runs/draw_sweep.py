@@ -5,14 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_hypermol.posterior.collapsed import PosePrior
-from napari_hypermol.posterior.likelihood import overlaps
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.coefficient_draw import coefficient_draw
 from napari_hypermol.runs.noise_draw import noise_draw
 from napari_hypermol.runs.pose_step import PoseSettings, pose_step
 from napari_hypermol.runs.priors import PriorSettings, precision_priors
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.sweep import Estimate, StageProblem, blockwise, state_tables
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
+from napari_hypermol.runs.sweep import blockwise, state_tables
 from napari_hypermol.samplers.conjugate import contrast_spread, spread_start
 from napari_hypermol.samplers.scale import scale_draw
 from napari_hypermol.samplers.state_draws import StateDraw, draw_states
@@ -78,6 +78,7 @@ def draw_sweep(
 ) -> tuple[Chain, SweepInfo]:
     """Everything drawn once."""
     problem, estimate, drawn = chain
+    problem, _ = problem.here()  # noise is drawn for every sample of every image
     acceptance: dict[str, float] = {}
     if settings.poses is not None and prior is not None:
         problem, moved = pose_step(
@@ -123,6 +124,7 @@ def begun_chain(
     reporter: Reporter,
 ) -> Chain:
     """A chain's own start: poses a few steps on, states and coefficients drawn."""
+    problem, _ = problem.here()
     drawn = _drawn_states(rng, problem, estimate, None)
     if settings.poses is not None and prior is not None:
         last = _one_hot(problem, Chain(problem, estimate, drawn))
@@ -158,8 +160,7 @@ def _drawn_states(
     rng: np.random.Generator, problem: StageProblem, estimate: Estimate, last: StateDraw | None
 ) -> StateDraw:
     molecule = problem.molecule
-    grids = molecule.grids(estimate.theta)
-    b, g = overlaps(problem.images, grids, problem.placements, problem.samples, molecule.pairs)
+    b, g = problem.overlaps(estimate.theta, molecule.pairs)
     tables = state_tables(molecule, estimate.occupancies)
     entries = None if last is None else last.entries
     return draw_states(rng, b, g, tables, estimate.contrast_std, entries)
@@ -167,7 +168,7 @@ def _drawn_states(
 
 def _base_log_likelihood(problem: StageProblem, estimate: Estimate) -> float:
     """Of the empty molecule, up to a constant."""
-    images, inside = problem.images, np.unique(problem.samples.shells)
+    (_, images), inside = problem.here(), np.unique(problem.samples.shells)
     total = 0.0
     for group in np.unique(images.groups):
         rows = images.groups == group

@@ -24,7 +24,8 @@ from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.pose_step import chordal_mean
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.stage_point import Renewed, at_poses, rewhitened
-from napari_hypermol.runs.sweep import Estimate, StageProblem, state_tables
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
+from napari_hypermol.runs.sweep import state_tables
 from napari_hypermol.samplers.state_draws import StateDraw, spread_states
 
 __all__ = ["OCCUPANCY_BINS", "Draws", "sample_posterior"]
@@ -124,7 +125,7 @@ class _Kept:
             "occupancies": _histograms(states),
         }
         if poses:
-            row["rotations"] = problem.images.rotations
+            row["rotations"] = problem.rotations
             row["shifts"] = problem.shifts.astype(np.float32)
         for name, value in row.items():
             self.columns.setdefault(name, []).append(np.asarray(value))
@@ -201,7 +202,7 @@ def _halfway(
     arrays |= {f"drawn_{name}": value for name, value in chain.drawn._asdict().items()}
     if has_poses:
         problem = chain.problem
-        arrays |= {"rotations": problem.images.rotations, "shifts": problem.shifts}
+        arrays |= {"rotations": problem.rotations, "shifts": problem.shifts}
     return Halfway("draws", facts, arrays)
 
 
@@ -310,7 +311,7 @@ def sample_posterior(
             message = f"posterior, chain {number}/{settings.n_chains}, draw {sweep + 1}/{n_sweeps}"
             reporter.advance(share, message)
     c, d = settings.n_chains, settings.n_draws
-    rotations, angles = problem.images.rotations, np.zeros((c, d, 0), dtype=np.float32)
+    rotations, angles = problem.rotations, np.zeros((c, d, 0), dtype=np.float32)
     shifts = np.zeros((c, d, 0, 2), dtype=np.float32)
     if has_poses:
         turned = kept.column("rotations", c)

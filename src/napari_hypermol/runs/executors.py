@@ -1,21 +1,32 @@
 """Where chunks of particles are worked on: in this process, or by the workers of a Dask scheduler.
 
 A function that works on a chunk has never heard of either; results come back in order, so where
-they were computed makes no difference.
+they were computed makes no difference. A worker may die at any time: what it held is made again by
+others from the files, for a chunk is known by how it is made.
 """
 
 import collections
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from napari_hypermol.errors import DeviceError
 from napari_hypermol.protocols import Executor
 
-__all__ = ["DaskExecutor", "InlineExecutor", "executor_at"]
+__all__ = ["DaskExecutor", "InlineExecutor", "LostShare", "executor_at"]
 
 _AHEAD = 4  # chunks in flight for every worker: it never waits, and memory stays bounded
+_MERGED = 8  # results summed at once: enough that a tree is shallow, few enough to fit a worker
+_LOOK = 2.0  # [s] between looks at whether there still are workers
+_PATIENCE = 120.0  # [s] without any worker before a run gives up
+_QUEUED = 7 * 24 * 3600.0  # [s] a batch system may take to start the first one
+
+
+class LostShare(Exception):
+    """A value that was shared went with the workers that held it; share it again."""
 
 
 class InlineExecutor:
@@ -41,6 +52,13 @@ def _run(task: _Opaque) -> Any:
     return task.run()
 
 
+def _summed(*parts: Any) -> Any:
+    total = parts[0].copy()
+    for part in parts[1:]:
+        total += part
+    return total
+
+
 @dataclass(frozen=True)
 class DaskExecutor:
     """Chunks on the workers of a Dask scheduler, which must see the same files.
@@ -48,42 +66,158 @@ class DaskExecutor:
     Parameters
     ----------
     client : distributed.Client
+    patience : float
+        How long to go on without any worker [s].
     """
 
     client: Any
+    patience: float = _PATIENCE
+
+    def n_workers(self) -> int:
+        """Workers at this moment."""
+        return len(self.client.scheduler_info(n_workers=-1)["workers"])
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """``function(item)`` for every item, in order; a few chunks ahead of what is taken."""
-        limit = _AHEAD * max(1, len(self.client.scheduler_info()["workers"]))
+        limit = _AHEAD * max(1, self.n_workers())
         waiting: collections.deque[Any] = collections.deque()
         for item in items:
-            waiting.append(self.client.submit(_run, _Opaque(function, item), pure=False))
+            waiting.append(self.submit(_run, _Opaque(function, item)))
             if len(waiting) >= limit:
-                yield waiting.popleft().result()
+                yield self.result(waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield self.result(waiting.popleft())
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The future of ``function(*arguments)``, where arguments may be futures."""
+        return self.client.submit(function, *arguments, pure=False)
+
+    def share(self, value: Any) -> Any:
+        """A future of `value`, with a copy at every worker."""
+        from distributed import CancelledError
+
+        self._wait_for_workers(_QUEUED)
+        try:
+            # as a list, or Dask would look into a tuple and share its parts
+            return self.client.scatter([value], broadcast=True, hash=False)[0]
+        except (CancelledError, TimeoutError, OSError) as problem:  # a worker died meanwhile
+            raise LostShare from problem
+
+    def total(self, parts: Sequence[Any]) -> Any:
+        """The future of the sum of futures of arrays, merged in a tree whose shape is fixed."""
+        parts = list(parts)
+        while len(parts) > 1:
+            groups = [parts[i : i + _MERGED] for i in range(0, len(parts), _MERGED)]
+            parts = [self.submit(_summed, *group) if len(group) > 1 else group[0]
+                     for group in groups]  # fmt: skip
+        return parts[0]
+
+    def results(self, futures: Sequence[Any]) -> list[Any]:
+        """What futures hold, in order."""
+        return [self.result(future) for future in futures]
+
+    def result(self, future: Any) -> Any:
+        """What a future holds, as soon as it does.
+
+        Raises
+        ------
+        LostShare
+            If something it needs was shared and is gone.
+        DeviceError
+            If a chunk brings its workers down, or there are none.
+        """
+        from distributed import CancelledError, KilledWorker
+
+        while True:
+            try:
+                return future.result(timeout=_LOOK)
+            except TimeoutError:
+                if future.done():  # it was the task that timed out
+                    raise
+                self._wait_for_workers(self.patience)
+            except CancelledError as problem:
+                raise LostShare from problem
+            except KilledWorker as problem:
+                raise DeviceError(
+                    "Dask workers died again and again on the same particles, most likely for "
+                    "want of memory: give each worker more, or start fewer on a machine, and "
+                    "resume the run"
+                ) from problem
+
+    def _wait_for_workers(self, patience: float) -> None:
+        began = time.monotonic()
+        while not self.n_workers():
+            if time.monotonic() - began > patience:
+                raise DeviceError(
+                    f"the Dask scheduler has had no worker for {patience:.0f} s; start some, and "
+                    "resume the run"
+                )
+            time.sleep(0.2)
 
 
 @contextlib.contextmanager
-def executor_at(address: str | None) -> Iterator[Executor]:
-    """The executor at a scheduler's address, this process for None.
+def executor_at(where: str | None) -> Iterator[Executor]:
+    """The executor at a place; workers that are started for it end with it.
+
+    Parameters
+    ----------
+    where : str or None
+        None: this process. ``local:N``: N processes of this machine. ``slurm:N``: N jobs, as
+        dask-jobqueue is configured. Else the address of a scheduler.
 
     Raises
     ------
     DeviceError
-        If no scheduler answers there.
+        If no scheduler answers, or none can be started.
     """
-    if address is None:
+    if where is None:
         yield InlineExecutor()
         return
     from distributed import Client
 
+    with _cluster(where) as cluster:
+        try:
+            client = Client(where if cluster is None else cluster, timeout=10)
+        except (OSError, ValueError) as problem:
+            raise DeviceError(
+                f"--scheduler {where}: no Dask scheduler answers there ({problem}); start one with "
+                "`dask scheduler` and give its address, such as tcp://host:8786, or let "
+                "`--scheduler local:4` start four processes here"
+            ) from None
+        with client:
+            yield DaskExecutor(client)
+
+
+def _cluster(where: str) -> contextlib.AbstractContextManager[Any]:
+    """A cluster of our own, or None for an address."""
+    kind, _, count = where.partition(":")
+    if kind not in ("local", "slurm"):
+        return contextlib.nullcontext()
+    cores = os.cpu_count() or 1
+    if count and not (count.isdigit() and int(count) > 0):
+        raise DeviceError(f"--scheduler {where}: expected a number of workers, such as {kind}:4")
+    n = int(count) if count else cores
+    if kind == "local":
+        from distributed import LocalCluster
+
+        threads = max(1, cores // n)
+        cluster: Any = LocalCluster(
+            n_workers=n, threads_per_worker=1, dashboard_address=":0",
+            env={"NUMBA_NUM_THREADS": str(threads)},
+        )  # fmt: skip
+        return cluster  # type: ignore[no-any-return]
     try:
-        client = Client(address, timeout=10)
-    except (OSError, ValueError) as problem:
+        from dask_jobqueue import SLURMCluster
+
+        cluster = SLURMCluster()
+    except ImportError:
         raise DeviceError(
-            f"--scheduler {address}: no Dask scheduler answers there ({problem}); start one with "
-            "`dask scheduler` and give its address, such as tcp://host:8786"
+            f"--scheduler {where}: dask-jobqueue is not installed; install napari-hypermol[cluster]"
         ) from None
-    with client:
-        yield DaskExecutor(client)
+    except (ValueError, RuntimeError) as problem:
+        raise DeviceError(
+            f"--scheduler {where}: {problem}; cores and memory of a job are set in "
+            "~/.config/dask/jobqueue.yaml"
+        ) from None
+    cluster.scale(jobs=n)
+    return cluster  # type: ignore[no-any-return]

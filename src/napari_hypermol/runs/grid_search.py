@@ -19,7 +19,7 @@ from napari_hypermol.imaging.shift import shift_phases
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.likelihood import WhitenedImages, explained_power
 from napari_hypermol.posterior.states import ParticlePosterior
-from napari_hypermol.runs.sweep import Estimate, StageProblem
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.samplers.search import SearchSums, SearchTarget
 
 __all__ = [
@@ -177,7 +177,7 @@ def explained_by_sums(
     ones = np.ones_like(estimate.noise[:1], dtype=np.float32)
     grids = problem.molecule.grids(estimate.theta)
     explained = explained_power(
-        problem.images, posterior.first, posterior.second, ones, grids, problem.placements,
+        problem.here()[1], posterior.first, posterior.second, ones, grids, problem.placements,
         problem.samples,
     )  # fmt: skip
     return np.asarray(explained.sum(axis=0))

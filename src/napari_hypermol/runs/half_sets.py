@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from napari_hypermol.errors import ParticleFileError
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.particles import Particles
-from napari_hypermol.runs.chunks import FourierStack, stage_problem
+from napari_hypermol.runs.chunks import stage_problem
+from napari_hypermol.runs.fourier_stack import AnyStack
 from napari_hypermol.runs.fsc import fourier_shell_correlation, resolution_at
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.recover import recover
@@ -83,7 +84,7 @@ def half_set_rows(particles: Particles) -> tuple[NDArray[np.int64], NDArray[np.i
 
 def half_set_fsc(
     particles: Particles,
-    stack: FourierStack,
+    stack: AnyStack,
     composite: Composite,
     settings: RecoverySettings,
     seed: int,
@@ -199,9 +200,7 @@ def same_state(axis: StateAxis, one: Float64, two: Float64) -> Callable[[float],
     return lambda state: 1 - state if is_reversed else state
 
 
-def _readings(
-    particles: Particles, stack: FourierStack, snapshots: list[Snapshot]
-) -> list[Float64]:
+def _readings(particles: Particles, stack: AnyStack, snapshots: list[Snapshot]) -> list[Float64]:
     """States of the same particles as either half's molecule reads them; (n, d) each."""
     n = int(particles.images.shape[0])
     rows = np.unique(np.linspace(0, n - 1, min(n, _PROBES)).astype(np.int64))

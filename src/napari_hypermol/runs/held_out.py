@@ -23,17 +23,12 @@ from napari_hypermol.imaging.forward import shell_sums
 from napari_hypermol.imaging.noise import initial_noise
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.evidence import joint_log_evidence
-from napari_hypermol.posterior.likelihood import overlaps
 from napari_hypermol.posterior.states import MAX_ENTRIES
-from napari_hypermol.runs.chunks import FourierStack, stage_problem
+from napari_hypermol.runs.chunks import stage_problem
+from napari_hypermol.runs.fourier_stack import AnyStack
 from napari_hypermol.runs.snapshot import Snapshot
-from napari_hypermol.runs.sweep import (
-    Estimate,
-    StageProblem,
-    expectation,
-    state_tables,
-    updated_noise,
-)
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
+from napari_hypermol.runs.sweep import expectation, state_tables, updated_noise
 
 __all__ = ["check_can_be_predicted", "log_evidence", "log_predictive", "noise_of"]
 
@@ -59,18 +54,18 @@ def check_can_be_predicted(particles: Particles) -> None:
         )
 
 
-def _fill(stack: FourierStack) -> Float64:
+def _fill(stack: AnyStack) -> Float64:
     """Real numbers in each shell: the sum of the half-plane weights."""
     return np.asarray(shell_sums(stack.samples.weights[None], stack.samples, stack.n_shells)[0])
 
 
-def noise_of(particles: Particles, stack: FourierStack, snapshot: Snapshot, rows: Rows) -> Float64:
+def noise_of(particles: Particles, stack: AnyStack, snapshot: Snapshot, rows: Rows) -> Float64:
     """Noise spectra under a snapshot, at all samples of the stack.
 
     Parameters
     ----------
     particles : Particles
-    stack : FourierStack
+    stack : FourierStack or RemoteStack
         Its samples may reach beyond the snapshot's band limit, where all power is noise.
     snapshot : Snapshot
     rows : (m,) int64 ndarray
@@ -89,7 +84,8 @@ def noise_of(particles: Particles, stack: FourierStack, snapshot: Snapshot, rows
     noise[:, inside] = estimate.noise[:, inside]
     problem = stage_problem(particles, stack, snapshot.molecule, radius, noise, rows)
     # a shell may lie half inside the band limit: power and fill are of all its samples
-    whole = problem.images._replace(
+    problem, images = problem.here()
+    whole = images._replace(
         power=stack.power[rows],
         fill=np.broadcast_to(fill.astype(np.float32), stack.power[rows].shape),
     )
@@ -110,14 +106,13 @@ def log_evidence(problem: StageProblem, estimate: Estimate) -> Float64:
     entries = float(np.prod([len(t.states) for t in tables], dtype=np.float64))
     if len(tables) <= 2 and entries <= MAX_ENTRIES:
         return expectation(problem, estimate, tables, np.random.default_rng(0)).log_evidence
-    grids = problem.molecule.grids(estimate.theta)
-    b, g = overlaps(problem.images, grids, problem.placements, problem.samples)
+    b, g = problem.overlaps(estimate.theta)
     return joint_log_evidence(b, g, tables, estimate.contrast_std)
 
 
 def log_predictive(
     particles: Particles,
-    stack: FourierStack,
+    stack: AnyStack,
     snapshot: Snapshot,
     noise: Float64,
     rows: Rows,
@@ -127,7 +122,7 @@ def log_predictive(
     Parameters
     ----------
     particles : Particles
-    stack : FourierStack
+    stack : FourierStack or RemoteStack
         The samples the density is over.
     snapshot : Snapshot
     noise : (groups, shells) float64 ndarray

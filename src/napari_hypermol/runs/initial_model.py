@@ -20,7 +20,8 @@ from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.likelihood import WhitenedImages
-from napari_hypermol.runs.chunks import FourierStack, starting_noise, whitened_images
+from napari_hypermol.runs.chunks import starting_noise, whitened_images
+from napari_hypermol.runs.fourier_stack import AnyStack
 from napari_hypermol.runs.grid_search import (
     SearchGrid,
     explained_by_sums,
@@ -31,7 +32,8 @@ from napari_hypermol.runs.grid_search import (
 )
 from napari_hypermol.runs.pose_step import Poses
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.sweep import Estimate, maximisation
+from napari_hypermol.runs.stage_problem import Estimate
+from napari_hypermol.runs.sweep import maximisation
 from napari_hypermol.samplers.search import Cells, Mode, SearchSums, search
 
 __all__ = ["InitialModel", "InitialSettings", "initial_model", "whole_of"]
@@ -90,7 +92,7 @@ class InitialModel(NamedTuple):
 
 class _Data(NamedTuple):
     particles: Particles
-    stack: FourierStack
+    stack: AnyStack
     rows: Int64
     shift_std: float  # [pixels]
     mode: Mode = "marginal"
@@ -230,7 +232,7 @@ class _Start:
 
 def initial_model(
     particles: Particles,
-    stack: FourierStack,
+    stack: AnyStack,
     composite: Composite,
     rows: Int64,
     shift_std: float,
@@ -246,7 +248,7 @@ def initial_model(
     ----------
     particles : Particles
         Shifts zero, or those of picking; rotations are not looked at.
-    stack : FourierStack
+    stack : FourierStack or RemoteStack
     composite : Composite
         Only its whole extent is used, see `whole_of`.
     rows : (m,) int64 ndarray

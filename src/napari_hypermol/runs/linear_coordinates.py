@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.molecules.linear import LinearMolecule
-from napari_hypermol.posterior.likelihood import overlaps
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.protocols import StateBasis
-from napari_hypermol.runs.sweep import Estimate, StageProblem, kindled_mixing, maximisation
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
+from napari_hypermol.runs.sweep import kindled_mixing, maximisation
 
 __all__ = ["linear_coordinates"]
 
@@ -103,11 +103,10 @@ def linear_coordinates(
     for _ in range(_ROUNDS):
         solved, _ = maximisation(linear, current, _only_moments(first, second), _ITERATIONS)
         current = current._replace(theta=solved.theta)
-        grids = molecule.grids(current.theta)
-        b, g = overlaps(linear.images, grids, linear.placements, problem.samples)
+        b, g = linear.overlaps(current.theta)
         mixing = kindled_mixing(molecule, g, _KINDLING)
         first, second, _ = _moments(b @ mixing, mixing.T @ g @ mixing, factors)
-    b, g = overlaps(problem.images, grids, linear.placements, problem.samples)
+    b, g = replace(problem, molecule=molecule).overlaps(current.theta)
     places = _moments(b, g, factors)[2]
     # of all copies together: they are to lie on one curve
     blocks = [slice(columns.start + 1, columns.stop) for columns in users]

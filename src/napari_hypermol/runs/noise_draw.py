@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from napari_hypermol.posterior.likelihood import explained_power
 from napari_hypermol.runs.coefficient_draw import moments
-from napari_hypermol.runs.sweep import Estimate, StageProblem
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.samplers.conjugate import noise_spectra
 from napari_hypermol.samplers.state_draws import StateDraw
 
@@ -25,7 +25,7 @@ def noise_draw(
     half-plane weights sum to: 2 for a sample inside, 2 for the two copies on x = 0, 1 for zero
     frequency. Premultiplied images' samples count by their CTF^2, which is not exact.
     """
-    images, noise = problem.images, estimate.noise.copy()
+    (problem, images), noise = problem.here(), estimate.noise.copy()
     explained = explained_power(
         images, *moments(drawn), noise.astype(np.float32), problem.molecule.grids(estimate.theta),
         problem.placements, problem.samples,

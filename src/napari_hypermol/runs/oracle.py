@@ -14,7 +14,8 @@ from napari_hypermol.coordinates.grids import FourierGrids
 from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.posterior.likelihood import overlaps
 from napari_hypermol.posterior.states import MAX_ENTRIES, StateTable, table_posterior
-from napari_hypermol.runs.chunks import read_fourier_stack, stage_problem
+from napari_hypermol.runs.chunks import stage_problem
+from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.truth import TrueComponent, Truth
 from napari_hypermol.samplers.gibbs import gibbs_posterior
@@ -91,7 +92,7 @@ def oracle_states(run: Run, truth: Truth) -> tuple[Float64, float]:
     problem = stage_problem(particles, stack, snapshot.molecule, radius, noise, rows)
     truth = _each_state_once(truth)
     grids, placements, columns = _truth_grids(truth, box_size)
-    b, g = overlaps(problem.images, grids, placements, problem.samples)
+    b, g = overlaps(problem.here()[1], grids, placements, problem.samples)
     assert truth.components is not None
     tables = tuple(
         StateTable(

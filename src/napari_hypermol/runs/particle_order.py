@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from napari_hypermol.runs.path_start import path_states, threaded_posterior
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
+from napari_hypermol.runs.stage_problem import StageProblem
 from napari_hypermol.runs.stage_start import carried
 from napari_hypermol.runs.stage_sweeps import run_stage
-from napari_hypermol.runs.sweep import StageProblem, expectation, state_tables
+from napari_hypermol.runs.sweep import expectation, state_tables
 
 __all__ = [
     "in_order",

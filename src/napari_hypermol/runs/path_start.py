@@ -13,7 +13,7 @@ from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.diffusion import diffusion_modes
 from napari_hypermol.runs.linear_coordinates import linear_coordinates
-from napari_hypermol.runs.sweep import Estimate, StageProblem
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 
 __all__ = ["can_be_threaded", "path_ranks", "path_states", "threaded_posterior"]
 

@@ -18,7 +18,7 @@ from napari_hypermol.imaging.shift import shift_phases
 from napari_hypermol.posterior.collapsed import PosePrior, collapsed_evidence
 from napari_hypermol.runs.grid_search import SearchGrid, random_grid, search_target, shift_spacing
 from napari_hypermol.runs.pose_step import PoseSettings, collapsed_model, joint_nodes, pose_step
-from napari_hypermol.runs.sweep import Estimate, StageProblem
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.samplers.search import Cells, search
 
 __all__ = ["Places", "far_places", "pose_search"]
@@ -111,9 +111,10 @@ def pose_search(
     moved : (m,) int64 ndarray
         Particles that went elsewhere.
     """
+    problem, _ = problem.here()
     cells, grid = _searched(problem, coarse, estimate, prior, rng)
     check()
-    places = far_places(cells, grid, problem.images.rotations)
+    places = far_places(cells, grid, problem.rotations)
     if not len(places.particles):
         return problem, places.particles
     there = _placed(problem, places, prior)
@@ -149,7 +150,7 @@ def _searched(
     dims = sum(len(molecule.kinds(m)) for m in range(len(molecule.components)))
     nodes, log_prior = joint_nodes(coarse, estimate, None, rng, _STATES.get(dims, 2))
     target = search_target(molecule, estimate.theta, nodes[0], log_prior, grid, samples)
-    images = coarse.images
+    _, images = coarse.here()
     cells, _ = search(images.data, images.weights, target, n_cells=_CELLS, with_sums=False)
     return cells, grid
 
@@ -173,8 +174,9 @@ def _placed(problem: StageProblem, places: Places, prior: PosePrior) -> StagePro
     there = problem.of(places.particles)
     shifts = (prior.shifts[places.particles] + places.shifts) * problem.pixel_size
     phases = np.conj(shift_phases(shifts - there.shifts, there.samples, problem.pixel_size))
-    data = (there.images.data[:, 0] + 1j * there.images.data[:, 1]) * phases
-    images = there.images._replace(
+    _, images = there.here()
+    data = (images.data[:, 0] + 1j * images.data[:, 1]) * phases
+    images = images._replace(
         data=np.ascontiguousarray(np.stack([data.real, data.imag], axis=1), dtype=np.float32),
         rotations=np.ascontiguousarray(places.rotations, dtype=np.float32),
     )
@@ -188,9 +190,10 @@ def _evidence(
     spacing = _PATCH * problem.samples.box_size / (2 * np.pi * problem.samples.max_radius)
     axis = spacing * np.arange(-1, 2)
     patch = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
+    _, images = problem.here()
     evidence, _ = collapsed_evidence(
-        problem.images,
-        problem.images.rotations[:, None],
+        images,
+        images.rotations[:, None],
         np.tile(patch, (len(problem.shifts), 1, 1)),
         problem.shifts / problem.pixel_size,
         prior,
@@ -201,9 +204,8 @@ def _evidence(
 
 def _replaced(problem: StageProblem, rows: Int64, there: StageProblem) -> StageProblem:
     """The problem with some particles' poses taken from another."""
-    data, rotations = problem.images.data.copy(), problem.images.rotations.copy()
-    shifts = problem.shifts.copy()
-    data[rows], rotations[rows] = there.images.data, there.images.rotations
-    shifts[rows] = there.shifts
-    images = problem.images._replace(data=data, rotations=rotations)
+    (_, images), (_, others) = problem.here(), there.here()
+    data, rotations, shifts = images.data.copy(), images.rotations.copy(), problem.shifts.copy()
+    data[rows], rotations[rows], shifts[rows] = others.data, others.rotations, there.shifts
+    images = images._replace(data=data, rotations=rotations)
     return replace(problem, images=images, shifts=shifts)

@@ -10,15 +10,21 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.coordinates.rotations import angles_between
 from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.collapsed import CollapsedModel, PosePrior
+from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.posterior.states import ParticlePosterior, StateTable, state_moments
-from napari_hypermol.runs.sweep import Estimate, StageProblem, expectation, state_tables
+from napari_hypermol.runs.image_work import joined
+from napari_hypermol.runs.remote_images import RemoteImages
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
+from napari_hypermol.runs.sweep import expectation, state_tables
 from napari_hypermol.samplers.pose_metropolis import (
     PoseChain,
     PoseInfo,
+    PoseProposals,
     draw_proposals,
     pose_metropolis,
 )
@@ -173,7 +179,7 @@ def joint_nodes(
             log_prior = np.repeat(log_prior, t) + np.tile(table.log_prior, len(log_prior))
         return nodes[None], log_prior
     tables = state_tables(molecule, estimate.occupancies)
-    c = np.ones((len(problem.images.weights), 1, n_q), dtype=np.float32)
+    c = np.ones((len(problem.shifts), 1, n_q), dtype=np.float32)
     for table, p in zip(tables, posterior.tables, strict=True):
         c[:, 0, table.columns] = table.functions[_drawn(p, rng)]
     return c, np.zeros(1)
@@ -249,16 +255,49 @@ def pose_step(
     )  # fmt: skip
     if settings.rotation == "known":
         proposals = proposals._replace(turns=np.zeros_like(proposals.turns))
-    images = problem.images
-    chain = PoseChain(images.rotations, problem.shifts / problem.pixel_size, images.data)
+    images, shifts = problem.images, problem.shifts / problem.pixel_size
+    if isinstance(images, RemoteImages):
+        nodes, log_prior = joint_nodes(problem, estimate, posterior, rng)
+        own, common = (nodes, None) if len(nodes) == n else (None, nodes)
+        judged = (common, log_prior, float(estimate.contrast_std), temperature)
+        scene = problem.scene(estimate.theta)
+        pieces = images.each(_moved, (shifts, prior, proposals, own), (*scene, *judged))
+        rotations, shifts, info = joined(pieces)
+        shifts = shifts * problem.pixel_size
+        return replace(problem, images=images.at(rotations, shifts), shifts=shifts), info
+    chain = PoseChain(images.rotations, shifts, images.data)
     model = collapsed_model(problem, estimate, posterior, rng, temperature)
     chain, info = pose_metropolis(images, chain, prior, model, proposals)
     return at_chain(problem, chain), info
 
 
+def _moved(
+    images: WhitenedImages,
+    shifts: Float64,
+    prior: PosePrior,
+    proposals: PoseProposals,
+    own_nodes: Float32 | None,
+    grids: FourierGrids,
+    placements: Placements,
+    samples: FourierSamples,
+    nodes: Float32 | None,
+    log_prior: Float64,
+    contrast_std: float,
+    temperature: float,
+) -> tuple[Float32, Float64, PoseInfo]:
+    """The steps of one chunk, whose images stay where they are and are whitened anew."""
+    c: Any = nodes if own_nodes is None else own_nodes
+    c = np.ascontiguousarray(c)
+    model = CollapsedModel(grids, placements, samples, c, log_prior, contrast_std, temperature)
+    chain = PoseChain(images.rotations, shifts, images.data)
+    chain, info = pose_metropolis(images, chain, prior, model, proposals)
+    return chain.rotations, chain.shifts, info
+
+
 def at_chain(problem: StageProblem, chain: PoseChain) -> StageProblem:
     """The same problem at other poses."""
-    images = problem.images._replace(data=chain.data, rotations=chain.rotations)
+    _, images = problem.here()
+    images = images._replace(data=chain.data, rotations=chain.rotations)
     return replace(problem, images=images, shifts=chain.shifts * problem.pixel_size)
 
 
@@ -295,7 +334,7 @@ def averaged(
         problem, _ = pose_step(problem, estimate, posterior, prior, settings, rng, n_steps)
         posterior = expectation(problem, estimate, tables, rng)
         draws.append(posterior._replace(first=posterior.first[:0], second=posterior.second[:0]))
-        rotations.append(problem.images.rotations)
+        rotations.append(problem.rotations)
         shifts.append(problem.shifts)
     mean = chordal_mean(np.mean(rotations, axis=0, dtype=np.float64))
     away = np.array([angles_between(r, mean) for r in rotations])

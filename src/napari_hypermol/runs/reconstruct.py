@@ -28,10 +28,10 @@ from napari_hypermol.errors import (
 from napari_hypermol.io.particle_file import ParticleFile, read_particles
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.protocols import Executor
-from napari_hypermol.runs.chunks import FourierStack, read_fourier_stack
 from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.diagnostics import diagnose
 from napari_hypermol.runs.executors import executor_at
+from napari_hypermol.runs.fourier_stack import AnyStack, read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of, poses_of, priors_of, stages_of
 from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
 from napari_hypermol.runs.halfway import Keeper, forget_halfway
@@ -79,7 +79,7 @@ class Job:
     device : str
         auto, cpu or cuda.
     scheduler : str or None
-        Address of a Dask scheduler whose workers read and transform the images.
+        Where the work is done, see `executors.executor_at`.
     overwrite, resume : bool
     keep_every : float
         At least so many seconds lie between two writings of where the run stands.
@@ -125,7 +125,10 @@ def reconstruct(
     """
     began = time.monotonic()
     control = stop if isinstance(stop, Control) else Control(stop)
-    with Teller(job.out, control, on_progress) as teller:
+    with (
+        Teller(job.out, control, on_progress) as teller,
+        contextlib.ExitStack() as stay,
+    ):
         device = choose_device(job.device)
         if job.resume:
             job = _resumed(job)
@@ -141,8 +144,9 @@ def reconstruct(
         reporter.plan(images_work + rounds * work_of(given.stages) + posterior_work)
         # before the folder is made: only now can a damaged image come to light
         radius = max(s.max_radius for s in given.stages)
-        with executor_at(job.scheduler) as executor:
-            stack = _read_images(given.file, radius, reporter, images_work, executor)
+        executor = stay.enter_context(executor_at(job.scheduler))
+        folder = job.out.resolve().parent  # its own is not made yet
+        stack = _read_images(given.file, radius, reporter, images_work, executor, folder)
         start = Run.open(job.out).snapshot if job.resume and Run.open(job.out).snapshots() else None
         recipe = given.recipe.model_copy(
             update={"particles": given.facts["particles"], "versions": _versions()}
@@ -167,7 +171,7 @@ class _Work:
 
     job: Job
     given: "_Given"
-    stack: FourierStack
+    stack: AnyStack
     recipe: Recipe
     writer: RunWriter
     reporter: Reporter
@@ -248,7 +252,7 @@ def _report(run: Run) -> None:
 
 def _draw(
     given: "_Given",
-    stack: FourierStack,
+    stack: AnyStack,
     snapshot: Snapshot,
     settings: RecoverySettings,
     writer: RunWriter,
@@ -400,8 +404,13 @@ def settings_of(
 
 
 def _read_images(
-    file: ParticleFile, max_radius: float, reporter: Reporter, work: float, executor: Executor
-) -> FourierStack:
+    file: ParticleFile,
+    max_radius: float,
+    reporter: Reporter,
+    work: float,
+    executor: Executor,
+    folder: Path,
+) -> AnyStack:
     done = 0.0
 
     def on_chunk(fraction: float) -> None:
@@ -409,7 +418,7 @@ def _read_images(
         reporter.advance(work * (fraction - done), f"reading images, {fraction:.0%}")
         done = fraction
 
-    return read_fourier_stack(file.particles, max_radius, on_chunk, executor)
+    return read_fourier_stack(file.particles, max_radius, on_chunk, executor, folder)
 
 
 def particle_columns(snapshot: Snapshot) -> dict[str, Any]:

@@ -13,12 +13,8 @@ from numpy.typing import NDArray
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.collapsed import PosePrior
-from napari_hypermol.runs.chunks import (
-    FourierStack,
-    renewed_problem,
-    stage_problem,
-    starting_noise,
-)
+from napari_hypermol.runs.chunks import renewed_problem, stage_problem, starting_noise
+from napari_hypermol.runs.fourier_stack import AnyStack
 from napari_hypermol.runs.halfway import Halfway, Keeper
 from napari_hypermol.runs.initial_model import initial_model
 from napari_hypermol.runs.one_hand import of_one_hand, state_of_one_hand
@@ -43,7 +39,7 @@ _LAST_STEP = 1.1  # there, and the last stage goes this much further
 
 def recover(
     particles: Particles,
-    stack: FourierStack,
+    stack: AnyStack,
     composite: Composite,
     settings: RecoverySettings,
     rows: NDArray[np.int64],
@@ -59,7 +55,7 @@ def recover(
     ----------
     particles : Particles
         Rotations known.
-    stack : FourierStack
+    stack : FourierStack or RemoteStack
     composite : Composite
     settings : RecoverySettings
     rows : (m,) int64 ndarray
@@ -199,7 +195,7 @@ def recover(
 
 def _searched(
     particles: Particles,
-    stack: FourierStack,
+    stack: AnyStack,
     composite: Composite,
     settings: RecoverySettings,
     rows: NDArray[np.int64],
@@ -226,7 +222,7 @@ def _searched(
 
 def found_poses(
     particles: Particles,
-    stack: FourierStack,
+    stack: AnyStack,
     composite: Composite,
     settings: RecoverySettings,
     rows: NDArray[np.int64],
@@ -250,7 +246,7 @@ def found_poses(
 
 def _searched_again(
     particles: Particles,
-    stack: FourierStack,
+    stack: AnyStack,
     snapshot: Snapshot,
     settings: RecoverySettings,
     rows: NDArray[np.int64],
@@ -274,7 +270,7 @@ def _searched_again(
         problem, coarse, snapshot.estimate, prior, settings.poses, rng, reporter.check
     )
     reporter.advance(0.0, f"poses searched again, {len(moved)} of {n} are elsewhere")
-    return Poses(problem.images.rotations, problem.shifts, np.zeros(n), np.zeros(n))
+    return Poses(problem.rotations, problem.shifts, np.zeros(n), np.zeros(n))
 
 
 def _is_exhausted(snapshot: Snapshot) -> bool:

@@ -18,12 +18,8 @@ from napari_hypermol.molecules.black_box import check_black_box
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.black_box import BlackBoxPosterior, StatePosterior, state_grid
 from napari_hypermol.protocols import BlackBox
-from napari_hypermol.runs.chunks import (
-    FourierStack,
-    read_fourier_stack,
-    starting_noise,
-    whitened_images,
-)
+from napari_hypermol.runs.chunks import starting_noise, whitened_images
+from napari_hypermol.runs.fourier_stack import AnyStack, read_fourier_stack
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.sweep import residual_noise
 
@@ -97,7 +93,7 @@ class BlackBoxResult(NamedTuple):
 
 def black_box_posterior(
     particles: Particles,
-    stack: FourierStack,
+    stack: AnyStack,
     molecule: BlackBox,
     max_radius: float,
     noise: Float64,
@@ -110,7 +106,7 @@ def black_box_posterior(
     ----------
     particles : Particles
         Rotations known.
-    stack : FourierStack
+    stack : FourierStack or RemoteStack
     molecule : BlackBox
     max_radius : float
         Band limit [cycles per box edge].

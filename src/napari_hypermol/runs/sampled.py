@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.particles import Particles
 from napari_hypermol.protocols import StateKind
-from napari_hypermol.runs.chunks import FourierStack, renewed_problem, stage_problem
+from napari_hypermol.runs.chunks import renewed_problem, stage_problem
 from napari_hypermol.runs.draw_sweep import DrawSettings
 from napari_hypermol.runs.draws import Draws, sample_posterior
+from napari_hypermol.runs.fourier_stack import AnyStack
 from napari_hypermol.runs.halfway import Keeper
 from napari_hypermol.runs.mixing import credible_interval, occupancy_bands
 from napari_hypermol.runs.pose_step import pose_prior, with_poses
@@ -37,7 +38,7 @@ def draws_work(recipe: PosteriorRecipe, last: Stage) -> float:
 
 def run_draws(
     particles: Particles,
-    stack: FourierStack,
+    stack: AnyStack,
     snapshot: Snapshot,
     settings: RecoverySettings,
     recipe: PosteriorRecipe,
@@ -52,7 +53,7 @@ def run_draws(
     ----------
     particles : Particles
         As read, with the poses that the prior is about.
-    stack : FourierStack
+    stack : FourierStack or RemoteStack
     snapshot : Snapshot
         The end of the recovery.
     settings : RecoverySettings

@@ -9,7 +9,7 @@ from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.pose_step import Poses, PoseSettings
 from napari_hypermol.runs.priors import PriorSettings
-from napari_hypermol.runs.sweep import Estimate
+from napari_hypermol.runs.stage_problem import Estimate
 from napari_hypermol.schedules.stage import Stage
 
 __all__ = [

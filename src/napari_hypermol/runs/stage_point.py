@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.halfway import Halfway, generator_at
-from napari_hypermol.runs.sweep import Estimate, StageProblem
+from napari_hypermol.runs.remote_images import RemoteImages
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.samplers.state_draws import StateDraw
 from napari_hypermol.schedules.stage import Stage
 
@@ -26,7 +27,10 @@ Renewed = Callable[[StageProblem, Float64], StageProblem]
 
 def at_poses(problem: StageProblem, rotations: NDArray[Any], shifts: Float64) -> StageProblem:
     """The same problem said to be at other poses; its images have to be renewed."""
-    return replace(problem, images=problem.images._replace(rotations=rotations), shifts=shifts)
+    images: Any = problem.images
+    if isinstance(images, RemoteImages):
+        return replace(problem, images=images.at(rotations, shifts), shifts=shifts)
+    return replace(problem, images=images._replace(rotations=rotations), shifts=shifts)
 
 
 def rewhitened(problem: StageProblem, noises: Sequence[Float64]) -> StageProblem:

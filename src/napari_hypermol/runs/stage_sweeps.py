@@ -22,11 +22,10 @@ from napari_hypermol.runs.priors import (
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
 from napari_hypermol.runs.stage_point import Renewed, StagePoint
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.stage_start import NEW_FUNCTION
 from napari_hypermol.runs.state_reading import Reading, read_states
 from napari_hypermol.runs.sweep import (
-    Estimate,
-    StageProblem,
     edge_share,
     expectation,
     maximisation,
@@ -183,7 +182,7 @@ def run_stage(
             trace[-1]["edge_share"] = share
         if keeper is not None and (is_last or not is_over):
             shifts = None if poses is None else problem.shifts
-            rotations = None if poses is None else problem.images.rotations
+            rotations = None if poses is None else problem.rotations
             point = StagePoint(
                 stage, position, sweep + 1, estimate, posterior, molecule, tuple(noises),
                 rotations, shifts, trace, dict(rng.bit_generator.state), share, drawn,
@@ -201,7 +200,7 @@ def run_stage(
         posterior = expectation(problem, estimate, tables, rng)
     if poses is not None and prior is not None:
         n = len(problem.shifts)
-        final = Poses(problem.images.rotations, problem.shifts, np.zeros(n), np.zeros(n))
+        final = Poses(problem.rotations, problem.shifts, np.zeros(n), np.zeros(n))
         if is_last and moving is not None:
             _, posterior, final = averaged(
                 problem, estimate, posterior, prior, moving, rng, _POSE_DRAWS, stage.pose_steps,

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from napari_hypermol.posterior.likelihood import overlaps
 from napari_hypermol.posterior.states import ParticlePosterior, StateTable, state_moments
-from napari_hypermol.runs.sweep import Estimate, StageProblem, expectation
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
+from napari_hypermol.runs.sweep import expectation
 from napari_hypermol.samplers.state_draws import StateDraw, draw_states
 from napari_hypermol.schedules.stage import Stage
 
@@ -57,8 +57,7 @@ def read_states(
         posterior = expectation(problem, estimate, tables, rng, kindling, stage.temperature)
         return Reading(posterior)
     molecule, factor = problem.molecule, np.float32(stage.temperature)
-    grids = molecule.grids(estimate.theta)
-    b, g = overlaps(problem.images, grids, problem.placements, problem.samples, molecule.pairs)
+    b, g = problem.overlaps(estimate.theta, molecule.pairs)
     entries = None if last is None else last.entries
     drawn = draw_states(rng, factor * b, factor * g, tables, estimate.contrast_std, entries)
     return Reading(_as_posterior(drawn, tables), drawn)

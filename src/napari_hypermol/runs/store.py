@@ -36,7 +36,7 @@ from napari_hypermol.runs.pose_step import Poses
 from napari_hypermol.runs.recipe import Recipe
 from napari_hypermol.runs.recipe_text import read_recipe, write_recipe
 from napari_hypermol.runs.snapshot import Snapshot
-from napari_hypermol.runs.sweep import Estimate
+from napari_hypermol.runs.stage_problem import Estimate
 from napari_hypermol.schedules.stage import Stage
 
 __all__ = ["Run", "RunWriter", "check_output", "is_run_folder"]

@@ -6,20 +6,16 @@ This is where algorithm and molecule meet.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.coordinates.grids import FourierSamples
+from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.likelihood import (
     WhitenedImages,
     explained_power,
-    image_adjoint,
-    normal_operator,
     overlaps,
 )
 from napari_hypermol.posterior.priors import (
@@ -35,12 +31,13 @@ from napari_hypermol.posterior.states import (
     table_posterior,
 )
 from napari_hypermol.protocols import CoefficientPrior
+from napari_hypermol.runs.image_work import each, joined, spread, total
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
+from napari_hypermol.runs.whitening import rows_of
 from napari_hypermol.samplers.conjugate_gradient import SolveInfo, solve
 from napari_hypermol.samplers.gibbs import gibbs_posterior
 
 __all__ = [
-    "Estimate",
-    "StageProblem",
     "blockwise",
     "edge_share",
     "expectation",
@@ -61,62 +58,7 @@ _NEGLIGIBLE = 1e-3
 # slowly, and what is left unsolved grows from sweep to sweep: with trajectories a solve may take
 # longer.
 _PATIENCE, _ENOUGH = 5, 0.03
-
-
-class Estimate(NamedTuple):
-    """What a run knows at one moment.
-
-    Attributes
-    ----------
-    theta : (coefficients,) float32 ndarray
-    spectra : list of (q, n_shells) float64 ndarray
-        Signal spectra of every coefficient set.
-    noise : (groups, shells) float64 ndarray
-        sigma^2 of every optics group.
-    contrast_std : float
-    occupancies : tuple of (t,) float64 ndarray
-        Learned probabilities of every table's states; empty where they are not learned.
-    """
-
-    theta: Float32
-    spectra: list[Float64]
-    noise: Float64
-    contrast_std: float
-    occupancies: tuple[Float64, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class StageProblem:
-    """Data and molecule of one stage, on one set of particles."""
-
-    images: WhitenedImages
-    molecule: LinearMolecule
-    samples: FourierSamples
-    mean_weights: Float64  # (n, shells): mean of W / w over each image shell
-    pixel_size: float  # [Å]
-    shifts: Float64  # (n, 2), undone in `images` [Å]
-
-    @property
-    def placements(self) -> Placements:
-        """Where the components are."""
-        return Placements(*self.molecule.placement_arrays)
-
-    def of(self, rows: NDArray[np.int64]) -> "StageProblem":
-        """The same problem on some of its particles."""
-        columns: Any = [column[rows] for column in self.images]
-        images = WhitenedImages(*columns)
-        return replace(
-            self, images=images, mean_weights=self.mean_weights[rows], shifts=self.shifts[rows]
-        )
-
-    def with_noise(self, old: Float64, new: Float64) -> "StageProblem":
-        """The same data whitened with another noise: D and W scale with 1 / sigma^2."""
-        ratio = (old / new)[self.images.groups].astype(np.float32)
-        scale = ratio[:, self.samples.shells]
-        images = self.images._replace(
-            data=self.images.data * scale[:, None], weights=self.images.weights * scale
-        )
-        return replace(self, images=images, mean_weights=self.mean_weights * ratio)
+_CHUNK = 16384  # particles whose overlaps are kept at once; there are Q^2 of them each
 
 
 def state_tables(
@@ -169,21 +111,49 @@ def expectation(
     temperature : float
         Factor on the log likelihood.
     """
-    grids = problem.molecule.grids(estimate.theta)
     molecule = problem.molecule
-    b, g = overlaps(problem.images, grids, problem.placements, problem.samples, molecule.pairs)
+    entries = int(np.prod([len(t.states) for t in tables], dtype=np.int64))
+    is_tabulated = len(tables) <= 2 and entries <= MAX_ENTRIES
+    has_positions = any(t is not None for t in molecule.trajectories)
+    negligible = _NEGLIGIBLE if has_positions else 0.0
+    if is_tabulated and kindling == 0:
+        about = (molecule.pairs, tables, estimate.contrast_std, negligible, temperature)
+        scene = problem.scene(estimate.theta)
+        pieces = each(problem.images, _tabulated, shared=(*scene, *about))
+        return joined(pieces)  # type: ignore[no-any-return]
+    b, g = problem.overlaps(estimate.theta, molecule.pairs)
     if kindling > 0:
         lifted = kindled_mixing(molecule, g, kindling)
         b = np.asarray(b @ lifted, dtype=np.float32)
         g = np.asarray(lifted.T @ g @ lifted, dtype=np.float32)
     if temperature != 1:
         b, g = np.float32(temperature) * b, np.float32(temperature) * g
-    entries = int(np.prod([len(t.states) for t in tables], dtype=np.int64))
-    if len(tables) <= 2 and entries <= MAX_ENTRIES:
-        has_positions = any(t is not None for t in molecule.trajectories)
-        negligible = _NEGLIGIBLE if has_positions else 0.0
+    if is_tabulated:
         return table_posterior(b, g, tables, estimate.contrast_std, negligible=negligible)
     return gibbs_posterior(rng, b, g, tables, estimate.contrast_std)
+
+
+def _tabulated(
+    images: WhitenedImages,
+    grids: FourierGrids,
+    placements: Placements,
+    samples: FourierSamples,
+    pairs: NDArray[np.bool_],
+    tables: tuple[StateTable, ...],
+    contrast_std: float,
+    negligible: float,
+    temperature: float,
+) -> ParticlePosterior:
+    """Posterior tables of one chunk, whose overlaps do not leave it."""
+    parts = []
+    for start in range(0, len(images.weights), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        own = rows_of(images, part)
+        b, g = overlaps(own, grids, placements, samples, pairs)
+        if temperature != 1:
+            b, g = np.float32(temperature) * b, np.float32(temperature) * g
+        parts.append(table_posterior(b, g, tables, contrast_std, negligible=negligible))
+    return joined(parts)  # type: ignore[no-any-return]
 
 
 def kindled_mixing(molecule: LinearMolecule, g: Float32, target: float) -> Float32:
@@ -286,24 +256,20 @@ def maximisation(
         More priors of every coefficient set; those that are not quadratic by the parabola that
         touches them at ``estimate.theta``.
     """
-    molecule, images, samples = problem.molecule, problem.images, problem.samples
-    layout, placements = molecule.empty_grids, problem.placements
+    molecule = problem.molecule
+    second = spread(problem.images, posterior.second)
     data = precisions(problem, posterior.second)
     priors = [signal_precision(s) for s in estimate.spectra] if priors is None else priors
     prior = blockwise(molecule, list(priors))
     covariances = [posterior_covariance(h, p) for h, p in zip(data, priors, strict=True)]
-    right = molecule.grids_adjoint(
-        image_adjoint(images, posterior.first, layout, placements, samples)
-    )
+    right = problem.adjoint(posterior.first)
 
     curvature, slope = _touching(molecule, estimate.theta, further)
     right = right + slope
 
     def operator(theta: Float32) -> Float32:
         check()
-        grids = molecule.grids(theta)
-        values = normal_operator(images, posterior.second, grids, placements, samples)
-        return molecule.grids_adjoint(values) + prior(theta) + curvature(theta)
+        return problem.normal(theta, second) + prior(theta) + curvature(theta)
 
     theta, info = solve(
         operator,
@@ -356,12 +322,55 @@ def updated_noise(
     problem: StageProblem, estimate: Estimate, posterior: ParticlePosterior
 ) -> Float64:
     """Noise spectra from the expected residuals, inside the stage's band limit."""
-    grids = problem.molecule.grids(estimate.theta)
-    explained = explained_power(
-        problem.images, posterior.first, posterior.second, estimate.noise.astype(np.float32),
-        grids, problem.placements, problem.samples,
-    )  # fmt: skip
-    return residual_noise(problem.images, explained, estimate.noise, problem.samples)
+    noise32 = estimate.noise.astype(np.float32)
+    sums = total(
+        problem.images,
+        _residual_sums,
+        (posterior.first, posterior.second),
+        (noise32, *problem.scene(estimate.theta)),
+    )
+    return _noise_of(sums, estimate.noise, problem.samples)
+
+
+def _residual_sums(
+    images: WhitenedImages,
+    first: Float32,
+    second: Float32,
+    noise: Float32,
+    grids: FourierGrids,
+    placements: Placements,
+    samples: FourierSamples,
+) -> Float64:
+    sums = np.zeros((2, *noise.shape))
+    for start in range(0, len(first), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        own = rows_of(images, part)
+        moments = first[part], second[part]
+        explained = explained_power(own, *moments, noise, grids, placements, samples)
+        sums += residual_sums(own, explained, len(noise))
+    return sums
+
+
+def residual_sums(images: WhitenedImages, explained: Float64, n_groups: int) -> Float64:
+    """Residual power of every optics group and what the noise's share of it is.
+
+    Parameters
+    ----------
+    images : WhitenedImages
+    explained : (n, shells) float64 ndarray
+        Power that the molecule explains, as `posterior.likelihood.explained_power` counts it.
+    n_groups : int
+
+    Returns
+    -------
+    (2, groups, shells) float64 ndarray
+    """
+    out = np.zeros((2, n_groups, explained.shape[1]))
+    for group in np.unique(images.groups):
+        rows = images.groups == group
+        out[0, group] = (images.power[rows] - explained[rows]).sum(axis=0)
+        out[1, group] = images.fill[rows].sum(axis=0, dtype=np.float64)
+    return out
 
 
 def residual_noise(
@@ -373,7 +382,7 @@ def residual_noise(
     ----------
     images : WhitenedImages
     explained : (n, shells) float64 ndarray
-        Power that the molecule explains, as `posterior.likelihood.explained_power` counts it.
+        As in `residual_sums`.
     noise : (groups, shells) float64 ndarray
         The spectra so far.
     samples : FourierSamples
@@ -382,15 +391,14 @@ def residual_noise(
     -------
     (groups, shells) float64 ndarray
     """
-    noise = noise.copy()
-    inside = np.unique(samples.shells)
-    for group in range(len(noise)):
-        rows = images.groups == group
-        if not rows.any():
-            continue
-        residual = (images.power[rows] - explained[rows]).sum(axis=0)
-        fill = images.fill[rows].sum(axis=0)
-        new = residual[inside] / np.maximum(fill[inside], 1e-12)
+    return _noise_of(residual_sums(images, explained, len(noise)), noise, samples)
+
+
+def _noise_of(sums: Float64, noise: Float64, samples: FourierSamples) -> Float64:
+    noise, inside = noise.copy(), np.unique(samples.shells)
+    residual, fill = sums[:, :, inside]
+    for group in np.flatnonzero(sums[1].any(axis=1)):
+        new = residual[group] / np.maximum(fill[group], 1e-12)
         # A shell can lose at most nine tenths at once: early maps explain noise too.
         noise[group, inside] = np.maximum(new, 0.1 * noise[group, inside])
     return noise

@@ -22,7 +22,8 @@ from napari_hypermol.posterior.likelihood import image_adjoint, normal_operator,
 from napari_hypermol.posterior.priors import data_precision
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.protocols import SpatialBasis
-from napari_hypermol.runs.sweep import StageProblem
+from napari_hypermol.runs.image_work import each, joined, total
+from napari_hypermol.runs.stage_problem import StageProblem
 
 __all__ = ["initial_trajectories", "trajectory_gradient", "trajectory_step"]
 
@@ -90,10 +91,11 @@ def _residual_adjoint(
     problem: StageProblem, unfolded: _Unfolded, posterior: ParticlePosterior
 ) -> list[Float32]:
     """Expected residual images in the frame of every placement, on its own coefficients."""
-    images, samples, layout = problem.images, problem.samples, unfolded.layout
+    layout = unfolded.layout
     grids = layout._replace(values=grid_values(unfolded.bases, unfolded.parts))
-    values = image_adjoint(images, posterior.first, layout, unfolded.placements, samples)
-    values -= normal_operator(images, posterior.second, grids, unfolded.placements, samples)
+    about = unfolded.placements, problem.samples
+    values = total(problem.images, image_adjoint, (posterior.first,), (layout, *about))
+    values -= total(problem.images, normal_operator, (posterior.second,), (grids, *about))
     pieces, start = [], 0
     for basis, part in zip(unfolded.bases, unfolded.parts, strict=True):
         shape = (*basis.grid_shape, len(part))
@@ -284,7 +286,7 @@ def _tangent_overlaps(
         np.array(centres, dtype=np.float32),
         starts.astype(np.int64),
     )
-    b, g = overlaps(problem.images, grids, placements, problem.samples)
+    b, g = joined(each(problem.images, overlaps, shared=(grids, placements, problem.samples)))
     linear, square = [], []
     for start, is_own in zip(starts, own, strict=True):
         if is_own:

@@ -1,0 +1,73 @@
+"""Work on a stage's images wherever they are: in this process, or at a cluster's workers."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from napari_hypermol.molecules.linear import LinearMolecule
+from napari_hypermol.posterior.likelihood import WhitenedImages
+from napari_hypermol.runs.remote_images import RemoteImages, made_here
+
+__all__ = ["Images", "each", "joined", "spread", "total"]
+
+Images = WhitenedImages | RemoteImages
+Value = TypeVar("Value")
+
+
+def spread(images: Images, value: Value) -> Value | Any:
+    """One value a particle, sent to where the images are, once for several uses."""
+    return images.spread(value) if isinstance(images, RemoteImages) else value
+
+
+def each(
+    images: Images,
+    function: Callable[..., Any],
+    spread: Sequence[Any] = (),
+    shared: Sequence[Any] = (),
+) -> list[Any]:
+    """``function(images, *spread, *shared)`` of every chunk of images.
+
+    Parameters
+    ----------
+    images : WhitenedImages or RemoteImages
+        In this process they are one chunk.
+    function : callable
+    spread : sequence
+        One value a particle each: (n, ...) ndarrays, named tuples of them, or what `spread` gave.
+    shared : sequence
+        What every chunk needs; `GridsOf` come as grids.
+
+    Returns
+    -------
+    list
+    """
+    if isinstance(images, RemoteImages):
+        return images.each(function, spread, shared)
+    return [function(images, *spread, *map(made_here, shared))]
+
+
+def total(
+    images: Images,
+    function: Callable[..., Any],
+    spread: Sequence[Any] = (),
+    shared: Sequence[Any] = (),
+    molecule: LinearMolecule | None = None,
+) -> Any:
+    """The sum of what `each` gives; of grid values, with `molecule`, the adjoint: theta."""
+    if isinstance(images, RemoteImages):
+        return images.total(function, spread, shared, molecule)
+    (value,) = each(images, function, spread, shared)
+    return value if molecule is None else molecule.grids_adjoint(value)
+
+
+def joined(pieces: Sequence[Any]) -> Any:
+    """Values of all particles from those of the chunks: arrays, or (named) tuples of them."""
+    first = pieces[0]
+    if len(pieces) == 1:
+        return first
+    if isinstance(first, tuple):
+        columns = [joined(column) for column in zip(*pieces, strict=True)]
+        kind: Any = type(first)
+        return kind(*columns) if hasattr(first, "_fields") else kind(columns)
+    return np.concatenate(pieces)

@@ -1,0 +1,336 @@
+"""Images that live with the workers of a Dask scheduler, and work done on them there.
+
+Only what is small travels: coefficients to every worker, moments to the chunk they belong to, and
+sums back, merged in a tree. What a worker holds is known by how it is made from the files, so that
+others make it again if it dies; what was sent and is lost is sent again.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
+from napari_hypermol.molecules.linear import LinearMolecule
+from napari_hypermol.particles import Optics
+from napari_hypermol.posterior.likelihood import WhitenedImages
+from napari_hypermol.runs.executors import DaskExecutor, LostShare
+from napari_hypermol.runs.whitening import Views, columns_among, rows_of, whitened
+
+__all__ = ["GridsOf", "RemoteImages", "RemoteStack", "Spread", "made_here"]
+
+Float64 = NDArray[np.float64]
+_TRIES = 5  # of work whose shared values went with a worker
+_KEPT_SHARES = 8  # a molecule, its samples and placements, and the last coefficients
+_KEPT_GRIDS = 2  # a worker's own: those of the last coefficients, and of an empty molecule
+
+
+class GridsOf(NamedTuple):
+    """Fourier grids of a molecule, to be made where they are needed: theta is far smaller."""
+
+    molecule: LinearMolecule
+    theta: NDArray[np.float32] | None  # None: empty
+
+    def made(self) -> FourierGrids:
+        """The grids."""
+        if self.theta is None:
+            return self.molecule.empty_grids
+        return self.molecule.grids(self.theta)
+
+
+def made_here(value: Any) -> Any:
+    """A shared value as the work wants it."""
+    return value.made() if isinstance(value, GridsOf) else value
+
+
+class Spread(NamedTuple):
+    """One value a particle, at the chunks: the value itself, and where its pieces are."""
+
+    value: Any
+    pieces: list[Any]
+
+
+class _Shares:
+    """Values that every worker has; the last few."""
+
+    def __init__(self, executor: DaskExecutor) -> None:
+        self._executor = executor
+        self._kept: list[tuple[Any, Any]] = []
+
+    def of(self, value: Any) -> Any:
+        """The future of a value, which is sent only once."""
+        future = next((f for known, f in self._kept if known is value), None)
+        if future is None:
+            future = self._executor.share(value)
+        others = [pair for pair in self._kept if pair[0] is not value]
+        self._kept = [*others[1 - _KEPT_SHARES :], (value, future)]
+        return future
+
+    def forget(self) -> None:
+        """Send everything anew."""
+        self._kept.clear()
+
+
+@dataclass(frozen=True, eq=False)
+class RemoteStack:
+    """Fourier samples of all particles up to the highest band limit, at the workers.
+
+    Attributes
+    ----------
+    executor : DaskExecutor
+    chunks : tuple of future
+        Each of ((m, k) complex64 values, (m, shells) power).
+    ends : (chunks,) int64 ndarray
+        Row after the last of each chunk.
+    samples : FourierSamples
+    power : (n, shells) float32 ndarray
+        Sum of w |Y|^2 in each shell.
+    """
+
+    executor: DaskExecutor
+    chunks: tuple[Any, ...]
+    ends: NDArray[np.int64]
+    samples: FourierSamples
+    power: NDArray[np.float32]
+    shares: _Shares = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shares", _Shares(self.executor))
+
+    @property
+    def n_shells(self) -> int:
+        """Shells, up to the corner of the half plane's samples."""
+        return int(self.power.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class RemoteImages:
+    """Whitened images of some particles, at the workers.
+
+    Attributes
+    ----------
+    stack : RemoteStack
+    rows : (m,) int64 ndarray
+        Particles, ascending.
+    views : Views
+        Of these.
+    optics : Optics
+    noise : (groups, shells) float64 ndarray
+    samples : FourierSamples
+    pixel_size : float
+        [Å].
+    """
+
+    stack: RemoteStack
+    rows: NDArray[np.int64]
+    views: Views
+    optics: Optics
+    noise: Float64
+    samples: FourierSamples
+    pixel_size: float
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """Optics group of every particle."""
+        return self.views.groups
+
+    @property
+    def rotations(self) -> NDArray[np.float32]:
+        """(m, 3, 3)."""
+        return self.views.rotations
+
+    def with_noise(self, noise: Float64) -> "RemoteImages":
+        """The same, whitened anew."""
+        return replace(self, noise=noise)
+
+    def at(self, rotations: NDArray[np.float32], shifts: Float64) -> "RemoteImages":
+        """The same in other poses, whitened anew; shifts in Å."""
+        return replace(self, views=self.views._replace(rotations=rotations, shifts=shifts))
+
+    @cached_property
+    def _parts(self) -> list[tuple[int, slice]]:
+        """Chunks of the stack that hold any of the rows, and their places among the rows."""
+        stops = np.searchsorted(self.rows, self.stack.ends)
+        starts = np.concatenate([[0], stops[:-1]])
+        pairs = enumerate(zip(starts, stops, strict=True))
+        return [(c, slice(int(a), int(b))) for c, (a, b) in pairs if b > a]
+
+    @cached_property
+    def _chunks(self) -> list[Any]:
+        """Futures of `WhitenedImages`."""
+        stack = self.stack
+        columns = columns_among(stack.samples, self.samples)
+        firsts = np.concatenate([[0], stack.ends[:-1]])
+        # not shared: what a chunk is made from is written down with it, so that it can be made
+        # again wherever the worker is that had it
+        return [
+            stack.executor.submit(
+                _whitened_rows,
+                stack.chunks[c],
+                _Folding(
+                    self.rows[part] - firsts[c], columns, self.views.of(part), self.optics,
+                    self.noise, self.samples, self.pixel_size,
+                ),
+            )
+            for c, part in self._parts
+        ]  # fmt: skip
+
+    def of(self, rows: NDArray[np.int64]) -> WhitenedImages:
+        """Some of them, by their places among these and in that order, in this process."""
+        ascending, back = np.unique(rows, return_inverse=True)
+        some = replace(self, rows=self.rows[ascending], views=self.views.of(ascending)).here()
+        return rows_of(some, back)
+
+    def here(self) -> WhitenedImages:
+        """All of them in this process."""
+        pieces = self._tried(lambda: self.stack.executor.results(self._chunks))
+        return WhitenedImages(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+
+    def spread(self, value: Any) -> Spread:
+        """One value a particle (an array, or a named tuple of some) sent to the chunks."""
+        pieces = [_rows_of(value, part) for _, part in self._parts]
+        return Spread(value, list(self.stack.executor.client.scatter(pieces, hash=False)))
+
+    def each(
+        self, function: Callable[..., Any], spread: Sequence[Any] = (), shared: Sequence[Any] = ()
+    ) -> list[Any]:
+        """``function(images, *spread, *shared)`` of every chunk, here, in order.
+
+        Parameters
+        ----------
+        function : callable
+        spread : sequence of Spread or (m, ...) ndarray
+        shared : sequence
+            What all chunks need; `GridsOf` are made at the workers.
+        """
+        kept: list[Any] = list(spread)
+
+        def attempt() -> list[Any]:
+            return self.stack.executor.results(self._submitted(function, kept, shared))
+
+        pieces: list[Any] = self._tried(attempt, kept)
+        return pieces
+
+    def total(
+        self,
+        function: Callable[..., Any],
+        spread: Sequence[Any] = (),
+        shared: Sequence[Any] = (),
+        molecule: LinearMolecule | None = None,
+    ) -> Any:
+        """The sum of what `each` gives, merged at the workers.
+
+        With `molecule` it is grid values, of which the adjoint comes back: theta.
+        """
+        kept: list[Any] = list(spread)
+
+        def attempt() -> Any:
+            executor = self.stack.executor
+            total = executor.total(self._submitted(function, kept, shared))
+            if molecule is not None:
+                total = executor.submit(_adjoint, self.stack.shares.of(molecule), total)
+            return executor.result(total)
+
+        return self._tried(attempt, kept)
+
+    def _submitted(
+        self, function: Callable[..., Any], spread: list[Any], shared: Sequence[Any]
+    ) -> list[Any]:
+        for index, value in enumerate(spread):
+            if not isinstance(value, Spread):
+                spread[index] = self.spread(value)
+        of, values, counts = self.stack.shares.of, [], []
+        for value in shared:
+            pieces = value if isinstance(value, GridsOf) else (value,)
+            values += [of(piece) for piece in pieces]
+            counts.append(len(pieces))
+        return [
+            self.stack.executor.submit(
+                _work, function, chunk, [value.pieces[index] for value in spread], values, counts
+            )
+            for index, chunk in enumerate(self._chunks)
+        ]
+
+    def _tried(self, attempt: Callable[[], Any], spread: list[Any] | None = None) -> Any:
+        """`attempt`, again if something that was sent went with a worker."""
+        for _ in range(_TRIES - 1):
+            try:
+                return attempt()
+            except LostShare:
+                self.stack.shares.forget()
+                for index, value in enumerate(spread or []):
+                    if spread is not None and isinstance(value, Spread):
+                        spread[index] = value.value
+        return attempt()
+
+
+def _rows_of(value: Any, part: slice) -> Any:
+    if isinstance(value, tuple):
+        kind: Any = type(value)
+        return kind(*(_rows_of(column, part) for column in value))
+    return np.ascontiguousarray(value[part]) if isinstance(value, np.ndarray) else value
+
+
+# ---- at the workers ------------------------------------------------------------------------------
+
+_TURN = threading.RLock()  # one chunk at a time: compiled loops use all threads of the process
+_grids: list[tuple[Any, Any, FourierGrids]] = []
+
+
+@dataclass(frozen=True, eq=False)
+class _Folding:
+    """How some rows of a chunk are whitened; Dask does not look inside."""
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    views: Views
+    optics: Optics
+    noise: Float64
+    samples: FourierSamples
+    pixel_size: float
+
+
+def _whitened_rows(
+    chunk: tuple[NDArray[np.complex64], NDArray[np.float32]], how: _Folding
+) -> WhitenedImages:
+    values = chunk[0][how.rows[:, None], how.columns]
+    return whitened(values, how.views, how.optics, how.noise, how.samples, how.pixel_size)
+
+
+def _work(
+    function: Callable[..., Any],
+    images: WhitenedImages,
+    spread: list[Any],
+    values: list[Any],
+    counts: list[int],
+) -> Any:
+    """The work on one chunk, at a worker."""
+    with _TURN:
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)  # of this thread, not of the first
+        shared, at = [], 0
+        for count in counts:
+            shared.append(values[at] if count == 1 else _made_once(*values[at : at + count]))
+            at += count
+        return function(images, *spread, *shared)
+
+
+def _made_once(molecule: LinearMolecule, theta: NDArray[np.float32] | None) -> FourierGrids:
+    for known, of, grids in _grids:
+        if known is molecule and of is theta:
+            return grids
+    grids = GridsOf(molecule, theta).made()
+    _grids[:] = [*_grids[1 - _KEPT_GRIDS :], (molecule, theta, grids)]
+    return grids
+
+
+def _adjoint(molecule: LinearMolecule, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    with _TURN:
+        return molecule.grids_adjoint(values)

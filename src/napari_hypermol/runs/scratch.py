@@ -1,0 +1,64 @@
+"""Room for arrays that may be larger than the memory there is.
+
+An array that would take more than its share of what is free lives in a file without a name, which
+is gone with the process however that ends.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import DTypeLike, NDArray
+
+from napari_hypermol.errors import RunFolderError
+
+__all__ = ["MEMORY_SHARE", "is_in_memory", "room"]
+
+MEMORY_SHARE = 0.25  # of what is free: samples, and D and W of a stage with twice as much again
+
+
+def is_in_memory(n_bytes: int) -> bool:
+    """Whether an array of this size gets memory rather than a file."""
+    free = float(psutil.virtual_memory().available)
+    return n_bytes < MEMORY_SHARE * free
+
+
+def room(shape: tuple[int, ...], dtype: DTypeLike, folder: Path | None = None) -> NDArray[Any]:
+    """An array of undefined values, in memory or in a file that is mapped.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    dtype : dtype
+    folder : Path or None
+        Where the file would be; None: the system's place for such.
+
+    Raises
+    ------
+    RunFolderError
+        If the disk has no room for it.
+    """
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    if is_in_memory(size):
+        return np.empty(shape, dtype=dtype)
+    with tempfile.NamedTemporaryFile(prefix="hypermol-", suffix=".scratch", dir=folder) as file:
+        try:
+            _allocate(file.fileno(), size)
+        except OSError as problem:
+            raise RunFolderError(
+                f"{Path(file.name).parent}: no room for {size / 2**30:.1f} GiB of particles that "
+                f"do not fit into memory ({problem.strerror}); make room, or choose another --out"
+            ) from problem
+        # the mapping keeps the file alive after its name is gone
+        return np.memmap(file.name, dtype=dtype, mode="r+", shape=shape)
+
+
+def _allocate(file: int, size: int) -> None:
+    """All blocks now: a mapped file that cannot grow later kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.truncate(file, size)

@@ -1,0 +1,155 @@
+"""Data and molecule of one stage, and the sums over images that sweeps are made of.
+
+Where the images are, in this process or with the workers of a cluster, makes no difference here.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.coordinates.grids import FourierSamples
+from napari_hypermol.imaging.projector import Placements
+from napari_hypermol.molecules.linear import LinearMolecule
+from napari_hypermol.posterior.likelihood import (
+    WhitenedImages,
+    image_adjoint,
+    normal_operator,
+    overlaps,
+)
+from napari_hypermol.runs.image_work import Images, each, joined, total
+from napari_hypermol.runs.remote_images import GridsOf, RemoteImages
+from napari_hypermol.runs.scratch import room
+from napari_hypermol.runs.whitening import rows_of
+
+__all__ = ["Estimate", "StageProblem"]
+
+Float64 = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+_CHUNK = 4096  # particles scaled at once
+
+
+class Estimate(NamedTuple):
+    """What a run knows at one moment.
+
+    Attributes
+    ----------
+    theta : (coefficients,) float32 ndarray
+    spectra : list of (q, n_shells) float64 ndarray
+        Signal spectra of every coefficient set.
+    noise : (groups, shells) float64 ndarray
+        sigma^2 of every optics group.
+    contrast_std : float
+    occupancies : tuple of (t,) float64 ndarray
+        Learned probabilities of every table's states; empty where they are not learned.
+    """
+
+    theta: Float32
+    spectra: list[Float64]
+    noise: Float64
+    contrast_std: float
+    occupancies: tuple[Float64, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class StageProblem:
+    """Data and molecule of one stage, on one set of particles.
+
+    Attributes
+    ----------
+    images : WhitenedImages or RemoteImages
+    molecule : LinearMolecule
+    samples : FourierSamples
+    mean_weights : (n, shells) float64 ndarray
+        Mean of W / w over each image shell.
+    pixel_size : float
+        [Å].
+    shifts : (n, 2) float64 ndarray
+        Undone in `images` [Å].
+    """
+
+    images: Images
+    molecule: LinearMolecule
+    samples: FourierSamples
+    mean_weights: Float64
+    pixel_size: float
+    shifts: Float64
+
+    @cached_property
+    def placements(self) -> Placements:
+        """Where the components are."""
+        return Placements(*self.molecule.placement_arrays)
+
+    @property
+    def rotations(self) -> Float32:
+        """(n, 3, 3)."""
+        return self.images.rotations
+
+    # ---- sums over images ----------------------------------------------------------------------
+
+    def scene(self, theta: Float32 | None) -> tuple[GridsOf, Placements, FourierSamples]:
+        """What is sliced, where it is and at which samples; None: layout only."""
+        return GridsOf(self.molecule, theta), self.placements, self.samples
+
+    def overlaps(
+        self, theta: Float32, pairs: NDArray[np.bool_] | None = None
+    ) -> tuple[Float32, Float32]:
+        """B (n, q) and G (n, q, q) of every particle, `posterior.likelihood.overlaps`."""
+        b, g = joined(each(self.images, overlaps, shared=(*self.scene(theta), pairs)))
+        return b, g
+
+    def adjoint(self, first: Any) -> Float32:
+        """Right-hand side of the normal equations, on theta; `first` (n, q), or spread."""
+        scene = self.scene(None)
+        return np.asarray(total(self.images, image_adjoint, (first,), scene, self.molecule))
+
+    def normal(self, theta: Float32, second: Any) -> Float32:
+        """Normal operator applied to theta; `second` (n, q, q), or spread."""
+        scene = self.scene(theta)
+        return np.asarray(total(self.images, normal_operator, (second,), scene, self.molecule))
+
+    # ---- other images --------------------------------------------------------------------------
+
+    def here(self) -> tuple["StageProblem", WhitenedImages]:
+        """The same problem with its images in this process, and those."""
+        if isinstance(self.images, RemoteImages):
+            images = self.images.here()
+            return replace(self, images=images), images
+        return self, self.images
+
+    def of(self, rows: NDArray[np.int64]) -> "StageProblem":
+        """The same problem on some of its particles, in this process."""
+        images = self.images
+        own = images.of(rows) if isinstance(images, RemoteImages) else rows_of(images, rows)
+        return replace(
+            self,
+            images=own,
+            mean_weights=self.mean_weights[rows],
+            shifts=self.shifts[rows],
+        )
+
+    def with_noise(self, old: Float64, new: Float64) -> "StageProblem":
+        """The same data whitened with another noise: D and W scale with 1 / sigma^2."""
+        ratio = (old / new)[self.images.groups].astype(np.float32)
+        means = self.mean_weights * ratio
+        if isinstance(self.images, RemoteImages):
+            return replace(self, images=self.images.with_noise(new), mean_weights=means)
+        images = _scaled(self.images, ratio, self.samples)
+        return replace(self, images=images, mean_weights=means)
+
+
+def _scaled(images: WhitenedImages, ratio: Float32, samples: FourierSamples) -> WhitenedImages:
+    """D and W times a factor for each image's shells, in as much memory as they had."""
+    file = getattr(images.data, "filename", None)
+    folder = None if file is None else Path(file).parent
+    data = room(images.data.shape, np.float32, folder)
+    weights = room(images.weights.shape, np.float32, folder)
+    for start in range(0, len(ratio), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        scale = ratio[part][:, samples.shells]
+        np.multiply(images.data[part], scale[:, None], out=data[part])
+        np.multiply(images.weights[part], scale, out=weights[part])
+    return images._replace(data=data, weights=weights)
