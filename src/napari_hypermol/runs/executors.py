@@ -13,20 +13,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import dask
+
 from napari_hypermol.errors import DeviceError
 from napari_hypermol.protocols import Executor
 
-__all__ = ["DaskExecutor", "InlineExecutor", "LostShare", "executor_at"]
+__all__ = ["DaskExecutor", "InlineExecutor", "executor_at"]
 
 _AHEAD = 4  # chunks in flight for every worker: it never waits, and memory stays bounded
 _MERGED = 8  # results summed at once: enough that a tree is shallow, few enough to fit a worker
 _LOOK = 2.0  # [s] between looks at whether there still are workers
 _PATIENCE = 120.0  # [s] without any worker before a run gives up
 _QUEUED = 7 * 24 * 3600.0  # [s] a batch system may take to start the first one
-
-
-class LostShare(Exception):
-    """A value that was shared went with the workers that held it; share it again."""
+_LARGE = "4GiB"  # Dask warns of values that go by the scheduler, as moments do on purpose
 
 
 class InlineExecutor:
@@ -50,6 +49,10 @@ class _Opaque:
 
 def _run(task: _Opaque) -> Any:
     return task.run()
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def _summed(*parts: Any) -> Any:
@@ -93,15 +96,12 @@ class DaskExecutor:
         return self.client.submit(function, *arguments, pure=False)
 
     def share(self, value: Any) -> Any:
-        """A future of `value`, with a copy at every worker."""
-        from distributed import CancelledError
+        """A future of `value`.
 
-        self._wait_for_workers(_QUEUED)
-        try:
-            # as a list, or Dask would look into a tuple and share its parts
-            return self.client.scatter([value], broadcast=True, hash=False)[0]
-        except (CancelledError, TimeoutError, OSError) as problem:  # a worker died meanwhile
-            raise LostShare from problem
+        Not scattered: what is scattered is lost with the workers that have it, and with it all that
+        is made from it. So the scheduler keeps it, for as long as the future is.
+        """
+        return self.submit(_run, _Opaque(_itself, value))
 
     def total(self, parts: Sequence[Any]) -> Any:
         """The future of the sum of futures of arrays, merged in a tree whose shape is fixed."""
@@ -121,12 +121,10 @@ class DaskExecutor:
 
         Raises
         ------
-        LostShare
-            If something it needs was shared and is gone.
         DeviceError
             If a chunk brings its workers down, or there are none.
         """
-        from distributed import CancelledError, KilledWorker
+        from distributed import KilledWorker
 
         while True:
             try:
@@ -134,9 +132,7 @@ class DaskExecutor:
             except TimeoutError:
                 if future.done():  # it was the task that timed out
                     raise
-                self._wait_for_workers(self.patience)
-            except CancelledError as problem:
-                raise LostShare from problem
+                self.wait_for_workers(self.patience)
             except KilledWorker as problem:
                 raise DeviceError(
                     "Dask workers died again and again on the same particles, most likely for "
@@ -144,7 +140,8 @@ class DaskExecutor:
                     "resume the run"
                 ) from problem
 
-    def _wait_for_workers(self, patience: float) -> None:
+    def wait_for_workers(self, patience: float) -> None:
+        """Until there is one; `DeviceError` if it takes longer than `patience` [s]."""
         began = time.monotonic()
         while not self.n_workers():
             if time.monotonic() - began > patience:
@@ -175,7 +172,8 @@ def executor_at(where: str | None) -> Iterator[Executor]:
         return
     from distributed import Client
 
-    with _cluster(where) as cluster:
+    threshold = {"distributed.admin.large-graph-warning-threshold": _LARGE}
+    with dask.config.set(threshold), _cluster(where) as cluster:
         try:
             client = Client(where if cluster is None else cluster, timeout=10)
         except (OSError, ValueError) as problem:
@@ -185,7 +183,9 @@ def executor_at(where: str | None) -> Iterator[Executor]:
                 "`--scheduler local:4` start four processes here"
             ) from None
         with client:
-            yield DaskExecutor(client)
+            executor = DaskExecutor(client)
+            executor.wait_for_workers(_QUEUED if where.startswith("slurm") else _PATIENCE)
+            yield executor
 
 
 def _cluster(where: str) -> contextlib.AbstractContextManager[Any]:

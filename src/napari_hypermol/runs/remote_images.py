@@ -1,8 +1,8 @@
 """Images that live with the workers of a Dask scheduler, and work done on them there.
 
 Only what is small travels: coefficients to every worker, moments to the chunk they belong to, and
-sums back, merged in a tree. What a worker holds is known by how it is made from the files, so that
-others make it again if it dies; what was sent and is lost is sent again.
+sums back, merged in a tree. All that a worker holds is known by how it is made, from the files and
+from what was sent, so that others make it again if it dies.
 """
 
 import threading
@@ -19,13 +19,12 @@ from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.particles import Optics
 from napari_hypermol.posterior.likelihood import WhitenedImages
-from napari_hypermol.runs.executors import DaskExecutor, LostShare
+from napari_hypermol.runs.executors import DaskExecutor
 from napari_hypermol.runs.whitening import Views, columns_among, rows_of, whitened
 
 __all__ = ["GridsOf", "RemoteImages", "RemoteStack", "Spread", "made_here"]
 
 Float64 = NDArray[np.float64]
-_TRIES = 5  # of work whose shared values went with a worker
 _KEPT_SHARES = 8  # a molecule, its samples and placements, and the last coefficients
 _KEPT_GRIDS = 2  # a worker's own: those of the last coefficients, and of an empty molecule
 
@@ -49,9 +48,8 @@ def made_here(value: Any) -> Any:
 
 
 class Spread(NamedTuple):
-    """One value a particle, at the chunks: the value itself, and where its pieces are."""
+    """One value a particle, sent to the chunks."""
 
-    value: Any
     pieces: list[Any]
 
 
@@ -70,10 +68,6 @@ class _Shares:
         others = [pair for pair in self._kept if pair[0] is not value]
         self._kept = [*others[1 - _KEPT_SHARES :], (value, future)]
         return future
-
-    def forget(self) -> None:
-        """Send everything anew."""
-        self._kept.clear()
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,13 +185,13 @@ class RemoteImages:
 
     def here(self) -> WhitenedImages:
         """All of them in this process."""
-        pieces = self._tried(lambda: self.stack.executor.results(self._chunks))
+        pieces = self.stack.executor.results(self._chunks)
         return WhitenedImages(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
 
     def spread(self, value: Any) -> Spread:
         """One value a particle (an array, or a named tuple of some) sent to the chunks."""
-        pieces = [_rows_of(value, part) for _, part in self._parts]
-        return Spread(value, list(self.stack.executor.client.scatter(pieces, hash=False)))
+        share = self.stack.executor.share
+        return Spread([share(_rows_of(value, part)) for _, part in self._parts])
 
     def each(
         self, function: Callable[..., Any], spread: Sequence[Any] = (), shared: Sequence[Any] = ()
@@ -211,13 +205,7 @@ class RemoteImages:
         shared : sequence
             What all chunks need; `GridsOf` are made at the workers.
         """
-        kept: list[Any] = list(spread)
-
-        def attempt() -> list[Any]:
-            return self.stack.executor.results(self._submitted(function, kept, shared))
-
-        pieces: list[Any] = self._tried(attempt, kept)
-        return pieces
+        return self.stack.executor.results(self._submitted(function, spread, shared))
 
     def total(
         self,
@@ -230,23 +218,16 @@ class RemoteImages:
 
         With `molecule` it is grid values, of which the adjoint comes back: theta.
         """
-        kept: list[Any] = list(spread)
-
-        def attempt() -> Any:
-            executor = self.stack.executor
-            total = executor.total(self._submitted(function, kept, shared))
-            if molecule is not None:
-                total = executor.submit(_adjoint, self.stack.shares.of(molecule), total)
-            return executor.result(total)
-
-        return self._tried(attempt, kept)
+        executor = self.stack.executor
+        total = executor.total(self._submitted(function, spread, shared))
+        if molecule is not None:
+            total = executor.submit(_adjoint, self.stack.shares.of(molecule), total)
+        return executor.result(total)
 
     def _submitted(
-        self, function: Callable[..., Any], spread: list[Any], shared: Sequence[Any]
+        self, function: Callable[..., Any], spread: Sequence[Any], shared: Sequence[Any]
     ) -> list[Any]:
-        for index, value in enumerate(spread):
-            if not isinstance(value, Spread):
-                spread[index] = self.spread(value)
+        sent = [v if isinstance(v, Spread) else self.spread(v) for v in spread]
         of, values, counts = self.stack.shares.of, [], []
         for value in shared:
             pieces = value if isinstance(value, GridsOf) else (value,)
@@ -254,22 +235,10 @@ class RemoteImages:
             counts.append(len(pieces))
         return [
             self.stack.executor.submit(
-                _work, function, chunk, [value.pieces[index] for value in spread], values, counts
+                _work, function, chunk, [value.pieces[index] for value in sent], values, counts
             )
             for index, chunk in enumerate(self._chunks)
         ]
-
-    def _tried(self, attempt: Callable[[], Any], spread: list[Any] | None = None) -> Any:
-        """`attempt`, again if something that was sent went with a worker."""
-        for _ in range(_TRIES - 1):
-            try:
-                return attempt()
-            except LostShare:
-                self.stack.shares.forget()
-                for index, value in enumerate(spread or []):
-                    if spread is not None and isinstance(value, Spread):
-                        spread[index] = value.value
-        return attempt()
 
 
 def _rows_of(value: Any, part: slice) -> Any:
