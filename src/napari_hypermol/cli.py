@@ -267,7 +267,8 @@ def reconstruct(
     recipe: Annotated[Path | None, typer.Option(help="YAML; without: one ball, one state.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     scheduler: Annotated[
-        str | None, typer.Option(help="Dask scheduler whose workers read the images.")
+        str | None,
+        typer.Option(help="local:N processes, slurm:N jobs, or a Dask scheduler's address."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     keep_every: Annotated[

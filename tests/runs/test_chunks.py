@@ -1,22 +1,18 @@
-import dask.array as da
 import numpy as np
 import pytest
 
 from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.coordinates.grids import fourier_samples
-from napari_hypermol.errors import ParticleFileError
 from napari_hypermol.io import read_particles
 from napari_hypermol.io.stack import images_in_memory
 from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
-from napari_hypermol.runs import scratch
 from napari_hypermol.runs.chunks import stage_problem, starting_noise
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.recipe_text import read_recipe
 from napari_hypermol.runs.sweep import residual_noise
-from oracles.dft import image_transform
 
 RADIUS = 8.0
 
@@ -35,41 +31,6 @@ def stack(particles):
 def molecule(tiny_run):
     recipe = read_recipe(tiny_run.data / "recipe.yaml")
     return composite_of(recipe, tiny_run.data, 24, 8.0).discretise(6.0, 1)
-
-
-def test_values_are_the_transform_of_the_images(particles, stack):
-    image = np.asarray(particles.images[3].compute(), dtype=np.float64)
-    for at in (0, 5, 40, len(stack.samples.kx) - 1):
-        kx, ky = int(stack.samples.kx[at]), int(stack.samples.ky[at])
-        assert stack.values[3, at] == pytest.approx(image_transform(image, kx, ky), abs=1e-4)
-
-
-def test_power_is_that_of_each_shell(particles, stack):
-    squares = abs(stack.values[7].astype(np.complex128)) ** 2 * stack.samples.weights
-    expected = [squares[stack.samples.shells == s].sum() for s in range(stack.n_shells)]
-    np.testing.assert_allclose(stack.power[7], expected, rtol=1e-5)
-
-
-def test_reading_in_chunks_changes_nothing(particles, stack):
-    seen = []
-    in_sevens = particles._replace(images=particles.images.rechunk((7, -1, -1)))
-    again = read_fourier_stack(in_sevens, RADIUS, seen.append)
-    np.testing.assert_array_equal(again.values, stack.values)
-    np.testing.assert_array_equal(again.power, stack.power)
-    np.testing.assert_allclose(seen, [*np.arange(7, 60, 7) / 60, 1])
-
-
-def test_stack_larger_than_memory_lives_in_a_file(particles, stack, monkeypatch):
-    monkeypatch.setattr(scratch, "MEMORY_SHARE", 0.0)
-    again = read_fourier_stack(particles, RADIUS)
-    assert isinstance(again.values, np.memmap)
-    np.testing.assert_array_equal(again.values, stack.values)
-
-
-def test_constant_images_are_refused(particles):
-    flat = particles._replace(images=da.zeros((5, 24, 24), dtype=np.float32))
-    with pytest.raises(ParticleFileError, match="all particle images are constant"):
-        read_fourier_stack(flat, RADIUS)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1000])

@@ -1,12 +1,13 @@
 """The same tests wherever chunks are worked on."""
 
+import os
+
 import numpy as np
+import psutil
 import pytest
 
 from napari_hypermol.errors import DeviceError
-from napari_hypermol.io import read_particles
-from napari_hypermol.runs.executors import InlineExecutor, executor_at
-from napari_hypermol.runs.fourier_stack import read_fourier_stack
+from napari_hypermol.runs.executors import executor_at
 
 
 @pytest.fixture(scope="module")
@@ -36,18 +37,43 @@ def test_what_goes_wrong_in_a_chunk_is_raised_here(executor):
         list(executor.map((1).__truediv__, [1, 0]))
 
 
-def test_images_are_the_same_wherever_they_are_read(executor, pretzel_run):
-    particles = read_particles(pretzel_run.data / "particles.star").particles
-    in_sevens = particles._replace(images=particles.images.rechunk((7, -1, -1)))
-    here = read_fourier_stack(in_sevens, 6.0, executor=InlineExecutor())
-    there = read_fourier_stack(in_sevens, 6.0, executor=executor)
-    np.testing.assert_array_equal(here.values, there.values)
-    np.testing.assert_array_equal(here.power, there.power)
-
-
 def test_nobody_answers():
     with (
         pytest.raises(DeviceError, match="no Dask scheduler answers"),
         executor_at("tcp://127.0.0.1:9"),
     ):
         pass
+
+
+@pytest.mark.parametrize("where", ["local:0", "local:many", "slurm:-1"])
+def test_how_many_workers_is_a_number(where):
+    with pytest.raises(DeviceError, match="expected a number of workers"), executor_at(where):
+        pass
+
+
+def test_a_cluster_of_its_own_ends_with_the_work():
+    with executor_at("local:2") as executor:
+        assert executor.n_workers() == 2
+        pids = set(executor.client.run(os.getpid).values())
+        assert os.getpid() not in pids
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_sums_do_not_depend_on_who_made_them(scheduler):
+    with executor_at(scheduler) as executor:
+        parts = [np.float32(1.1) * np.arange(5, dtype=np.float32) ** k for k in range(20)]
+        totals = [
+            executor.result(executor.total([executor.share(part) for part in parts]))
+            for _ in range(2)
+        ]
+    np.testing.assert_array_equal(*totals)
+    np.testing.assert_allclose(totals[0], np.sum(parts, axis=0), rtol=1e-6)
+
+
+def test_work_that_times_out_itself_is_not_waited_for(scheduler):
+    with executor_at(scheduler) as executor, pytest.raises(TimeoutError, match="of its own"):
+        executor.result(executor.submit(_out_of_time))
+
+
+def _out_of_time():
+    raise TimeoutError("of its own")

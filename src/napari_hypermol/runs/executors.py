@@ -130,8 +130,9 @@ class DaskExecutor:
             try:
                 return future.result(timeout=_LOOK)
             except TimeoutError:
-                if future.done():  # it was the task that timed out
-                    raise
+                own = future.exception() if future.status == "error" else None
+                if isinstance(own, TimeoutError):  # not our waiting: the work itself timed out
+                    raise own from None
                 self.wait_for_workers(self.patience)
             except KilledWorker as problem:
                 raise DeviceError(

@@ -1,0 +1,221 @@
+"""Three processes give what one does: sums to rounding, poses and states alike, killed or not."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_hypermol.errors import DeviceError
+from napari_hypermol.io import read_particles, read_star
+from napari_hypermol.runs.chunks import renewed_problem, stage_problem, starting_noise
+from napari_hypermol.runs.executors import DaskExecutor, executor_at
+from napari_hypermol.runs.fourier_stack import read_fourier_stack
+from napari_hypermol.runs.from_recipe import composite_of
+from napari_hypermol.runs.pose_step import PoseSettings, pose_prior, pose_step
+from napari_hypermol.runs.recipe_text import read_recipe
+from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.stage_problem import Estimate
+from napari_hypermol.runs.sweep import expectation, maximisation, state_tables, updated_noise
+from small_clusters import cluster_of
+
+RADIUS = 6.0
+# float32 sums of some thousand products in another order
+CLOSE = {"rtol": 2e-4, "atol": 2e-5}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with cluster_of(3) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def executor(cluster):
+    with executor_at(cluster.scheduler_address) as executor:
+        yield executor
+
+
+class Both:
+    """The same problem in this process and at three workers, some chunks each."""
+
+    def __init__(self, folder, executor):
+        particles = read_particles(folder / "particles.star").particles
+        self.particles = particles._replace(images=particles.images.rechunk((7, -1, -1)))
+        self.rows = np.arange(len(particles.shifts))
+        self.stacks = [
+            read_fourier_stack(self.particles, 8.0),
+            read_fourier_stack(self.particles, 8.0, executor=executor),
+        ]
+        composite = composite_of(read_recipe(folder / "recipe.yaml"), folder, 24, 8.0)
+        self.molecule = composite.discretise(RADIUS, 1)
+        self.noise = starting_noise(self.particles, self.stacks[0])
+        self.here, self.there = self.problems(self.rows)
+        draw = np.random.default_rng(5)
+        theta = draw.normal(size=self.molecule.n_coefficients).astype(np.float32)
+        spectra = [np.ones((q, b.n_shells)) for (q, _), b in
+                   zip(self.molecule.set_shapes, self.molecule.bases, strict=True)]  # fmt: skip
+        self.estimate = Estimate(theta, spectra, self.noise, 0.1)
+
+    def problems(self, rows):
+        return [
+            stage_problem(self.particles, stack, self.molecule, RADIUS, self.noise, rows)
+            for stack in self.stacks
+        ]
+
+
+@pytest.fixture(scope="module")
+def both(tiny_run, executor):
+    return Both(tiny_run.data, executor)
+
+
+def same_images(one, two):
+    for name, mine, other in zip(one._fields, one, two, strict=True):
+        np.testing.assert_array_equal(mine, other, err_msg=name)
+
+
+def test_there_are_several_chunks_and_they_are_not_here(both, executor):
+    assert executor.n_workers() == 3
+    assert len(both.there.images._chunks) > 3
+    assert not hasattr(both.there.images, "data")
+
+
+def test_images_brought_here_are_those_of_one_process(both):
+    same_images(both.there.here()[1], both.here.images)
+    np.testing.assert_array_equal(both.there.mean_weights, both.here.mean_weights)
+    np.testing.assert_array_equal(both.stacks[1].power, both.stacks[0].power)
+
+
+def test_rows_in_any_order_and_twice(both):
+    rows = np.array([50, 3, 3, 17, 59, 0])
+    same_images(both.there.of(rows).images, both.here.of(rows).images)
+
+
+def test_a_half_is_a_problem_of_its_own(both):
+    here, there = both.problems(both.rows[1::2])
+    same_images(there.here()[1], here.images)
+
+
+def test_other_noise_and_other_poses(both):
+    new = 1.7 * both.noise
+    here, there = (p.with_noise(both.noise, new) for p in (both.here, both.there))
+    for name in ("data", "weights"):
+        np.testing.assert_allclose(
+            getattr(there.here()[1], name), getattr(here.images, name), rtol=1e-5, atol=1e-6
+        )
+    turned = both.here.rotations[::-1].copy()
+    moved = [
+        renewed_problem(
+            replace(p, images=im, shifts=p.shifts[::-1]), both.noise, both.particles, stack,
+            RADIUS, both.rows,
+        )
+        for p, im, stack in zip(
+            (both.here, both.there),
+            (both.here.images._replace(rotations=turned),
+             both.there.images.at(turned, both.there.shifts[::-1])),
+            both.stacks, strict=True,
+        )
+    ]  # fmt: skip
+    same_images(moved[1].here()[1], moved[0].images)
+
+
+def test_sums_agree_to_rounding(both, rng):
+    n, q = len(both.rows), sum(both.molecule.n_functions)
+    first = rng.normal(size=(n, q)).astype(np.float32)
+    second = first[:, :, None] * first[:, None, :]
+    theta = both.estimate.theta
+    for one, two in (
+        (both.here.adjoint(first), both.there.adjoint(first)),
+        (both.here.normal(theta, second), both.there.normal(theta, second)),
+    ):
+        np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-5 * np.abs(one).max())
+    for one, two in zip(both.here.overlaps(theta), both.there.overlaps(theta), strict=True):
+        np.testing.assert_allclose(two, one, **CLOSE)
+
+
+def test_a_sweep_agrees_to_rounding(both):
+    tables = state_tables(both.molecule)
+    found = []
+    for problem in (both.here, both.there):
+        rng = np.random.default_rng(1)
+        posterior = expectation(problem, both.estimate, tables, rng)
+        kindled = expectation(problem, both.estimate, tables, rng, kindling=3.0)
+        solved, info = maximisation(problem, both.estimate, posterior, 4)
+        noise = updated_noise(problem, solved, posterior)
+        found.append((posterior, kindled, solved, info.n_iterations, noise))
+    one, two = found
+    for mine, other in zip(one[:2], two[:2], strict=True):
+        np.testing.assert_allclose(other.state_mean, mine.state_mean, atol=1e-4)
+        np.testing.assert_allclose(other.second, mine.second, **CLOSE)
+        np.testing.assert_allclose(other.log_evidence, mine.log_evidence, rtol=1e-4, atol=1e-3)
+    assert two[3] == one[3]
+    error = np.linalg.norm(two[2].theta - one[2].theta) / np.linalg.norm(one[2].theta)
+    assert error < 1e-3
+    np.testing.assert_allclose(two[4], one[4], rtol=1e-4)
+
+
+def test_poses_take_the_same_steps(both):
+    settings = PoseSettings("refine", "refine", rotation_std=0.1, shift_std=8.0)
+    prior = pose_prior(both.particles, both.rows, settings)
+    found = [
+        pose_step(problem, both.estimate, None, prior, settings, np.random.default_rng(2), 4)
+        for problem in (both.here, both.there)
+    ]
+    (here, told), (there, same) = found
+    # a step that is a coin's toss at rounding may fall otherwise
+    agree = np.abs(there.rotations - here.rotations).max(axis=(1, 2)) < 1e-5
+    assert agree.mean() > 0.95
+    assert told.acceptance_rate.mean() > 0.05
+    np.testing.assert_allclose(there.shifts[agree], here.shifts[agree], atol=1e-4)
+    np.testing.assert_allclose(same.log_density[agree], told.log_density[agree], rtol=1e-3)
+    np.testing.assert_allclose(
+        there.here()[1].data[agree], here.images.data[agree], rtol=1e-3, atol=1e-3
+    )
+
+
+def test_workers_killed_while_they_sum_cost_nothing_but_time(both, cluster):
+    n, q = len(both.rows), sum(both.molecule.n_functions)
+    second = np.tile(np.eye(q, dtype=np.float32), (n, 1, 1))
+    expected = both.there.normal(both.estimate.theta, second)
+    for _ in range(2):
+        victim = next(w.pid for w in cluster.workers.values() if w.pid)
+        os.kill(victim, signal.SIGKILL)
+        again = both.there.normal(both.estimate.theta.copy(), second)
+        np.testing.assert_allclose(again, expected, rtol=1e-6, atol=1e-6 * np.abs(again).max())
+
+
+def test_a_run_at_three_workers_is_the_run_of_one(tiny_run, cluster, tmp_path):
+    data = tiny_run.data
+    job = Job(
+        data / "particles.star", tmp_path / "run", data / "recipe.yaml",
+        scheduler=cluster.scheduler_address,
+    )  # fmt: skip
+    run = reconstruct(job)
+    one, two = (read_star(r.path / "particles.star")["particles"] for r in (tiny_run.run, run))
+    for column in one:
+        if column.startswith("hypermol"):
+            values = (np.asarray(table[column], dtype=float) for table in (two, one))
+            np.testing.assert_allclose(*values, rtol=1e-3, atol=1e-3, err_msg=column)
+
+
+def test_work_that_kills_every_worker_is_given_up(tiny_run):
+    def deadly(images):  # in here, so that it travels whole: workers know nothing of tests
+        os._exit(1)
+
+    with cluster_of(1) as cluster:
+        cluster.scheduler.allowed_failures = 1
+        with executor_at(cluster.scheduler_address) as executor:
+            there = Both(tiny_run.data, executor).there
+            with pytest.raises(DeviceError, match=r"died again and again.*memory"):
+                there.images.each(deadly)
+
+
+def test_no_worker_left_is_said(tiny_run):
+    with cluster_of(1) as cluster, executor_at(cluster.scheduler_address) as executor:
+        impatient = DaskExecutor(executor.client, patience=0.5)
+        future = impatient.submit(time.sleep, 30)
+        cluster.scale(0)
+        with pytest.raises(DeviceError, match=r"no worker for 0 s|no worker for 1 s"):
+            impatient.result(future)

@@ -1,0 +1,67 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from examples import pretzel_like, random_data, scene
+from napari_hypermol.posterior.likelihood import image_adjoint, normal_operator, overlaps
+from napari_hypermol.runs import scratch
+from napari_hypermol.runs.stage_problem import StageProblem
+
+N = 9
+
+
+@pytest.fixture
+def here():
+    return scene(pretzel_like(16), 5.0)
+
+
+@pytest.fixture
+def problem(here, rng):
+    images = random_data(rng, N, here.samples)
+    means = rng.uniform(size=(N, images.power.shape[1]))
+    return StageProblem(images, here.molecule, here.samples, means, 3.0, np.zeros((N, 2)))
+
+
+def test_sums_are_those_of_the_likelihood(here, problem, rng):
+    theta = rng.normal(size=here.molecule.n_coefficients).astype(np.float32)
+    grids, about = here.molecule.grids(theta), (here.placements, here.samples)
+    b, g = problem.overlaps(theta)
+    expected = overlaps(problem.images, grids, *about)
+    np.testing.assert_array_equal(b, expected[0])
+    np.testing.assert_array_equal(g, expected[1])
+    right = image_adjoint(problem.images, b, here.molecule.empty_grids, *about)
+    np.testing.assert_array_equal(problem.adjoint(b), here.molecule.grids_adjoint(right))
+    left = normal_operator(problem.images, g, grids, *about)
+    np.testing.assert_array_equal(problem.normal(theta, g), here.molecule.grids_adjoint(left))
+
+
+def test_some_particles(problem):
+    rows = np.array([7, 2, 2])
+    some = problem.of(rows)
+    np.testing.assert_array_equal(some.images.data, problem.images.data[rows])
+    np.testing.assert_array_equal(some.mean_weights, problem.mean_weights[rows])
+    assert problem.here() == (problem, problem.images)
+
+
+def test_noise_scales_every_shell_by_its_own(problem):
+    n_shells = problem.images.power.shape[1]
+    old, new = np.ones((1, n_shells)), np.linspace(1, 2, n_shells)[None]
+    scaled = problem.with_noise(old, new)
+    factor = (1 / new[0])[problem.samples.shells]
+    np.testing.assert_allclose(scaled.images.data, problem.images.data * factor, rtol=1e-6)
+    np.testing.assert_allclose(scaled.images.weights, problem.images.weights * factor, rtol=1e-6)
+    np.testing.assert_allclose(scaled.mean_weights, problem.mean_weights / new, rtol=1e-6)
+
+
+def test_images_in_a_file_stay_in_files(problem, tmp_path, monkeypatch):
+    monkeypatch.setattr(scratch, "MEMORY_SHARE", 0.0)
+    images = problem.images
+    data = scratch.room(images.data.shape, np.float32, tmp_path)
+    data[:] = images.data
+    there = replace(problem, images=images._replace(data=data))
+    ones = np.ones((1, images.power.shape[1]))
+    scaled = there.with_noise(ones, 2 * ones)
+    assert isinstance(scaled.images.data, np.memmap)
+    assert isinstance(scaled.images.weights, np.memmap)
+    np.testing.assert_array_equal(scaled.images.data, images.data / 2)
