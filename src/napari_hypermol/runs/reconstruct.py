@@ -35,6 +35,7 @@ from napari_hypermol.runs.fourier_stack import AnyStack, read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of, poses_of, priors_of, stages_of
 from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
 from napari_hypermol.runs.halfway import Keeper, forget_halfway
+from napari_hypermol.runs.memory import MemoryPlan, check_room, planned_memory
 from napari_hypermol.runs.mixing import mixing
 from napari_hypermol.runs.pose_step import with_poses
 from napari_hypermol.runs.progress import Progress, Reporter
@@ -142,6 +143,12 @@ def reconstruct(
         rounds = 2 if given.recipe.half_sets else 1  # two halves are as much work as one whole
         posterior_work = draws_work(given.recipe.posterior, given.stages[-1])
         reporter.plan(images_work + rounds * work_of(given.stages) + posterior_work)
+        plan = planned_memory(
+            given.composite, given.stages, given.file.n, is_remote=job.scheduler is not None
+        )
+        check_room(plan, job.out.resolve().parent)
+        reporter.advance(0.0, plan.sentence())
+        asked["memory"] = plan._asdict()
         # before the folder is made: only now can a damaged image come to light
         radius = max(s.max_radius for s in given.stages)
         executor = stay.enter_context(executor_at(job.scheduler))
@@ -208,6 +215,7 @@ class _Work:
         log.info("%d particles of %d px from %s", given.file.n, size, given.file.path)
         for line in unknowns_sentences(self.unknowns):
             log.info("%s", line)
+        log.info("%s", MemoryPlan(**self.unknowns["memory"]).sentence())
         rng = np.random.default_rng(recipe.seed)
         rows = np.arange(given.file.n)
         snapshot = recover(

@@ -145,8 +145,10 @@ def recover(
         is_first_moving = snapshot is not None and gains_states(snapshot.molecule, molecule)
         trace = [] if snapshot is None else snapshot.trace
         trace = trace if begun is None else begun.trace
+        held = [problem]
+        del problem  # its images are large: only the stage is to have them, and new ones after them
         snapshot = run_stage(
-            stage, position, problem, estimate, posterior, settings, draw, reporter,
+            stage, position, held.pop(), estimate, posterior, settings, draw, reporter,
             trace,
             is_last=position == len(stages),
             prior=prior,

@@ -1,0 +1,119 @@
+"""How much memory and disk a run will need, said before it starts.
+
+Only arrays as long as the stack of particles are counted one by one; everything else is a constant
+that was measured.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import psutil
+
+from napari_hypermol.coordinates.grids import fourier_samples
+from napari_hypermol.errors import RunFolderError
+from napari_hypermol.molecules.composite import Composite
+from napari_hypermol.runs.scratch import is_in_memory
+from napari_hypermol.runs.sweep import state_tables
+from napari_hypermol.schedules.stage import Stage
+
+__all__ = ["MemoryPlan", "check_room", "planned_memory"]
+
+_PROGRAM = 260 * 2**20  # compiled loops, the libraries of store and report, buffers of one chunk
+_GRID_COPIES = 6  # grids, their adjoints by thread, and transforms under way, in a solve
+_THETA_COPIES = 12  # vectors of conjugate gradients, priors, maps being written
+
+
+class MemoryPlan(NamedTuple):
+    """What a run is going to need.
+
+    Attributes
+    ----------
+    memory : int
+        The most this process will hold [bytes], files that are mapped not counted.
+    disk : int
+        Files for what does not fit, gone with the process [bytes].
+    """
+
+    memory: int
+    disk: int
+
+    def sentence(self) -> str:
+        """In words."""
+        disk = f" and {_size(self.disk)} of disk for a while" if self.disk else ""
+        return f"needs about {_size(self.memory)} of memory{disk}"
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.1f} GiB" if n_bytes >= 2**30 else f"{n_bytes / 2**20:.0f} MiB"
+
+
+def planned_memory(
+    composite: Composite, stages: Sequence[Stage], n: int, is_remote: bool = False
+) -> MemoryPlan:
+    """The peak of a run with its images in this process, or at the workers of a cluster.
+
+    Parameters
+    ----------
+    composite : Composite
+    stages : sequence of Stage
+    n : int
+        Particles.
+    is_remote : bool
+
+    Returns
+    -------
+    MemoryPlan
+    """
+    box, finest = composite.box_size, max(stages, key=lambda s: s.max_radius)
+    molecule = composite.discretise(finest.max_radius, max(s.max_degree for s in stages))
+    n_shells, q = box // 2 + 1, sum(molecule.n_functions)
+    k = len(fourier_samples(box, finest.max_radius).kx)
+    entries = sum(len(table.states) for table in state_tables(molecule))
+    # power of the stack; power, fill, mean weights (float64) and their ratio, twice while the noise
+    # changes
+    per_image = n_shells * (4 + 2 * (4 + 4 + 8 + 4))
+    # second moments: of the last sweep and of this one, in pieces and joined, and scaled as float64
+    per_image += q * q * (4 + 4 + 4 + 8) + q * 16 + entries * 4 * 3
+    per_image += 400  # poses, optics, states, and the columns of the particle file
+    memory = psutil.Process().memory_info().rss + _PROGRAM + n * per_image
+    memory += _GRID_COPIES * molecule.empty_grids.values.nbytes
+    memory += _THETA_COPIES * 4 * molecule.n_coefficients
+    disk = 0
+    if not is_remote:
+        # samples; D and W, of which there are two each while the noise changes
+        for size, copies in ((8 * n * k, 1), (8 * n * k, 2), (4 * n * k, 2)):
+            if is_in_memory(size):
+                memory += size * copies
+            else:
+                disk += size * copies
+    return MemoryPlan(int(memory), int(disk))
+
+
+def check_room(plan: MemoryPlan, folder: Path) -> None:
+    """Refuse a run that its machine cannot hold, before it has begun.
+
+    Raises
+    ------
+    RunFolderError
+    """
+    here = folder
+    while not here.exists():
+        here = here.parent
+    free = shutil.disk_usage(here).free
+    if plan.disk > free:
+        raise RunFolderError(
+            f"{folder}: the run needs {_size(plan.disk)} there for particles that do not fit into "
+            f"memory, and {_size(free)} are free; make room, choose another --out, or a lower "
+            "resolution"
+        )
+    available: Any = psutil.virtual_memory().available
+    # what is held already is not asked for again
+    wanted = plan.memory - psutil.Process().memory_info().rss
+    if wanted > np.int64(available):
+        raise RunFolderError(
+            f"the run needs {_size(plan.memory)} of memory, and {_size(int(available))} are free; "
+            "choose a lower resolution or state degree, or --scheduler with more machines"
+        )
