@@ -1,5 +1,6 @@
 """CUDA C++ compiled by g++, for machines without a GPU: the same source, one thread at a time."""
 
+import atexit
 import ctypes
 import hashlib
 import os
@@ -17,6 +18,7 @@ import numpy as np
 HEADER = Path(__file__).with_name("cuda_on_cpu.h")
 WHY_NOT = "" if shutil.which("g++") else "there is no g++ (Debian: apt-get install g++)"
 _FLAGS = ("-std=c++17", "-O1", "-shared", "-fPIC", "-w")
+_FUNCTION = r'extern "C" __global__ void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\s*\('
 _EPILOGUE = "float4 shared_memory[SHARED / sizeof(float4)];\n"
 
 
@@ -26,13 +28,15 @@ class DeviceTrouble(RuntimeError):
 
 @cache
 def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="cuda_on_cpu"))
+    folder = Path(tempfile.mkdtemp(prefix="cuda_on_cpu"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @cache
 def library(source: str, definitions: tuple[str, ...] = ()) -> ctypes.CDLL:
     """The functions of `source`, compiled; `definitions` as ``-DNAME=VALUE``."""
-    names = re.findall(r'extern "C" __global__ void[^(]*(?:\([^)]*\))?\s*(\w+)\s*\(', source)
+    names = re.findall(_FUNCTION, source)
     text = f'#include "{HEADER}"\n{source}\n{_EPILOGUE}'
     text += "".join(f"ON_CPU({name})\n" for name in names)
     digest = hashlib.sha256("\n".join([text, *definitions]).encode()).hexdigest()[:16]

@@ -28,11 +28,11 @@ FUNCTIONS = (
 )  # fmt: skip
 FFTS = ("fftshift", "ifftshift", "irfft2", "irfftn", "rfft2", "rfftn")
 TYPES = ("bool_", "complex64", "float32", "float64", "int32", "int64", "uint8", "pi", "inf")
-_METHODS = (
+METHODS = (
     "all", "any", "argmax", "astype", "conj", "copy", "max", "mean", "min", "ravel", "reshape",
     "sum", "transpose", "view",
 )  # fmt: skip
-_PROPERTIES = ("T", "imag", "real")
+PROPERTIES = ("T", "imag", "real")
 _OPERATORS = (
     "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "lt", "le",
     "gt", "ge", "eq", "ne",
@@ -163,9 +163,9 @@ def _in_place(name: str) -> Callable[..., Any]:
     return method
 
 
-for _name in _METHODS:
+for _name in METHODS:
     setattr(PretendArray, _name, _method(_name))
-for _name in _PROPERTIES:
+for _name in PROPERTIES:
     setattr(
         PretendArray,
         _name,
@@ -231,6 +231,8 @@ class PretendCupy:
         self.fft = SimpleNamespace(**{name: self._wrap(np.fft, name) for name in FFTS})
         for name in FUNCTIONS:
             setattr(self, name, self._wrap(np, name))
+        self.add = self._wrap(np, "add")
+        self.add.reduceat = self._wrap(np.add, "reduceat")  # type: ignore[attr-defined]
         for name in TYPES:
             setattr(self, name, getattr(np, name))
 
