@@ -1,10 +1,10 @@
 """Install the system libraries that Qt and a screenless X server need, and g++, where allowed.
 
-Python packages bring Qt, but not the X and OpenGL libraries under it. g++ compiles the CUDA code
-for its tests without a GPU. With apt-get, and as root or
-with passwordless sudo, this script installs the missing ones; elsewhere it says in one sentence
-what to do and leaves the machine alone. It never asks a question. It is run by tox and ends well
-even where nothing can be installed: tests that need what is missing are left out, with the reason.
+Python packages bring Qt, but not the X and OpenGL libraries under it; g++ compiles the CUDA code
+for its tests without a GPU. With apt-get, and as root or with passwordless sudo, this script
+installs the missing ones; elsewhere it says in one sentence what to do and leaves the machine
+alone. It never asks a question. It is run by tox and ends well even where nothing can be
+installed: the tests that need what is missing are then left out, with the reason.
 """
 
 import ctypes
@@ -52,7 +52,7 @@ def missing() -> dict[str, str]:
     if not (os.environ.get("DISPLAY") or shutil.which("Xvfb")):
         lacks["Xvfb"] = "xvfb"
     if not shutil.which("g++"):
-        lacks["g++"] = "g++ libc6-dev"
+        lacks["g++"] = "g++"
     return lacks
 
 
@@ -90,7 +90,7 @@ def main() -> str:
         )
     prefix = root_prefix()
     if prefix is not None:
-        install(" ".join(lacks.values()).split(), prefix)
+        install(list(lacks.values()), prefix)
         lacks = missing()
     if not lacks:
         return ""

@@ -162,6 +162,7 @@ def cupy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     """The module of arrays on a device: CuPy, or what pretends to be it."""
     if request.param == "pretend":
         monkeypatch.setattr(backend, "cupy", PretendCupy())
+        monkeypatch.setattr(backend, "cupy_special", backend.cupy.special)
     backend.device_function.cache_clear()
     yield backend.cupy
     backend.device_function.cache_clear()

@@ -10,15 +10,24 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 from napari_hypermol.errors import DeviceError
 
 try:
     import cupy
+    from cupyx.scipy import special as cupy_special
 except ImportError:  # the `gpu` extra is not installed: everything runs on the CPU
-    cupy = None
+    cupy = cupy_special = None
 
-__all__ = ["array_module", "as_numpy", "choose_device", "device_function", "is_gpu_available"]
+__all__ = [
+    "array_module",
+    "as_numpy",
+    "choose_device",
+    "device_function",
+    "is_gpu_available",
+    "special_functions",
+]
 
 # [bytes] of shared memory a block of threads has without asking for more, on every CUDA device.
 SHARED_MEMORY = 48 * 1024
@@ -64,6 +73,11 @@ def array_module(x: Any) -> ModuleType:
     if cupy is not None and isinstance(x, cupy.ndarray):
         return cupy  # type: ignore[no-any-return]
     return np
+
+
+def special_functions(x: Any) -> Any:
+    """SciPy's special functions, or CuPy's, for the library of `x`."""
+    return scipy.special if array_module(x) is np else cupy_special
 
 
 def as_numpy(x: Any) -> Any:

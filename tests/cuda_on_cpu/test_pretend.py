@@ -1,5 +1,7 @@
 """The pretended device must refuse what a real one refuses, or it proves nothing."""
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -165,5 +167,8 @@ def test_cupy_has_all_of_it():
     methods = [*pretend.METHODS, *pretend.PROPERTIES, "get", "data", "__array_function__"]
     assert [name for name in methods if not hasattr(cupy.ndarray, name)] == []
     assert hasattr(cupy.add, "reduceat")
+    assert hasattr(cupy.add, "at")
+    special = importlib.import_module("cupyx.scipy.special")
+    assert [name for name in pretend.SPECIAL if not hasattr(special, name)] == []
     assert hasattr(cupy.RawModule, "get_function")
     assert hasattr(cupy.RawKernel, "max_dynamic_shared_size_bytes")
