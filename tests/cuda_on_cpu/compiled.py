@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,13 @@ _EPILOGUE = "float4 shared_memory[SHARED / sizeof(float4)];\n"
 
 class DeviceTrouble(RuntimeError):
     """What a real device would do wrong silently, or end the process for."""
+
+
+class Traffic(NamedTuple):
+    """Bytes of global memory: read with ``__ldg``, added to with ``atomicAdd``."""
+
+    read: int
+    added: int
 
 
 @cache
@@ -60,7 +67,7 @@ def launch(
     args: Sequence[np.ndarray | np.generic],
     shared_bytes: int = 0,
     is_backwards: bool = False,
-) -> None:
+) -> Traffic:
     """Run all blocks of threads of a function.
 
     Parameters
@@ -75,8 +82,15 @@ def launch(
     pointers = (ctypes.c_void_p * len(cells))(*(cell.ctypes.data for cell in cells))
     sizes = (ctypes.c_int * len(cells))(*(cell.itemsize for cell in cells))
     blocks = (ctypes.c_uint * 3)(*[*grid, 1, 1][:3])
+    before = _traffic(functions)
     trouble: Any = getattr(functions, f"launch_{name}")(
         pointers, sizes, len(cells), blocks, n_threads, shared_bytes, int(is_backwards)
     )
     if trouble is not None:
         raise DeviceTrouble(f"{name}: {trouble.decode()}")
+    return Traffic(*np.subtract(_traffic(functions), before).tolist())
+
+
+def _traffic(functions: ctypes.CDLL) -> Traffic:
+    counters = ("bytes_read", "bytes_added")
+    return Traffic(*(ctypes.c_longlong.in_dll(functions, name).value for name in counters))

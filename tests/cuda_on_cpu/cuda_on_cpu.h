@@ -29,6 +29,10 @@ inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z,
 
 Index threadIdx, blockIdx, blockDim, gridDim;
 const char* trouble;  // the first thing that would go wrong on a device
+// Bytes read with __ldg, and added to memory with atomicAdd, since the library was loaded.
+extern "C" {
+long long bytes_read, bytes_added;
+}
 
 inline void sincospif(float x, float* s, float* c)
 {
@@ -46,6 +50,7 @@ template <typename T>
 inline T __ldg(const T* at)
 {
     require_aligned(at);
+    bytes_read += sizeof(T);
     T value;
     std::memcpy(&value, at, sizeof(T));
     return value;
@@ -55,6 +60,7 @@ template <typename T>
 inline void atomicAdd(T* at, T value)
 {
     require_aligned(at);
+    bytes_added += sizeof(T);
     float sum[sizeof(T) / sizeof(float)], term[sizeof(T) / sizeof(float)];
     std::memcpy(sum, at, sizeof(T));
     std::memcpy(term, &value, sizeof(T));

@@ -182,8 +182,8 @@ for _name in _OPERATORS:
 class PretendFunction:
     """A function of CUDA C++ code, started as CuPy starts it."""
 
-    def __init__(self, functions: Any, name: str) -> None:
-        self._functions, self._name = functions, name
+    def __init__(self, functions: Any, name: str, traffic: dict[str, compiled.Traffic]) -> None:
+        self._functions, self._name, self.traffic = functions, name, traffic
         self.max_dynamic_shared_size_bytes = 48 * 1024
         self.is_backwards = False
 
@@ -194,7 +194,7 @@ class PretendFunction:
             raise compiled.DeviceTrouble("more shared memory than the function was promised")
         arrays = [arg for arg in args if isinstance(arg, PretendArray)]
         given = [self._given(arg) for arg in args]
-        compiled.launch(
+        self.traffic[self._name] = compiled.launch(
             self._functions, self._name, grid, *block, given, shared_mem, self.is_backwards
         )
         for array in arrays:
@@ -228,6 +228,7 @@ class PretendCupy:
     edit = staticmethod(lambda code: code)  # to break the code on purpose
 
     def __init__(self) -> None:
+        self.traffic: dict[str, compiled.Traffic] = {}  # of each function's latest launch
         self.cuda = SimpleNamespace(is_available=lambda: True)
         self.fft = SimpleNamespace(**{name: self._wrap(np.fft, name) for name in FFTS})
         for name in FUNCTIONS:
@@ -291,7 +292,7 @@ class PretendCupy:
         functions = compiled.library(self.edit(code), self.definitions)
 
         def get_function(name: str) -> PretendFunction:
-            function = PretendFunction(functions, name)
+            function = PretendFunction(functions, name, self.traffic)
             function.is_backwards = self.is_backwards
             return function
 
