@@ -209,7 +209,7 @@ __device__ __forceinline__ float2 unseen(float2 value, const Taps& t)
 // ---- one particle ----------------------------------------------------------------------------
 
 // Views of all placements. Those whose `moments`, `step` apart, are all zero are not active; without
-// moments all are. Returns the number of columns in use. Ends at a barrier.
+// moments all are. Returns the number of columns in use; which ones may be read after the next barrier.
 __device__ int place(Rooms r, Scene scene, const float* rotation, const float* moments, int step)
 {
     for (int m = threadIdx.x; m < scene.n_placed; m += blockDim.x) {
@@ -238,7 +238,6 @@ __device__ int place(Rooms r, Scene scene, const float* rotation, const float* m
             r.used[n_used + q] = scene.placed[m].start + q;
         n_used += scene.placed[m].n_functions;
     }
-    __syncthreads();
     return n_used;
 }
 

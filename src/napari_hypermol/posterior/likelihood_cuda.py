@@ -45,7 +45,7 @@ _OPTIONS = ("-std=c++17",)
 # sums do not depend on its chunk. All of box 64, a seventh of box 256.
 _RANGE = 8192
 # [bytes] a block of threads may use: the first that holds enough samples. Four blocks of 48 KiB
-# fit on a multiprocessor of compute capability 8 or 9; more than 96 KiB not every device has.
+# fit on a multiprocessor of compute capability 9; more than 96 KiB a block of 8.6 cannot have.
 _SHARED = (SHARED_MEMORY, 96 * 1024)
 _ENOUGH = 32  # samples: a warp of threads has one each
 _PARTIAL_SUMS = 2**28  # [bytes] of sums over ranges of samples at once
