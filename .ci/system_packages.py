@@ -1,9 +1,10 @@
-"""Install the system libraries that Qt and a screenless X server need, where that is allowed.
+"""Install the system libraries that Qt and a screenless X server need, and g++, where allowed.
 
-Python packages bring Qt, but not the X and OpenGL libraries under it. With apt-get, and as root or
-with passwordless sudo, this script installs the missing ones; elsewhere it says in one sentence
-what to do and leaves the machine alone. It never asks a question. It is run by tox and ends well
-even where nothing can be installed: the tests that need Qt are then left out, with the reason.
+Python packages bring Qt, but not the X and OpenGL libraries under it; g++ compiles the CUDA code
+for its tests without a GPU. With apt-get, and as root or with passwordless sudo, this script
+installs the missing ones; elsewhere it says in one sentence what to do and leaves the machine
+alone. It never asks a question. It is run by tox and ends well even where nothing can be
+installed: the tests that need what is missing are then left out, with the reason.
 """
 
 import ctypes
@@ -50,6 +51,8 @@ def missing() -> dict[str, str]:
     lacks = {name: package for name, package in LIBRARIES.items() if not is_loadable(name)}
     if not (os.environ.get("DISPLAY") or shutil.which("Xvfb")):
         lacks["Xvfb"] = "xvfb"
+    if not shutil.which("g++"):
+        lacks["g++"] = "g++"
     return lacks
 
 
@@ -82,7 +85,7 @@ def main() -> str:
         return ""
     if not shutil.which("apt-get"):
         return (
-            "Tests that need Qt are left out: with your system's package manager, install "
+            "Tests that need these are left out; with your system's package manager, install "
             + ", ".join(lacks)
         )
     prefix = root_prefix()
@@ -92,7 +95,7 @@ def main() -> str:
     if not lacks:
         return ""
     return (
-        "Tests that need Qt are left out; as root, run: "
+        "Tests that need system packages are left out; as root, run: "
         f"apt-get update && apt-get {' '.join(INSTALL)} {' '.join(lacks.values())}"
     )
 

@@ -8,12 +8,16 @@ import os
 import select
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
 import pytest
 
+from cuda_on_cpu.pretend import PretendCupy
+from napari_hypermol import backend
 from small_runs import BRIEF, MIXED, PRETZEL, SmallRun, recovered, simulated
 
 # Loaded below and not by pytest (tox says "-p no:..."), for a session that lives without Qt.
@@ -84,7 +88,13 @@ collect_ignore = ["plugin"] if NO_QT else []
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Bring the pytest plugins that load Qt; where Qt is missing they would end the session."""
+    """Add `--device`; bring the plugins that load Qt, which would end a session without Qt."""
+    parser.addoption(
+        "--device",
+        choices=["cpu", "cuda"],
+        default="cpu",
+        help="cuda: what is written for a GPU is tested on it too, not on the pretended one alone",
+    )
     for name, plugin in QT_PLUGINS.items():
         if not NO_QT and not pluginmanager.has_plugin(name):
             pluginmanager.import_plugin(plugin)
@@ -95,10 +105,26 @@ def pytest_report_header() -> str:
     return f"no window: {NO_WINDOW}" if NO_WINDOW else f"display: {os.environ.get('DISPLAY', '')}"
 
 
-def pytest_configure() -> None:
-    """Share the processors among the workers of one session, as threads that wait cost time too."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a device that is not there, and share the processors among a session's workers.
+
+    Threads that wait cost time too.
+    """
+    if config.getoption("--device") == "cuda" and not backend.is_gpu_available():
+        raise pytest.UsageError(
+            "--device cuda: no CUDA device was found; leave it out, or install "
+            "napari-hypermol[gpu] on a machine with one"
+        )
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     numba.set_num_threads(max(1, numba.config.NUMBA_NUM_THREADS // workers))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests that ask for `cupy` get the pretended one, and the real one with ``--device cuda``."""
+    if "cupy" in metafunc.fixturenames:
+        has_gpu = metafunc.config.getoption("--device") == "cuda"
+        real = [pytest.param("cuda", marks=pytest.mark.gpu)] if has_gpu else []
+        metafunc.parametrize("cupy", ["pretend", *real], indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -129,6 +155,17 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def rng() -> np.random.Generator:
     """A random generator, the same in every test."""
     return np.random.default_rng(20200324)
+
+
+@pytest.fixture
+def cupy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module of arrays on a device: CuPy, or what pretends to be it."""
+    if request.param == "pretend":
+        monkeypatch.setattr(backend, "cupy", PretendCupy())
+        monkeypatch.setattr(backend, "cupy_special", backend.cupy.special)
+    backend.device_function.cache_clear()
+    yield backend.cupy
+    backend.device_function.cache_clear()
 
 
 @pytest.fixture(scope="session")

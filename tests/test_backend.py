@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import scipy.special
 
 from napari_hypermol import backend
 from napari_hypermol.errors import DeviceError
@@ -34,3 +35,30 @@ def test_gpu_that_is_not_used_yet_is_said(monkeypatch):
 def test_unknown_device_is_refused():
     with pytest.raises(DeviceError, match="expected auto, cpu or cuda"):
         backend.choose_device("tpu")
+
+
+def test_special_functions_of_either_library(cupy, rng):
+    x = rng.normal(size=7) * 20
+    assert backend.special_functions(x) is scipy.special
+    found = backend.special_functions(cupy.asarray(x)).log_ndtr(cupy.asarray(x))
+    assert isinstance(found, cupy.ndarray)
+    np.testing.assert_allclose(backend.as_numpy(found), scipy.special.log_ndtr(x), rtol=1e-12)
+
+
+CODE = """
+extern "C" __global__ void ramp(float* to, int n, float step)
+{
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) to[i] = i * step;
+}
+"""
+
+
+@pytest.mark.parametrize("shared_bytes", [0, 64 * 1024])
+def test_device_functions(cupy, shared_bytes):
+    ramp = backend.device_function(CODE, "ramp", (), shared_bytes)
+    assert backend.device_function(CODE, "ramp", (), shared_bytes) is ramp  # compiled once
+    out = cupy.zeros(100, dtype=np.float32)
+    args = (out, np.int32(90), np.float32(0.5))
+    ramp((4,), (32,), args, shared_mem=shared_bytes)
+    np.testing.assert_array_equal(backend.as_numpy(out), [*np.arange(90) / 2, *[0] * 10])

@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Each library that may enter only in some places: a file, or a folder with all it holds.
 ONLY_IN: dict[str, set[str]] = {
     "cupy": {"backend.py"},
+    "cupyx": {"backend.py"},
     "imageio": {"io/movie.py"},
     "mrcfile": {"io/mrc.py"},
     "starfile": {"io/star.py"},

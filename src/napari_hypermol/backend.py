@@ -4,19 +4,33 @@ Code asks `array_module` at the top of a function and then does not care. Moves 
 happen in `runs` and `plugin` only. There is no global switch.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import scipy.special
 
 from napari_hypermol.errors import DeviceError
 
 try:
     import cupy
+    from cupyx.scipy import special as cupy_special
 except ImportError:  # the `gpu` extra is not installed: everything runs on the CPU
-    cupy = None
+    cupy = cupy_special = None
 
-__all__ = ["array_module", "as_numpy", "choose_device", "is_gpu_available"]
+__all__ = [
+    "array_module",
+    "as_numpy",
+    "choose_device",
+    "device_function",
+    "is_gpu_available",
+    "special_functions",
+]
+
+# [bytes] of shared memory a block of threads has without asking for more, on every CUDA device.
+SHARED_MEMORY = 48 * 1024
 
 
 def is_gpu_available() -> bool:
@@ -61,8 +75,41 @@ def array_module(x: Any) -> ModuleType:
     return np
 
 
+def special_functions(x: Any) -> Any:
+    """SciPy's special functions, or CuPy's, for the library of `x`."""
+    return scipy.special if array_module(x) is np else cupy_special
+
+
 def as_numpy(x: Any) -> Any:
     """`x` as a NumPy array in main memory."""
     if cupy is not None and isinstance(x, cupy.ndarray):
         return cupy.asnumpy(x)
     return np.asarray(x)
+
+
+@lru_cache(maxsize=64)
+def device_function(
+    source: str, name: str, options: tuple[str, ...] = (), shared_bytes: int = 0
+) -> Callable[..., None]:
+    """A function of CUDA C++ code, compiled when it is first called.
+
+    Parameters
+    ----------
+    source : str
+        The code, in which the function is extern "C".
+    name : str
+    options : tuple of str
+        For the compiler.
+    shared_bytes : int
+        Shared memory of a block of threads that it will be called with.
+
+    Returns
+    -------
+    callable
+        ``(grid, block, args, shared_mem=...)`` starts it, as `cupy.RawKernel` does; args are CuPy
+        arrays and NumPy scalars of exactly the types in the code.
+    """
+    function = cupy.RawModule(code=source, options=options).get_function(name)
+    if shared_bytes > SHARED_MEMORY:
+        function.max_dynamic_shared_size_bytes = shared_bytes
+    return function  # type: ignore[no-any-return]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from napari_hypermol.backend import as_numpy
 from napari_hypermol.coordinates.fourier import (
     fast_even_size,
     half_plane_to_image,
@@ -135,3 +136,27 @@ def test_gradient_is_skew(rng):
         left = (volume_gradient(a)[0, axis] * b[0]).sum()
         right = (a[0] * volume_gradient(b)[0, axis]).sum()
         np.testing.assert_allclose(left, -right, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "transform",
+    [
+        image_to_half_plane,
+        lambda x: half_plane_to_image(image_to_half_plane(x), (8, 8)),
+        volume_to_half_space,
+        lambda x: volume_from_half_space(volume_to_half_space(x), 8),
+        lambda x: resample_volume(x, 6),
+        lambda x: resample_volume(x, 12),
+        lambda x: resample_volume(x, 8),
+        volume_gradient,
+    ],
+    ids=["image", "image back", "volume", "volume back", "coarser", "finer", "as fine", "gradient"],
+)
+def test_on_a_device(cupy, rng, transform, dtype):
+    volumes = rng.normal(size=(2, 8, 8, 8)).astype(dtype)
+    found, expected = transform(cupy.asarray(volumes)), transform(volumes)
+    assert isinstance(found, cupy.ndarray)
+    assert found.dtype == expected.dtype
+    atol = 20 * np.finfo(dtype).eps * abs(expected).max()
+    np.testing.assert_allclose(as_numpy(found), expected, atol=atol)

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_hypermol.backend import as_numpy
 from napari_hypermol.coordinates.grids import fourier_samples
 from napari_hypermol.imaging.ctf import contrast_transfer, electron_wavelength
 from napari_hypermol.particles import Defocus, Optics
@@ -77,3 +78,18 @@ def test_scale_and_the_floor_away_from_zero():
 
     np.testing.assert_allclose(ctf(0.5, np.pi / 2), np.full((1, n), 0.5))
     np.testing.assert_allclose(abs(ctf(1.0, 0.0)), np.full((1, n), 1e-8))  # sin 0, kept off zero
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_on_a_device(cupy, rng, n):
+    samples, groups = fourier_samples(16, 7), np.arange(n) % 2
+    optics = Optics(
+        ("a", "b"), np.array([200.0, 300.0]), np.array([2e7, 1e7]), np.array([0.1, 0.07]),
+        np.zeros(2, dtype=bool),
+    )  # fmt: skip
+    columns = rng.uniform(0.1, 1, size=(6, n)) * [[2e4], [2e4], [3.0], [1.0], [50.0], [1.0]]
+    there = Defocus(*map(cupy.asarray, columns))
+    found = contrast_transfer(optics, cupy.asarray(groups), there, samples, 1.5)
+    assert isinstance(found, cupy.ndarray)
+    expected = contrast_transfer(optics, groups, Defocus(*columns), samples, 1.5)
+    np.testing.assert_allclose(as_numpy(found), expected, atol=ROUNDING)

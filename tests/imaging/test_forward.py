@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from napari_hypermol.backend import as_numpy
 from napari_hypermol.coordinates.fourier import image_to_half_plane
 from napari_hypermol.coordinates.grids import fourier_samples
 from napari_hypermol.imaging.ctf import contrast_transfer
@@ -117,3 +118,36 @@ def test_without_defocus_the_ctf_is_one(images_ft, samples, noise):
     np.testing.assert_array_equal(square, 1)
     np.testing.assert_array_equal(weights, np.tile(samples.weights, (N, 1)))
     np.testing.assert_allclose(data[:, 0], samples.weights * images_ft.real, rtol=1e-6)
+
+
+def test_image_samples_on_a_device(cupy, rng, samples):
+    images = rng.normal(size=(2, BOX, BOX)).astype(np.float32)
+    found = image_samples(cupy.asarray(images), samples)
+    assert isinstance(found, cupy.ndarray)
+    assert found.dtype == np.complex64
+    np.testing.assert_allclose(as_numpy(found), image_samples(images, samples), atol=1e-6)
+
+
+def test_shell_sums_on_a_device(cupy, rng, samples):
+    values = rng.normal(size=(3, len(samples.kx))).astype(np.float32)
+    found = shell_sums(cupy.asarray(values), samples, 9)
+    assert isinstance(found, cupy.ndarray)
+    np.testing.assert_allclose(as_numpy(found), shell_sums(values, samples, 9), atol=1e-12)
+
+
+@pytest.mark.parametrize("has_ctf", [True, False])
+def test_whitening_on_a_device(cupy, rng, images_ft, defocus, samples, noise, has_ctf):
+    groups, shifts = np.array([0, 1, 0, 1, 1]), rng.normal(size=(N, 2))
+    defocus = defocus if has_ctf else None
+    expected = whiten(
+        images_ft, shifts, defocus, optics(False, True), groups, noise, samples, PIXEL
+    )
+    found = whiten(
+        cupy.asarray(images_ft), cupy.asarray(shifts),
+        None if defocus is None else Defocus(*map(cupy.asarray, defocus)), optics(False, True),
+        cupy.asarray(groups), cupy.asarray(noise), samples, PIXEL,
+    )  # fmt: skip
+    for ours, theirs in zip(found, expected, strict=True):
+        assert isinstance(ours, cupy.ndarray)
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_allclose(as_numpy(ours), theirs, atol=1e-6 * abs(theirs).max())

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_hypermol.backend import as_numpy
 from napari_hypermol.coordinates.fourier import half_plane_to_image, image_to_half_plane
 from napari_hypermol.coordinates.grids import fourier_samples
 from napari_hypermol.imaging.shift import shift_phases
@@ -35,3 +36,10 @@ def test_shifts_add():
     a, b = np.array([[1.0, 2.0]]), np.array([[-0.5, 0.7]])
     both = shift_phases(a, samples, 2.0) * shift_phases(b, samples, 2.0)
     np.testing.assert_allclose(shift_phases(a + b, samples, 2.0), both, atol=1e-6)
+
+
+def test_on_a_device(cupy, rng):
+    samples, shifts = fourier_samples(12, 5), rng.normal(size=(3, 2))
+    found = shift_phases(cupy.asarray(shifts), samples, 1.3)
+    assert isinstance(found, cupy.ndarray)
+    np.testing.assert_allclose(as_numpy(found), shift_phases(shifts, samples, 1.3), atol=1e-6)

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples import cosine_plane
+from napari_hypermol.backend import as_numpy
 from napari_hypermol.bases.classes import ClassBasis
 from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.bases.fourier import FourierBasis
@@ -270,3 +271,52 @@ def test_nothing_is_negligible_by_default(rng):
     answer = state_posterior(b[0].astype(float), g[0].astype(float), plain, 0.2)
     np.testing.assert_allclose(one.first[0], answer.first, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(one.second[0], answer.second, rtol=1e-4, atol=1e-6)
+
+
+def same_on_device(cupy, found, expected):
+    """Every field, to rounding of the table's sums; single precision where it is given so."""
+    for name in expected._fields:
+        mine, theirs = getattr(found, name), getattr(expected, name)
+        if name == "tables":
+            assert len(mine) == len(theirs)
+        else:
+            mine, theirs = (mine,), (theirs,)
+        for one, other in zip(mine, theirs, strict=True):
+            assert isinstance(one, cupy.ndarray), name
+            assert one.dtype == other.dtype, name
+            rtol = 1e-6 if other.dtype == np.float32 else 1e-9
+            # a spread is a difference of squares: 1e-16 of them is 1e-8 of it
+            atol = 1e-7 if name.endswith("std") else 1e-12
+            np.testing.assert_allclose(
+                as_numpy(one),
+                other,
+                rtol,
+                max(atol, rtol * abs(other).max(initial=0)),
+                err_msg=name,
+            )
+
+
+@pytest.mark.parametrize("contrast_std", [0.0, 0.2])
+@pytest.mark.parametrize("case", CASES)
+def test_tables_on_a_device(cupy, rng, case, contrast_std):
+    n_q, components = CASES[case]
+    tables = tuple(
+        table(rng, CosineBasis(degree) if dims == 1 else cosine_plane(degree), size, start)
+        for dims, degree, size, start in components
+    )
+    b, g = overlaps(rng, 3, n_q, strength=2.0)
+    there = cupy.asarray(b), cupy.asarray(g)
+    for options in ((contrast_std,), (contrast_std, 0.3), (contrast_std, 1.0, 1e-2)):
+        expected = table_posterior(b, g, tables, *options)
+        same_on_device(cupy, table_posterior(*there, tables, *options), expected)
+
+
+def test_kinds_of_states_on_a_device(cupy, rng):
+    kinds = ("circle", "interval", "class")
+    states = np.stack(np.meshgrid(*[np.arange(3) / 3] * 3), axis=-1).reshape(-1, 3)
+    of = StateTable(states, np.zeros((27, 1)), np.zeros(27), slice(0, 1), kinds)
+    posterior = rng.dirichlet(np.ones(27), size=4)
+    found = state_moments(cupy.asarray(posterior), of)
+    for one, other in zip(found, state_moments(posterior, of), strict=True):
+        assert isinstance(one, cupy.ndarray)
+        np.testing.assert_allclose(as_numpy(one), other, atol=1e-12)

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_hypermol.backend import array_module
 from napari_hypermol.coordinates.grids import FourierSamples
-from napari_hypermol.particles import Defocus, FloatArray, IntArray, Optics
+from napari_hypermol.particles import Defocus, IntArray, Optics
 
 __all__ = ["contrast_transfer", "electron_wavelength"]
 
@@ -28,8 +28,8 @@ def contrast_transfer(
     Parameters
     ----------
     optics : Optics
-    groups : (n,) int ndarray
-        Optics group of each particle.
+    groups : (n,) int array
+        Optics group of each particle; on the device of `defocus`.
     defocus : Defocus
         Of the same n particles.
     samples : FourierSamples
@@ -38,7 +38,7 @@ def contrast_transfer(
 
     Returns
     -------
-    ctf : (n, k) float32 ndarray
+    ctf : (n, k) float32 array
         -sin(chi) exp(-B w^2 / 4) times the scale; +Q0 at the origin (protein bright).
 
     Notes
@@ -51,15 +51,16 @@ def contrast_transfer(
     # double: at high frequency and defocus chi is hundreds of radians, beyond single precision
     wx, wy = (xp.asarray(k, dtype=xp.float64) / edge for k in (samples.kx, samples.ky))
     square, azimuth = wx**2 + wy**2, xp.arctan2(wy, wx)
-    column: FloatArray = optics.voltage[groups][:, None]
-    wavelength = electron_wavelength(column)
+    voltage, aberration, amplitude = (
+        xp.asarray(of_group)[groups][:, None]
+        for of_group in (optics.voltage, optics.spherical_aberration, optics.amplitude_contrast)
+    )
+    wavelength = electron_wavelength(voltage)
     mean = 0.5 * (defocus.u + defocus.v)[:, None]
     half_difference = 0.5 * (defocus.u - defocus.v)[:, None]
     depth = mean + half_difference * xp.cos(2 * (azimuth[None, :] - defocus.angle[:, None]))
-    aberration = optics.spherical_aberration[groups][:, None]
-    amplitude = xp.arcsin(optics.amplitude_contrast[groups])[:, None]
     chi = np.pi * wavelength * square * (0.5 * aberration * wavelength**2 * square - depth)
-    chi = chi - defocus.phase_shift[:, None] - amplitude
+    chi = chi - defocus.phase_shift[:, None] - xp.arcsin(amplitude)
     envelope = xp.exp(-0.25 * defocus.b_factor[:, None] * square) * defocus.scale[:, None]
     ctf = -xp.sin(chi) * envelope
     tiny = xp.abs(ctf) < 1e-8

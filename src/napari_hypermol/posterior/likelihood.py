@@ -9,6 +9,7 @@ so contrast and states cost O(Q^2) whatever the box. The same D and W carry the 
 the coefficients given the moments E[a c], E[a^2 c c^T] of the particles' posteriors, and the noise
 re-estimate. Slices live in cache only; nothing of size (n, k, q) is ever stored. Columns whose
 moments are zero for a particle, such as positions it is not in, are neither sliced nor scattered.
+CuPy arrays are handed on to `likelihood_cuda`.
 """
 
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.backend import array_module
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.imaging.projector import (
     Placements,
@@ -24,6 +26,7 @@ from napari_hypermol.imaging.projector import (
     scatter_particle,
     slice_particle,
 )
+from napari_hypermol.posterior import likelihood_cuda
 
 __all__ = [
     "WhitenedImages",
@@ -267,6 +270,8 @@ def overlaps(
     G : (n, q, q) float32 ndarray
         Symmetric.
     """
+    if array_module(images.data) is not np:
+        return likelihood_cuda.overlaps(images, grids, placements, samples, pairs)
     check_band_limit(grids, samples)
     n, n_q = len(images.weights), int(grids.n_functions[placements.grids].sum())
     b = np.empty((n, n_q), dtype=np.float32)
@@ -298,6 +303,11 @@ def image_adjoint(
     (total,) float32 ndarray
         Adjoint slices of D, laid out as ``grids.values``.
     """
+    if array_module(images.data) is not np:
+        values: Float32 = likelihood_cuda.image_adjoint(
+            images, first_moments, grids, placements, samples
+        )
+        return values
     check_band_limit(grids, samples)
     targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
     first = np.ascontiguousarray(first_moments, dtype=np.float32)
@@ -325,6 +335,11 @@ def normal_operator(
     (total,) float32 ndarray
         Laid out as ``grids.values``.
     """
+    if array_module(images.data) is not np:
+        values: Float32 = likelihood_cuda.normal_operator(
+            images, second_moments, grids, placements, samples
+        )
+        return values
     check_band_limit(grids, samples)
     targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
     second = np.ascontiguousarray(second_moments, dtype=np.float32)
@@ -354,6 +369,11 @@ def explained_power(
         Sum over each shell of w (|Y|^2 - E|Y - a H S A c|^2); `WhitenedImages.power` less this is
         the expected residual power, that is sigma^2 times `WhitenedImages.fill`.
     """
+    if array_module(images.data) is not np:
+        power: Float64 = likelihood_cuda.explained_power(
+            images, first_moments, second_moments, noise, grids, placements, samples
+        )
+        return power
     check_band_limit(grids, samples)
     out = np.zeros((len(images.weights), noise.shape[1]), dtype=np.float64)
     first = np.ascontiguousarray(first_moments, dtype=np.float32)

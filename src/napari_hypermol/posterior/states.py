@@ -2,7 +2,7 @@
 
 For one or two components with states the table is joint; the contrast is integrated out exactly
 (a truncated normal at every entry). More components are drawn one after the other by
-`samplers.gibbs` from the same conditionals.
+`samplers.gibbs` from the same conditionals. Tables of CuPy arrays are computed by `states_cuda`.
 """
 
 import math
@@ -12,6 +12,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.backend import array_module
+from napari_hypermol.posterior.states_cuda import JointTables, joint_tables
 from napari_hypermol.protocols import StateKind
 
 __all__ = [
@@ -87,7 +89,7 @@ def state_moments(posterior: NDArray[np.floating], table: StateTable) -> tuple[F
 
     Parameters
     ----------
-    posterior : (n, t) float ndarray
+    posterior : (n, t) float array
         Rows sum to 1.
     table : StateTable
 
@@ -98,28 +100,29 @@ def state_moments(posterior: NDArray[np.floating], table: StateTable) -> tuple[F
         standard deviation, at most that of the uniform density. Class: the middle of the most
         probable class, and the probability that it is another one.
     """
-    dims = table.states.shape[1]
-    mean, std = np.zeros((len(posterior), dims)), np.zeros((len(posterior), dims))
+    xp, dims = array_module(posterior), table.states.shape[1]
+    mean, std = xp.zeros((len(posterior), dims)), xp.zeros((len(posterior), dims))
     kinds = table.kinds or ("interval",) * dims
     for axis, kind in enumerate(kinds):
-        values, index = np.unique(table.states[:, axis], return_inverse=True)
-        p = np.zeros((len(posterior), len(values)))
-        np.add.at(p.T, index, posterior.T)
+        unique, index = np.unique(table.states[:, axis], return_inverse=True)
+        values = xp.asarray(unique)
+        p = xp.zeros((len(posterior), len(values)))
+        xp.add.at(p.T, xp.asarray(index), posterior.T)
         if kind == "interval":
             mean[:, axis] = p @ values
-            std[:, axis] = np.sqrt(np.maximum(p @ values**2 - mean[:, axis] ** 2, 0.0))
+            std[:, axis] = xp.sqrt(xp.maximum(p @ values**2 - mean[:, axis] ** 2, 0.0))
         elif kind == "circle":
-            resultant = p @ np.exp(2j * np.pi * values)
-            turns = np.angle(resultant) / (2 * np.pi) % 1.0
-            mean[:, axis] = np.where(turns < 1, turns, 0.0)  # -1e-20 % 1 is 1
-            length = np.clip(np.abs(resultant), 1e-12, 1.0)
-            spread = np.sqrt(-2 * np.log(length)) / (2 * np.pi)
-            std[:, axis] = np.minimum(spread, np.sqrt(1 / 12))
+            resultant = p @ xp.exp(2j * np.pi * values)
+            turns = xp.angle(resultant) / (2 * np.pi) % 1.0
+            mean[:, axis] = xp.where(turns < 1, turns, 0.0)  # -1e-20 % 1 is 1
+            length = xp.clip(xp.abs(resultant), 1e-12, 1.0)
+            spread = xp.sqrt(-2 * xp.log(length)) / (2 * np.pi)
+            std[:, axis] = xp.minimum(spread, math.sqrt(1 / 12))
         else:
             best = p.argmax(axis=1)
             mean[:, axis] = values[best]
-            std[:, axis] = 1 - p[np.arange(len(p)), best]
-    return mean, np.maximum(std, 0.0)
+            std[:, axis] = 1 - p[xp.arange(len(p)), best]
+    return mean, xp.maximum(std, 0.0)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -300,8 +303,8 @@ def table_posterior(
 
     Parameters
     ----------
-    b : (n, q) float32 ndarray
-    g : (n, q, q) float32 ndarray
+    b : (n, q) float32 array
+    g : (n, q, q) float32 array
     tables : tuple of at most two StateTable
         Columns in none of them belong to rigid components, whose state function is 1.
     contrast_std : float
@@ -316,31 +319,61 @@ def table_posterior(
     -------
     ParticlePosterior
     """
-    n, n_q = b.shape
+    xp, n_q = array_module(b), b.shape[1]
     empty = StateTable(np.zeros((1, 0)), np.zeros((1, 0)), np.zeros(1), slice(0, 0))
     one, two = (*tables, empty, empty)[:2]
     rigid = np.ones(n_q, dtype=np.bool_)
     for table in tables:
         rigid[table.columns] = False
-    p1, p2 = np.zeros((n, len(one.states))), np.zeros((n, len(two.states)))
-    first, second = np.zeros((n, n_q)), np.zeros((n, n_q, n_q))
-    contrast, evidence = np.zeros((n, 2)), np.zeros(n)
-    _joint_tables(
-        b, g, rigid, one.functions, two.functions, one.columns.start, two.columns.start,
-        one.log_prior, two.log_prior, float(contrast_std), float(temperature),
-        float(negligible),
-        p1, p2, first, second, contrast, evidence,
-    )  # fmt: skip
-    marginals = (p1, p2)[: len(tables)]
+    numbers = float(contrast_std), float(temperature), float(negligible)
+    joint = (_compiled_tables if xp is np else _device_tables)(b, g, rigid, one, two, *numbers)
+    marginals = (joint.p1, joint.p2)[: len(tables)]
     moments = [state_moments(p, t) for p, t in zip(marginals, tables, strict=True)]
-    nothing = np.zeros((n, 0))
+    nothing = xp.zeros((len(b), 0))
     return ParticlePosterior(
-        state_mean=np.concatenate([*(m for m, _ in moments), nothing], axis=1),
-        state_std=np.concatenate([*(s for _, s in moments), nothing], axis=1),
-        contrast_mean=contrast[:, 0],
-        contrast_std=contrast[:, 1],
-        first=first.astype(np.float32),
-        second=second.astype(np.float32),
-        log_evidence=evidence,
+        state_mean=xp.concatenate([*(m for m, _ in moments), nothing], axis=1),
+        state_std=xp.concatenate([*(s for _, s in moments), nothing], axis=1),
+        contrast_mean=joint.contrast[:, 0],
+        contrast_std=joint.contrast[:, 1],
+        first=joint.first.astype(np.float32),
+        second=joint.second.astype(np.float32),
+        log_evidence=joint.evidence,
         tables=tuple(p.astype(np.float32) for p in marginals),
     )
+
+
+def _compiled_tables(
+    b: Float32, g: Float32, rigid: NDArray[np.bool_], one: StateTable, two: StateTable,
+    std: float, temperature: float, negligible: float,
+) -> JointTables:  # fmt: skip
+    n, n_q = b.shape
+    found = JointTables(
+        p1=np.zeros((n, len(one.states))),
+        p2=np.zeros((n, len(two.states))),
+        first=np.zeros((n, n_q)),
+        second=np.zeros((n, n_q, n_q)),
+        contrast=np.zeros((n, 2)),
+        evidence=np.zeros(n),
+    )
+    _joint_tables(
+        b, g, rigid, one.functions, two.functions, one.columns.start, two.columns.start,
+        one.log_prior, two.log_prior, std, temperature, negligible, *found,
+    )  # fmt: skip
+    return found
+
+
+def _device_tables(
+    b: Any, g: Any, rigid: NDArray[np.bool_], one: StateTable, two: StateTable,
+    std: float, temperature: float, negligible: float,
+) -> JointTables:  # fmt: skip
+    xp = array_module(b)
+
+    def spread(table: StateTable) -> Any:
+        functions = np.zeros((len(table.states), len(rigid)))
+        functions[:, table.columns] = table.functions
+        return xp.asarray(functions)
+
+    return joint_tables(
+        b, g, xp.asarray(rigid.astype(np.float64)), spread(one), spread(two),
+        xp.asarray(one.log_prior), xp.asarray(two.log_prior), std, temperature, negligible,
+    )  # fmt: skip

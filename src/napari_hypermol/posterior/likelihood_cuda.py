@@ -1,0 +1,440 @@
+"""`likelihood` on a CUDA device: the same four functions for CuPy arrays.
+
+likelihood.cu does the work. Here its launches are planned: how many samples a block of threads
+slices at once, which tiles of G a thread has, what is packed how. Nothing but arrays of the
+caller's device goes in and comes out; placements, samples and the layout of the grids, which are
+small, come from main memory as everywhere. `likelihood` calls this; nobody else needs to.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import resources
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.backend import SHARED_MEMORY, array_module, as_numpy, device_function
+from napari_hypermol.coordinates.gridding import KERNEL_POLYNOMIALS
+from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
+from napari_hypermol.errors import ShapeError
+from napari_hypermol.imaging.projector import Placements, check_band_limit
+
+if TYPE_CHECKING:
+    from napari_hypermol.posterior.likelihood import WhitenedImages
+
+__all__ = [
+    "Launch",
+    "device_source",
+    "explained_power",
+    "image_adjoint",
+    "normal_operator",
+    "overlaps",
+    "packed_placements",
+    "plan",
+    "tile_size",
+    "wanted_tiles",
+]
+
+Float32 = NDArray[np.float32]
+
+THREADS = 256
+_OPTIONS = ("-std=c++17",)
+# Samples of one block of threads: the same for any number of particles, so that a particle's
+# sums do not depend on its chunk. All of box 64, a seventh of box 256.
+_RANGE = 8192
+# [bytes] a block of threads may use: the first that holds enough samples. Four blocks of 48 KiB
+# fit on a multiprocessor of compute capability 9; more than 96 KiB a block of 8.6 cannot have.
+_SHARED = (SHARED_MEMORY, 96 * 1024)
+_ENOUGH = 32  # samples: a warp of threads has one each
+_PARTIAL_SUMS = 2**28  # [bytes] of sums over ranges of samples at once
+# [bytes] of Fourier grids that adjoints are added to: copies of small grids part the blocks that
+# would add to the same places, above all to the Fourier origin; all together stay in L2.
+_COPIES = 2**24
+_MAX_COPIES = 8
+
+_VIEW_BYTES, _TAPS_BYTES = 48, 56
+_PLACED = np.dtype(
+    [
+        ("origin", "i8"), ("y_step", "i8"), ("z_step", "i8"), ("x_step", "i4"),
+        ("n_functions", "i4"), ("start", "i4"), ("width", "i4"), ("rotation", "f4", 9),
+        ("centre", "f4", 3), ("scale", "f4"),
+    ],
+    align=True,
+)  # fmt: skip
+
+
+class Launch(NamedTuple):
+    """How a device function is started.
+
+    Attributes
+    ----------
+    n_ranges : int
+        Blocks of threads that share the samples of one particle.
+    stretch : int
+        Samples sliced at once.
+    shared_bytes : int
+        Shared memory of a block.
+    """
+
+    n_ranges: int
+    stretch: int
+    shared_bytes: int
+
+
+# ---- code ------------------------------------------------------------------------------------
+
+
+@cache
+def device_source(tile: int) -> str:
+    """The CUDA C++ code with everything it is told; `tile` as `tile_size` gives it."""
+    left, middle = (
+        ", ".join(f"{float(np.float32(c))!r}f" for c in taps) for taps in KERNEL_POLYNOMIALS
+    )
+    told = {
+        "THREADS": THREADS,
+        "TILE": tile,
+        "LEFT_TAP": left,
+        "MIDDLE_TAP": middle,
+        "PLACED_BYTES": _PLACED.itemsize,
+        "VIEW_BYTES": _VIEW_BYTES,
+        "TAPS_BYTES": _TAPS_BYTES,
+    }
+    definitions = "".join(f"#define {name} {value}\n" for name, value in told.items())
+    return definitions + resources.files(__package__).joinpath("likelihood.cu").read_text("utf-8")
+
+
+def _start(name: str, tile: int, grid: tuple[int, ...], launch: Launch, args: Any) -> None:
+    function: Callable[..., None] = device_function(
+        device_source(tile), name, _OPTIONS, launch.shared_bytes
+    )
+    function(grid, (THREADS,), args, shared_mem=launch.shared_bytes)
+
+
+# ---- plans -----------------------------------------------------------------------------------
+
+
+def tile_size(n_columns: int) -> int:
+    """Edge of the tile of G that one thread has: 4, or 8 where the tiles outnumber the threads."""
+    n = -(-n_columns // 4)
+    return 4 if n * (n + 1) // 2 <= THREADS else 8
+
+
+def wanted_tiles(pairs: NDArray[np.bool_], tile: int) -> NDArray[np.int32]:
+    """The tiles on and below the diagonal of G with a wanted entry, and all diagonal ones.
+
+    Parameters
+    ----------
+    pairs : (q, q) bool ndarray
+        Symmetric.
+    tile : int
+
+    Returns
+    -------
+    (t, 2) int32 ndarray
+        Row and column of each tile; b comes with the diagonal ones.
+    """
+    n = -(-len(pairs) // tile)
+    padded = np.zeros((n * tile, n * tile), dtype=np.bool_)
+    padded[: len(pairs), : len(pairs)] = pairs
+    wanted = padded.reshape(n, tile, n, tile).any(axis=(1, 3)) | np.eye(n, dtype=np.bool_)
+    return np.argwhere(np.tril(wanted)).astype(np.int32)
+
+
+def shared_bytes(
+    name: str, n_placed: int, n_columns: int, n_shells: int, tile: int, stretch: int
+) -> int:
+    """Shared memory of one block of threads of a function, as likelihood.cu parts it."""
+    fixed = _VIEW_BYTES * n_placed + 4 * (-(-n_columns // 4) * 4)
+    images = stretch * (4 + 8 + _TAPS_BYTES)
+    slices = stretch * 8 * (-(-n_columns // tile) * tile + 2)
+    if name == "image_adjoint":
+        slices = 0
+    elif name == "overlaps":
+        slices = max(slices, 4 * (tile + tile * tile) * (THREADS // 2))
+    elif name == "explained_power":
+        slices += 8 * (-(-n_shells // 2) * 2) + 8 * stretch + 4 * 3 * THREADS
+    return fixed + images + slices
+
+
+def plan(
+    name: str, n_samples: int, n_placed: int, n_columns: int, n_shells: int = 0, tile: int = 4
+) -> Launch:
+    """The launch of one of the four functions for particles of `n_samples` samples.
+
+    Raises
+    ------
+    ShapeError
+        If not even eight samples of that many columns fit into a block's shared memory.
+    """
+    n_ranges = -(-n_samples // _RANGE)
+    longest = min(THREADS, -(-n_samples // n_ranges // 8) * 8)
+    stretch = 0
+    for room in _SHARED:
+        for stretch in range(longest, 0, -8):
+            needed = shared_bytes(name, n_placed, n_columns, n_shells, tile, stretch)
+            if needed <= room and (stretch >= min(_ENOUGH, longest) or room == _SHARED[-1]):
+                return Launch(n_ranges, stretch, needed)
+    raise ShapeError(
+        f"{n_placed} placed components with {n_columns} state functions together are too many for "
+        "the GPU; use --device cpu or fewer"
+    )
+
+
+def _n_copies(n_bytes: int, n: int) -> int:
+    """Copies of the Fourier grids, `n_bytes` each, that adjoints of n particles are added to."""
+    return max(1, min(_MAX_COPIES, _COPIES // max(n_bytes, 1), n))
+
+
+def _batches(n: int, bytes_each: int) -> Iterator[slice]:
+    """Particles a few at a time, so that their partial sums stay small."""
+    length = max(1, _PARTIAL_SUMS // max(bytes_each, 1))
+    for start in range(0, n, length):
+        yield slice(start, min(start + length, n))
+
+
+def packed_placements(grids: FourierGrids, placements: Placements) -> NDArray[np.void]:
+    """What likelihood.cu needs to know of every placed component.
+
+    Parameters
+    ----------
+    grids : FourierGrids
+        Only its layout is used; the values begin at a multiple of 16 bytes.
+    placements : Placements
+
+    Returns
+    -------
+    (m,) structured ndarray
+    """
+    packed = np.zeros(len(placements.grids), dtype=_PLACED)
+    s = placements.grids
+    count = grids.n_functions[s]
+    packed["x_step"] = x_step = 2 * count
+    packed["y_step"] = y_step = grids.sizes[s, 2] * x_step
+    packed["z_step"] = z_step = grids.sizes[s, 1] * y_step
+    packed["origin"] = grids.offsets[s] + (grids.origins[s] - 1) * (y_step + z_step)
+    packed["n_functions"], packed["start"] = count, placements.starts
+    is_wide = (count % 2 == 0) & (grids.offsets[s] % 4 == 0)
+    packed["width"] = np.where(is_wide, 2, 1)
+    packed["rotation"] = placements.rotations.reshape(-1, 9)
+    packed["centre"], packed["scale"] = placements.centres, grids.scales[s]
+    return packed
+
+
+class _Scene(NamedTuple):
+    """Grids, placements and samples on the device; n_columns of all placements together."""
+
+    xp: ModuleType
+    values: Any
+    placed: Any
+    kx: Any
+    ky: Any
+    n_placed: int
+    n_columns: int
+    n_samples: int
+    box_size: int
+
+    def args(self, rotations: Any, stretch: int) -> tuple[Any, ...]:
+        """The arguments that all four functions begin with."""
+        sizes = (self.n_placed, self.n_columns, self.n_samples, self.box_size, stretch)
+        return (
+            self.values, self.placed, rotations, self.kx, self.ky,
+            *(np.int32(size) for size in sizes),
+        )  # fmt: skip
+
+
+def _scene(
+    xp: ModuleType, grids: FourierGrids, placements: Placements, samples: FourierSamples
+) -> _Scene:
+    check_band_limit(grids, samples)
+    values = _ready(xp, grids.values)
+    if values.data.ptr % 16 != 0:  # a part of another array
+        values = values.copy()
+    packed = packed_placements(grids, placements)
+    return _Scene(
+        xp=xp,
+        values=values,
+        placed=xp.asarray(packed.view(np.uint8)),
+        kx=_ready(xp, samples.kx),
+        ky=_ready(xp, samples.ky),
+        n_placed=len(packed),
+        n_columns=int(grids.n_functions[placements.grids].sum()),
+        n_samples=len(samples.kx),
+        box_size=int(samples.box_size),
+    )
+
+
+def _ready(xp: ModuleType, array: Any, dtype: Any = np.float32) -> Any:
+    """On the device, in C order, of the type that the code reads."""
+    return xp.ascontiguousarray(xp.asarray(array), dtype=dtype)
+
+
+# ---- the four functions ----------------------------------------------------------------------
+
+
+def overlaps(
+    images: "WhitenedImages",
+    grids: FourierGrids,
+    placements: Placements,
+    samples: FourierSamples,
+    pairs: NDArray[np.bool_] | None = None,
+) -> tuple[Any, Any]:
+    """The overlaps b and G of every particle; see `likelihood.overlaps`.
+
+    Parameters
+    ----------
+    images : WhitenedImages
+        Of CuPy arrays.
+    grids : FourierGrids
+        Its values a CuPy array.
+    placements : Placements
+    samples : FourierSamples
+    pairs : (q, q) bool array or None
+        Entries of G that are wanted, symmetric; the others are left zero. None: all.
+
+    Returns
+    -------
+    b : (n, q) float32 CuPy array
+    G : (n, q, q) float32 CuPy array
+        Symmetric.
+    """
+    scene = _scene(array_module(images.data), grids, placements, samples)
+    xp, n, n_q = scene.xp, len(images.weights), scene.n_columns
+    wanted = np.ones((n_q, n_q), dtype=np.bool_) if pairs is None else as_numpy(pairs)
+    tile = tile_size(n_q)
+    tiles = wanted_tiles(wanted, tile)
+    n_passes = -(-len(tiles) // THREADS)
+    launch = plan("overlaps", scene.n_samples, scene.n_placed, n_q, tile=tile)
+    data, weights = _ready(xp, images.data), _ready(xp, images.weights)
+    rotations = _ready(xp, images.rotations)
+    b = xp.empty((n, n_q), dtype=np.float32)
+    g = xp.zeros((n, n_q, n_q), dtype=np.float32)  # tiles that are not wanted are not written
+    last = (
+        xp.asarray(tiles), np.int32(len(tiles)), np.int32(-(-len(tiles) // n_passes)),
+        _ready(xp, wanted, np.uint8),
+    )  # fmt: skip
+    is_whole = launch.n_ranges == 1  # then sums are not partial, and written where they belong
+    for rows in _batches(n, 0 if is_whole else 4 * launch.n_ranges * n_q * (n_q + 1)):
+        grid = (rows.stop - rows.start, launch.n_ranges, n_passes)
+        b_parts = b[rows][None] if is_whole else xp.zeros((grid[1], grid[0], n_q), np.float32)
+        g_parts = g[rows][None] if is_whole else xp.zeros((grid[1], grid[0], n_q, n_q), np.float32)
+        first = scene.args(rotations[rows], launch.stretch)
+        args = (*first, data[rows], weights[rows], *last, b_parts, g_parts)
+        _start("overlaps", tile, grid, launch, args)
+        if not is_whole:
+            b[rows], g[rows] = b_parts.sum(axis=0), g_parts.sum(axis=0)
+    return b, g
+
+
+def _adjoint(
+    name: str, images: "WhitenedImages", inputs: tuple[Any, Any], scene: _Scene, tile: int
+) -> Any:
+    """Runs `image_adjoint` or `normal_operator`, which have the same arguments but `inputs`."""
+    xp, n, n_values = scene.xp, len(images.weights), len(scene.values)
+    total = -(-n_values // 4) * 4  # every copy begins at a multiple of 16 bytes
+    launch = plan(name, scene.n_samples, scene.n_placed, scene.n_columns, tile=tile)
+    n_copies = _n_copies(4 * total, n)
+    targets = xp.zeros((n_copies, total), dtype=np.float32)
+    if n == 0:
+        return targets[0, :n_values]
+    args = (
+        *scene.args(_ready(xp, images.rotations), launch.stretch), *inputs, targets,
+        np.int32(n_copies), np.int64(total),
+    )  # fmt: skip
+    _start(name, tile, (n, launch.n_ranges), launch, args)
+    return (targets[0] if n_copies == 1 else targets.sum(axis=0))[:n_values]
+
+
+def image_adjoint(
+    images: "WhitenedImages",
+    first_moments: Any,
+    grids: FourierGrids,
+    placements: Placements,
+    samples: FourierSamples,
+) -> Any:
+    """Right-hand side of the coefficients' normal equations; see `likelihood.image_adjoint`.
+
+    Parameters
+    ----------
+    images : WhitenedImages
+        Of CuPy arrays.
+    first_moments : (n, q) float32 CuPy array
+        E[a c].
+
+    Returns
+    -------
+    (total,) float32 CuPy array
+        Adjoint slices of D, laid out as ``grids.values``.
+    """
+    scene = _scene(array_module(images.data), grids, placements, samples)
+    inputs = _ready(scene.xp, images.data), _ready(scene.xp, first_moments)
+    return _adjoint("image_adjoint", images, inputs, scene, tile_size(scene.n_columns))
+
+
+def normal_operator(
+    images: "WhitenedImages",
+    second_moments: Any,
+    grids: FourierGrids,
+    placements: Placements,
+    samples: FourierSamples,
+) -> Any:
+    """The normal operator of the coefficients on ``grids``; see `likelihood.normal_operator`.
+
+    Parameters
+    ----------
+    images : WhitenedImages
+        Of CuPy arrays.
+    second_moments : (n, q, q) float32 CuPy array
+        E[a^2 c c^T].
+
+    Returns
+    -------
+    (total,) float32 CuPy array
+        Laid out as ``grids.values``.
+    """
+    scene = _scene(array_module(images.data), grids, placements, samples)
+    inputs = _ready(scene.xp, images.weights), _ready(scene.xp, second_moments)
+    return _adjoint("normal_operator", images, inputs, scene, tile_size(scene.n_columns))
+
+
+def explained_power(
+    images: "WhitenedImages",
+    first_moments: Any,
+    second_moments: Any,
+    noise: Any,
+    grids: FourierGrids,
+    placements: Placements,
+    samples: FourierSamples,
+) -> Any:
+    """How much of each image's power the model explains; see `likelihood.explained_power`.
+
+    Parameters
+    ----------
+    images : WhitenedImages
+        Of CuPy arrays.
+    first_moments, second_moments : (n, q) and (n, q, q) float32 CuPy array
+    noise : (groups, shells) float32 array
+        The spectra the images were whitened with.
+
+    Returns
+    -------
+    (n, shells) float64 CuPy array
+    """
+    scene = _scene(array_module(images.data), grids, placements, samples)
+    xp, n, n_shells, n_q = scene.xp, len(images.weights), noise.shape[1], scene.n_columns
+    tile = tile_size(n_q)
+    launch = plan("explained_power", scene.n_samples, scene.n_placed, n_q, n_shells, tile)
+    parts = xp.zeros((launch.n_ranges, n, n_shells), dtype=np.float64)
+    if n == 0:
+        return parts.sum(axis=0)
+    args = (
+        *scene.args(_ready(xp, images.rotations), launch.stretch),
+        _ready(xp, images.data), _ready(xp, images.weights),
+        _ready(xp, first_moments), _ready(xp, second_moments),
+        _ready(xp, images.is_premultiplied, np.uint8), _ready(xp, images.groups, np.int32),
+        _ready(xp, noise), _ready(xp, samples.shells, np.int32), _ready(xp, samples.weights),
+        np.int32(n_shells), parts,
+    )  # fmt: skip
+    _start("explained_power", tile, (n, launch.n_ranges), launch, args)
+    return parts.sum(axis=0)

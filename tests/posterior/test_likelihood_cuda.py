@@ -1,0 +1,453 @@
+"""The CUDA code against the plain version, on a pretended device: compiled by g++, run in turn.
+
+With ``--device cuda`` the same on a real one. What only a pretended device can show, such as a
+missing barrier, is at the end.
+"""
+
+import shutil
+import subprocess
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from cuda_on_cpu import compiled
+from cuda_on_cpu.pretend import PretendCupy
+from examples import one_ball, pretzel_like, random_data, random_rotations, scene
+from napari_hypermol import backend
+from napari_hypermol.bases.constant import ConstantBasis
+from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
+from napari_hypermol.errors import ShapeError
+from napari_hypermol.imaging.projector import Placements
+from napari_hypermol.molecules.component import Component
+from napari_hypermol.molecules.composite import Composite
+from napari_hypermol.molecules.support import Ball
+from napari_hypermol.posterior import likelihood, likelihood_cuda
+from napari_hypermol.posterior.likelihood import WhitenedImages
+
+# Both sides sum some hundred products in single precision, in different orders: 1e-6 of the
+# largest is usual, five times that is never seen.
+ROUNDING = 5e-6
+
+
+class Case(NamedTuple):
+    """Everything the four functions need, in main memory."""
+
+    images: WhitenedImages
+    first: np.ndarray
+    second: np.ndarray
+    noise: np.ndarray
+    grids: FourierGrids
+    placements: Placements
+    samples: FourierSamples
+
+
+def make_case(rng, here, placements=None, n=4):
+    """Images of three optics groups, one of them premultiplied, and moments of every column."""
+    placements = here.placements if placements is None else placements
+    theta = rng.normal(size=here.molecule.n_coefficients).astype(np.float32)
+    grids = here.molecule.grids(theta)
+    groups = np.arange(n) % 3
+    images = random_data(rng, n, here.samples)._replace(groups=groups, is_premultiplied=groups == 1)
+    n_q = int(grids.n_functions[placements.grids].sum())
+    atoms = rng.normal(size=(n, 3, n_q)).astype(np.float32)
+    second = np.einsum("naq,nap->nqp", atoms, atoms)
+    n_shells = int(here.samples.shells.max()) + 1
+    noise = rng.uniform(0.5, 2, size=(3, n_shells)).astype(np.float32)
+    return Case(
+        images, atoms.mean(axis=1), (second + np.swapaxes(second, 1, 2)) / 2, noise,
+        grids, placements, here.samples,
+    )  # fmt: skip
+
+
+def crowd(rng, here, m=11):
+    """Many placements of the same few grids, turned and off-centre, columns in no order."""
+    grids = rng.integers(0, 2, size=m)
+    counts = here.molecule.empty_grids.n_functions[grids]
+    order = rng.permutation(m)
+    starts = np.zeros(m, dtype=np.int64)
+    starts[order[1:]] = np.cumsum(counts[order])[:-1]
+    centres = rng.normal(size=(m, 3)) * here.samples.box_size / 8
+    centres[3] = 0
+    return Placements(grids, random_rotations(rng, m), centres.astype(np.float32), starts)
+
+
+def named_case(name, rng):
+    match name:
+        case "even":
+            return make_case(rng, scene(pretzel_like(16), 6))
+        case "odd":
+            return make_case(rng, scene(pretzel_like(17), 8))
+        case "crowd":
+            here = scene(pretzel_like(16), 6)
+            return make_case(rng, here, crowd(rng, here))
+        case "1":
+            still = Component("ball", Ball((0, 0, 0), 4, 1.0), ConstantBasis())
+            return make_case(rng, scene(Composite((still,), 12), 4), n=2)
+    return make_case(rng, scene(one_ball(12, int(name) - 1), 4), n=2)
+
+
+# One function; two, read together; a tile and a bit; many, odd and even; tiles of 8; two passes.
+CASES = ["even", "odd", "crowd", "1", "2", "5", "33", "64", "96", "180"]
+
+
+@pytest.fixture(params=CASES)
+def case(request, rng):
+    return named_case(request.param, rng)
+
+
+@pytest.fixture
+def small(rng):
+    return named_case("even", rng)
+
+
+def on_device(cupy, case):
+    """The same on the device; placements and samples stay in main memory, as always."""
+    return case._replace(
+        images=WhitenedImages(*map(cupy.asarray, case.images)),
+        first=cupy.asarray(case.first),
+        second=cupy.asarray(case.second),
+        noise=cupy.asarray(case.noise),
+        grids=case.grids._replace(values=cupy.asarray(case.grids.values)),
+    )
+
+
+def results(case, pairs=None):
+    """What the four functions say, by name."""
+    images, first, second, noise, *rest = case
+    b, g = likelihood.overlaps(images, *rest, pairs)
+    return {
+        "b": b,
+        "g": g,
+        "image_adjoint": likelihood.image_adjoint(images, first, *rest),
+        "normal_operator": likelihood.normal_operator(images, second, *rest),
+        "explained_power": likelihood.explained_power(images, first, second, noise, *rest),
+    }
+
+
+def agree(found, expected):
+    for name, value in expected.items():
+        assert isinstance(found[name], backend.cupy.ndarray), name
+        assert found[name].dtype == value.dtype, name
+        got = backend.as_numpy(found[name])
+        np.testing.assert_allclose(
+            got, value, rtol=0, atol=ROUNDING * abs(value).max(), err_msg=name
+        )
+
+
+def test_same_as_plain_version(cupy, case):
+    agree(results(on_device(cupy, case)), results(case))
+
+
+def test_wanted_pairs_only(cupy, case, rng):
+    n_q = case.first.shape[1]
+    wanted = rng.uniform(size=(n_q, n_q)) < 0.1
+    wanted |= wanted.T
+    found, expected = results(on_device(cupy, case), wanted), results(case, wanted)
+    agree(found, expected)
+    np.testing.assert_array_equal(
+        backend.as_numpy(found["g"]) != 0, np.broadcast_to(wanted, expected["g"].shape)
+    )
+
+
+@pytest.mark.parametrize("name", ["even", "crowd"])
+def test_columns_without_moments_are_skipped(cupy, rng, name):
+    case = named_case(name, rng)
+    used = np.zeros((4, case.first.shape[1]), dtype=bool)
+    counts = case.grids.n_functions[case.placements.grids]
+    for i, placed in enumerate([[0], [1, 2], [2, 0]]):  # the last particle is nowhere
+        for m in placed:
+            used[i, case.placements.starts[m] :][: counts[m]] = True
+    first, second = case.first * used, case.second * used[:, :, None] * used[:, None, :]
+    case = case._replace(first=first, second=second)
+    found = results(on_device(cupy, case))
+    agree(found, results(case))
+    assert not backend.as_numpy(found["explained_power"])[3].any()
+
+
+def test_function_without_a_moment_in_a_placement_that_has_some(cupy, small):
+    first, second = small.first.copy(), small.second.copy()
+    first[:, 2] = second[:, 2] = second[:, :, 2] = 0
+    case = small._replace(first=first, second=second)
+    agree(results(on_device(cupy, case)), results(case))
+
+
+def test_several_ranges_of_samples(cupy, small, monkeypatch):
+    monkeypatch.setattr(likelihood_cuda, "_RANGE", 20)
+    monkeypatch.setattr(likelihood_cuda, "_PARTIAL_SUMS", 1000)  # two particles at a time
+    launch = likelihood_cuda.plan("overlaps", len(small.samples.kx), 3, 7)
+    assert launch.n_ranges > 2
+    agree(results(on_device(cupy, small)), results(small))
+
+
+def test_one_copy_of_the_grids(cupy, small, monkeypatch):
+    monkeypatch.setattr(likelihood_cuda, "_COPIES", 0)
+    agree(results(on_device(cupy, small)), results(small))
+
+
+@pytest.mark.parametrize("name", ["even", "2"])
+def test_values_that_begin_and_end_anywhere(cupy, rng, name):
+    """Two functions are read, and added, at once only where memory is aligned for it."""
+    plain = named_case(name, rng)
+    n = len(plain.grids.values)
+    case = on_device(cupy, plain)
+    longer = cupy.zeros(n + 3, dtype=np.float32)
+    longer[1 : n + 1] = case.grids.values
+    found = results(case._replace(grids=case.grids._replace(values=longer[1:])))
+    for adjoint in ("image_adjoint", "normal_operator"):
+        assert found[adjoint].shape == (n + 2,)
+        found[adjoint] = found[adjoint][:n]
+    agree(found, results(plain))
+
+
+def test_particles_do_not_depend_on_their_chunk(cupy, small):
+    whole, one = on_device(cupy, small), slice(2, 3)
+    part = whole._replace(
+        images=WhitenedImages(*(column[one] for column in whole.images)),
+        first=whole.first[one],
+        second=whole.second[one],
+    )
+    found, alone = results(whole), results(part)
+    for name in ("b", "g", "explained_power"):
+        expected = backend.as_numpy(found[name])[one]
+        np.testing.assert_array_equal(backend.as_numpy(alone[name]), expected)
+
+
+def test_no_particles(cupy, small):
+    nobody = WhitenedImages(*(column[:0] for column in small.images))
+    case = small._replace(images=nobody, first=small.first[:0], second=small.second[:0])
+    found = results(on_device(cupy, case))
+    for name, value in results(case).items():
+        np.testing.assert_array_equal(backend.as_numpy(found[name]), value)
+
+
+def test_samples_beyond_the_grid_are_refused(cupy, small):
+    coarse = scene(pretzel_like(16), 3).molecule.empty_grids
+    case = on_device(cupy, small._replace(grids=coarse))
+    images, first, second, noise, *rest = case
+    for call in (
+        lambda: likelihood.overlaps(images, *rest),
+        lambda: likelihood.image_adjoint(images, first, *rest),
+        lambda: likelihood.normal_operator(images, second, *rest),
+        lambda: likelihood.explained_power(images, first, second, noise, *rest),
+    ):
+        with pytest.raises(ShapeError, match="beyond the band limit"):
+            call()
+
+
+# ---- the comparison can fail -----------------------------------------------------------------
+
+
+def _perturbed(case, field):
+    images, tiny = case.images, np.float32(1.001)  # a thousandth, of one particle
+    match field:
+        case "data" | "weights":
+            changed = getattr(images, field).copy()
+            changed[0] *= tiny
+            return case._replace(images=images._replace(**{field: changed}))
+        case "rotations":
+            turned = images.rotations.copy()
+            turned[0, :2] = turned[0, 1::-1]
+            return case._replace(images=images._replace(rotations=turned))
+        case "centres":
+            centres = case.placements.centres + np.float32(0.01)
+            return case._replace(placements=case.placements._replace(centres=centres))
+    changed = getattr(case, field).copy()
+    changed[0] *= tiny
+    return case._replace(**{field: changed})
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("data", {"b", "image_adjoint", "explained_power"}),
+        ("weights", {"g", "normal_operator", "explained_power"}),
+        ("rotations", {"b", "g", "image_adjoint", "normal_operator", "explained_power"}),
+        ("centres", {"b", "g", "image_adjoint", "normal_operator", "explained_power"}),
+        ("first", {"image_adjoint", "explained_power"}),
+        ("second", {"normal_operator", "explained_power"}),
+        ("noise", {"explained_power"}),
+    ],
+)
+def test_a_small_difference_is_seen(cupy, small, field, wrong):
+    found, expected = results(on_device(cupy, _perturbed(small, field))), results(small)
+    for name in expected:
+        if name in wrong:
+            with pytest.raises(AssertionError, match=name):
+                agree({name: found[name]}, {name: expected[name]})
+        else:
+            agree({name: found[name]}, {name: expected[name]})
+
+
+# ---- plans -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["overlaps", "image_adjoint", "normal_operator", "explained_power"]
+)
+@pytest.mark.parametrize("n_columns", [1, 7, 64, 200])
+def test_plans_fit(name, n_columns):
+    tile = likelihood_cuda.tile_size(n_columns)
+    launch = likelihood_cuda.plan(name, 12000, 3, n_columns, 100, tile)
+    assert launch.n_ranges == 2
+    assert launch.stretch % 8 == 0
+    assert 32 <= launch.stretch <= likelihood_cuda.THREADS
+    assert launch.shared_bytes <= 96 * 1024
+    if n_columns <= 64:
+        assert launch.shared_bytes <= backend.SHARED_MEMORY
+
+
+def test_stretch_is_no_longer_than_the_samples():
+    assert likelihood_cuda.plan("overlaps", 9, 1, 1).stretch == 16
+
+
+def test_too_many_columns_are_said():
+    with pytest.raises(ShapeError, match="too many for the GPU"):
+        likelihood_cuda.plan("overlaps", 1000, 1, 5000, tile=8)
+
+
+def test_tiles_are_few_enough_for_the_threads():
+    for n_columns in (1, 4, 88, 89, 176):
+        tile = likelihood_cuda.tile_size(n_columns)
+        tiles = likelihood_cuda.wanted_tiles(np.ones((n_columns, n_columns), bool), tile)
+        assert len(tiles) <= likelihood_cuda.THREADS
+    assert likelihood_cuda.tile_size(88) == 4
+    assert likelihood_cuda.tile_size(89) == 8
+
+
+def test_wanted_tiles_cover_the_wanted_pairs(rng):
+    pairs = rng.uniform(size=(23, 23)) < 0.02
+    pairs |= pairs.T
+    tiles = likelihood_cuda.wanted_tiles(pairs, 4)
+    seen = np.zeros((24, 24), dtype=bool)
+    for row, column in tiles:
+        seen[4 * row : 4 * row + 4, 4 * column : 4 * column + 4] = True
+    seen |= seen.T
+    assert seen[:23, :23][pairs].all()
+    assert seen.diagonal().all()
+    assert not seen.all()
+    assert (tiles[:, 0] >= tiles[:, 1]).all()
+
+
+def test_source_says_the_interpolation_once():
+    source = likelihood_cuda.device_source(4)
+    for c in likelihood_cuda.KERNEL_POLYNOMIALS.ravel():
+        assert f"{float(np.float32(c))!r}f" in source
+    assert "#define TILE 4\n" in source
+
+
+# ---- what only a pretended device can show ---------------------------------------------------
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    if compiled.WHY_NOT:
+        pytest.skip(compiled.WHY_NOT)
+    backend.device_function.cache_clear()
+    monkeypatch.setattr(backend, "cupy", PretendCupy())
+    yield backend.cupy
+    backend.device_function.cache_clear()
+
+
+def backwards(pretend, case):
+    pretend.is_backwards = True
+    backend.device_function.cache_clear()
+    return {
+        name: backend.as_numpy(value) for name, value in results(on_device(pretend, case)).items()
+    }
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_order_of_threads_does_not_matter(pretend, rng, name):
+    case = named_case(name, rng)
+    forwards = results(on_device(pretend, case))
+    again = backwards(pretend, case)
+    agree({name: pretend.asarray(value) for name, value in again.items()}, results(case))
+    for name in ("b", "g", "explained_power"):  # these are deterministic
+        np.testing.assert_array_equal(again[name], backend.as_numpy(forwards[name]))
+
+
+BARRIER = "__syncthreads();"
+BARRIERS = {  # what stands before some barriers, and the results that need them
+    "locate(r, scene, m, first, n_here);\n        ": {
+        "b",
+        "g",
+        "normal_operator",
+        "explained_power",
+    },
+    "located = m;\n        ": {"image_adjoint"},
+    "partial[2 * blockDim.x + threadIdx.x] = square;\n        }\n        ": {"explained_power"},
+}
+
+
+@pytest.mark.parametrize("before", BARRIERS, ids=["slice", "unslice", "explained_power"])
+def test_a_missing_barrier_is_seen(pretend, small, before):
+    assert likelihood_cuda.device_source(4).count(before + BARRIER) == 1
+    pretend.edit = lambda code: code.replace(before + BARRIER, before)
+    forwards, again = results(on_device(pretend, small)), backwards(pretend, small)
+    for name, value in results(small).items():
+        if name in BARRIERS[before]:
+            with pytest.raises(AssertionError, match=name):  # in one order or the other
+                agree_both_ways(forwards[name], pretend.asarray(again[name]), name, value)
+
+
+def agree_both_ways(one, other, name, value):
+    agree({name: one}, {name: value})
+    agree({name: other}, {name: value})
+
+
+@pytest.mark.parametrize("name", ["even", "crowd", "2"])
+def test_additions_of_several_neighbours_at_once(pretend, rng, name):
+    """As on devices of compute capability 9."""
+    pretend.definitions = ("-DVECTOR_ATOMICS=1",)
+    case = named_case(name, rng)
+    agree(results(on_device(pretend, case)), results(case))
+
+
+# ---- the compilers of a real device ----------------------------------------------------------
+
+
+def _nvrtc():
+    """The compiler that CuPy calls at run time; it needs no GPU."""
+    nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc")
+    try:
+        nvrtc.getVersion()
+    except RuntimeError as reason:
+        pytest.skip(f"CuPy finds no NVRTC: {reason}")
+
+    def compile_it(source, folder):
+        program = nvrtc.createProgram(source, "likelihood.cu", (), ())
+        try:
+            nvrtc.compileProgram(program, ("-std=c++17", "--gpu-architecture=compute_90"))
+        except nvrtc.NVRTCError:
+            raise RuntimeError(nvrtc.getProgramLog(program)) from None
+        finally:
+            log = nvrtc.getProgramLog(program)
+            nvrtc.destroyProgram(program)
+        assert not log
+
+    return compile_it
+
+
+def _nvcc():
+    if not shutil.which("nvcc"):
+        pytest.skip("nvcc is not on the PATH")
+
+    def compile_it(source, folder):
+        (folder / "code.cu").write_text(source)
+        command = ["nvcc", "--ptx", "-arch=compute_80", "-std=c++17", "-Werror=all-warnings"]
+        command += ["-o", str(folder / "code.ptx"), str(folder / "code.cu")]
+        answer = subprocess.run(command, capture_output=True, text=True)
+        assert answer.returncode == 0, answer.stderr
+
+    return compile_it
+
+
+@pytest.mark.parametrize("tile", [4, 8])
+@pytest.mark.parametrize("compiler", [_nvrtc, _nvcc], ids=["nvrtc", "nvcc"])
+def test_it_compiles(compiler, tile, tmp_path):
+    compile_it = compiler()
+    compile_it(likelihood_cuda.device_source(tile), tmp_path)
+    wrong = likelihood_cuda.device_source(tile).replace("VIEW_BYTES 48", "VIEW_BYTES 40")
+    with pytest.raises(Exception, match="packed differently"):
+        compile_it(wrong, tmp_path)
