@@ -26,10 +26,17 @@ def test_missing_gpu_is_said(monkeypatch):
         backend.choose_device("cuda")
 
 
-def test_gpu_that_is_not_used_yet_is_said(monkeypatch):
-    monkeypatch.setattr(backend, "is_gpu_available", lambda: True)
-    with pytest.raises(DeviceError, match="runs on the CPU so far"):
-        backend.choose_device("cuda")
+def test_gpu_is_used_when_it_is_asked_for(cupy):
+    assert backend.choose_device("cuda") == "cuda"
+    assert backend.free_device_memory() > 0
+    backend.release_device_memory()
+
+
+def test_there_and_back(cupy, rng):
+    values = rng.normal(size=(3, 4)).astype(np.float32)
+    there = backend.as_device(values)
+    assert backend.array_module(there) is cupy
+    np.testing.assert_array_equal(backend.as_numpy(there), values)
 
 
 def test_unknown_device_is_refused():

@@ -21,14 +21,22 @@ except ImportError:  # the `gpu` extra is not installed: everything runs on the 
     cupy = cupy_special = None
 
 __all__ = [
+    "DEVICE_OUT_OF_MEMORY",
     "array_module",
+    "as_device",
     "as_numpy",
     "choose_device",
     "device_function",
+    "free_device_memory",
     "is_gpu_available",
+    "release_device_memory",
     "special_functions",
 ]
 
+# What running out of memory on the device raises; nothing without CuPy.
+DEVICE_OUT_OF_MEMORY: tuple[type[Exception], ...] = (
+    () if cupy is None else (cupy.cuda.memory.OutOfMemoryError,)
+)
 # [bytes] of shared memory a block of threads has without asking for more, on every CUDA device.
 SHARED_MEMORY = 48 * 1024
 
@@ -63,9 +71,8 @@ def choose_device(device: str) -> str:
                 "device cuda: no CUDA device was found; install napari-hypermol[gpu] on a machine "
                 "with one, or use --device cpu"
             )
-        # Slices on the GPU come with their own kernels; until then say so instead of pretending.
-        raise DeviceError("device cuda: reconstruction runs on the CPU so far; use --device cpu")
-    return "cpu"
+        return "cuda"
+    return "cpu"  # auto too, until times on a device have been measured
 
 
 def array_module(x: Any) -> ModuleType:
@@ -78,6 +85,22 @@ def array_module(x: Any) -> ModuleType:
 def special_functions(x: Any) -> Any:
     """SciPy's special functions, or CuPy's, for the library of `x`."""
     return scipy.special if array_module(x) is np else cupy_special
+
+
+def as_device(x: Any) -> Any:
+    """`x` as an array on the device."""
+    return cupy.asarray(x)
+
+
+def free_device_memory() -> int:
+    """Memory on the device that nothing uses [bytes], with what CuPy keeps for later."""
+    free, _ = cupy.cuda.runtime.memGetInfo()
+    return int(free + cupy.get_default_memory_pool().free_bytes())
+
+
+def release_device_memory() -> None:
+    """Give back what CuPy keeps for later, so that it can be had in larger pieces."""
+    cupy.get_default_memory_pool().free_all_blocks()
 
 
 def as_numpy(x: Any) -> Any:

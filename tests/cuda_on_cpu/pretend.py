@@ -229,7 +229,10 @@ class PretendCupy:
 
     def __init__(self) -> None:
         self.traffic: dict[str, compiled.Traffic] = {}  # of each function's latest launch
-        self.cuda = SimpleNamespace(is_available=lambda: True)
+        runtime = SimpleNamespace(memGetInfo=lambda: (2**30, 2**31))
+        self.cuda = SimpleNamespace(is_available=lambda: True, runtime=runtime)
+        pool = SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: None)
+        self.get_default_memory_pool = lambda: pool
         self.fft = SimpleNamespace(**{name: self._wrap(np.fft, name) for name in FFTS})
         for name in FUNCTIONS:
             setattr(self, name, self._wrap(np, name))

@@ -9,6 +9,7 @@ from napari_hypermol.imaging.noise import initial_noise
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.likelihood import WhitenedImages
+from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.fourier_stack import AnyStack
 from napari_hypermol.runs.image_work import Images, each, joined
 from napari_hypermol.runs.remote_images import RemoteImages, RemoteStack
@@ -116,6 +117,8 @@ def stage_problem(
         images = whitened_images(particles, stack, samples, noise, rows, chunk)
     means = joined(each(images, _mean_weights, shared=(samples, stack.n_shells, chunk)))
     shifts = np.asarray(particles.shifts[rows], dtype=np.float64)
+    if isinstance(images, WhitenedImages) and stack.device == "cuda":
+        images = DeviceImages(images)
     return StageProblem(images, molecule, samples, means, particles.pixel_size, shifts)
 
 

@@ -44,12 +44,15 @@ class FourierStack:
         Sum of w |Y|^2 in each shell.
     folder : Path or None
         Where what does not fit into memory goes.
+    device : str
+        "cpu" or "cuda": where stages work on them.
     """
 
     values: NDArray[np.complex64]
     samples: FourierSamples
     power: NDArray[np.float32]
     folder: Path | None = None
+    device: str = "cpu"
 
     @property
     def n_shells(self) -> int:

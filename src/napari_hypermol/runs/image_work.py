@@ -1,17 +1,17 @@
-"""Work on a stage's images wherever they are: in this process, or at a cluster's workers."""
+"""Work on a stage's images wherever they are: here, on a GPU, or at a cluster's workers."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
-
+from napari_hypermol.backend import array_module
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.likelihood import WhitenedImages
+from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.remote_images import RemoteImages, made_here
 
 __all__ = ["Images", "each", "joined", "spread", "total"]
 
-Images = WhitenedImages | RemoteImages
+Images = WhitenedImages | DeviceImages | RemoteImages
 Value = TypeVar("Value")
 
 
@@ -30,7 +30,7 @@ def each(
 
     Parameters
     ----------
-    images : WhitenedImages or RemoteImages
+    images : WhitenedImages, DeviceImages or RemoteImages
         In this process they are one chunk.
     function : callable
     spread : sequence
@@ -42,7 +42,7 @@ def each(
     -------
     list
     """
-    if isinstance(images, RemoteImages):
+    if not isinstance(images, WhitenedImages):
         return images.each(function, spread, shared)
     return [function(images, *spread, *map(made_here, shared))]
 
@@ -57,7 +57,10 @@ def total(
     """The sum of what `each` gives; of grid values, with `molecule`, the adjoint: theta."""
     if isinstance(images, RemoteImages):
         return images.total(function, spread, shared, molecule)
-    (value,) = each(images, function, spread, shared)
+    if isinstance(images, DeviceImages):
+        value = images.total(function, spread, shared)
+    else:
+        (value,) = each(images, function, spread, shared)
     return value if molecule is None else molecule.grids_adjoint(value)
 
 
@@ -70,4 +73,4 @@ def joined(pieces: Sequence[Any]) -> Any:
         columns = [joined(column) for column in zip(*pieces, strict=True)]
         kind: Any = type(first)
         return kind(*columns) if hasattr(first, "_fields") else kind(columns)
-    return np.concatenate(pieces)
+    return array_module(first).concatenate(pieces)

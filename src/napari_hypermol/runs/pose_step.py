@@ -17,6 +17,7 @@ from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.collapsed import CollapsedModel, PosePrior
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.posterior.states import ParticlePosterior, StateTable, state_moments
+from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.image_work import joined
 from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
@@ -265,6 +266,7 @@ def pose_step(
         rotations, shifts, info = joined(pieces)
         shifts = shifts * problem.pixel_size
         return replace(problem, images=images.at(rotations, shifts), shifts=shifts), info
+    _, images = problem.here()
     chain = PoseChain(images.rotations, shifts, images.data)
     model = collapsed_model(problem, estimate, posterior, rng, temperature)
     chain, info = pose_metropolis(images, chain, prior, model, proposals)
@@ -296,8 +298,9 @@ def _moved(
 
 def at_chain(problem: StageProblem, chain: PoseChain) -> StageProblem:
     """The same problem at other poses."""
-    _, images = problem.here()
-    images = images._replace(data=chain.data, rotations=chain.rotations)
+    _, moved = problem.here()
+    moved = moved._replace(data=chain.data, rotations=chain.rotations)
+    images = DeviceImages(moved) if isinstance(problem.images, DeviceImages) else moved
     return replace(problem, images=images, shifts=chain.shifts * problem.pixel_size)
 
 

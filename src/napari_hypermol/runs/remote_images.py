@@ -97,6 +97,11 @@ class RemoteStack:
         object.__setattr__(self, "shares", _Shares(self.executor))
 
     @property
+    def device(self) -> str:
+        """Where workers work."""
+        return "cpu"
+
+    @property
     def n_shells(self) -> int:
         """Shells, up to the corner of the half plane's samples."""
         return int(self.power.shape[1])

@@ -27,9 +27,9 @@ Renewed = Callable[[StageProblem, Float64], StageProblem]
 
 def at_poses(problem: StageProblem, rotations: NDArray[Any], shifts: Float64) -> StageProblem:
     """The same problem said to be at other poses; its images have to be renewed."""
-    images: Any = problem.images
-    if isinstance(images, RemoteImages):
-        return replace(problem, images=images.at(rotations, shifts), shifts=shifts)
+    if isinstance(problem.images, RemoteImages):
+        return replace(problem, images=problem.images.at(rotations, shifts), shifts=shifts)
+    problem, images = problem.here()
     return replace(problem, images=images._replace(rotations=rotations), shifts=shifts)
 
 

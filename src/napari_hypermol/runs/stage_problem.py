@@ -1,6 +1,6 @@
 """Data and molecule of one stage, and the sums over images that sweeps are made of.
 
-Where the images are, in this process or with the workers of a cluster, makes no difference here.
+Where the images are, in this process, on a GPU or with a cluster's workers, makes no difference.
 """
 
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ from napari_hypermol.posterior.likelihood import (
     normal_operator,
     overlaps,
 )
+from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.image_work import Images, each, joined, total
 from napari_hypermol.runs.remote_images import GridsOf, RemoteImages
 from napari_hypermol.runs.scratch import room
@@ -60,7 +61,7 @@ class StageProblem:
 
     Attributes
     ----------
-    images : WhitenedImages or RemoteImages
+    images : WhitenedImages, DeviceImages or RemoteImages
     molecule : LinearMolecule
     samples : FourierSamples
     mean_weights : (n, shells) float64 ndarray
@@ -118,12 +119,17 @@ class StageProblem:
         if isinstance(self.images, RemoteImages):
             images = self.images.here()
             return replace(self, images=images), images
+        if isinstance(self.images, DeviceImages):
+            return replace(self, images=self.images.host), self.images.host
         return self, self.images
 
     def of(self, rows: NDArray[np.int64]) -> "StageProblem":
         """The same problem on some of its particles, in this process."""
         images = self.images
-        own = images.of(rows) if isinstance(images, RemoteImages) else rows_of(images, rows)
+        if isinstance(images, RemoteImages):
+            own = images.of(rows)
+        else:
+            own = rows_of(images.host if isinstance(images, DeviceImages) else images, rows)
         return replace(
             self,
             images=own,
@@ -137,7 +143,10 @@ class StageProblem:
         means = self.mean_weights * ratio
         if isinstance(self.images, RemoteImages):
             return replace(self, images=self.images.with_noise(new), mean_weights=means)
-        images = _scaled(self.images, ratio, self.samples)
+        if isinstance(self.images, DeviceImages):
+            images: Images = DeviceImages(_scaled(self.images.host, ratio, self.samples))
+        else:
+            images = _scaled(self.images, ratio, self.samples)
         return replace(self, images=images, mean_weights=means)
 
 

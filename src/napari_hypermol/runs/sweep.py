@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.backend import array_module
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.molecules.linear import LinearMolecule
@@ -341,7 +342,9 @@ def _residual_sums(
     placements: Placements,
     samples: FourierSamples,
 ) -> Float64:
-    sums = np.zeros((2, *noise.shape))
+    xp = array_module(images.data)
+    noise = xp.asarray(noise)
+    sums: Float64 = xp.zeros((2, *noise.shape))
     for start in range(0, len(first), _CHUNK):
         part = slice(start, start + _CHUNK)
         own = rows_of(images, part)
@@ -365,12 +368,13 @@ def residual_sums(images: WhitenedImages, explained: Float64, n_groups: int) -> 
     -------
     (2, groups, shells) float64 ndarray
     """
-    out = np.zeros((2, n_groups, explained.shape[1]))
-    for group in np.unique(images.groups):
+    xp = array_module(images.data)
+    out: Float64 = xp.zeros((2, n_groups, explained.shape[1]))
+    for group in range(n_groups):
         rows = images.groups == group
         out[0, group] = (images.power[rows] - explained[rows]).sum(axis=0)
         out[1, group] = images.fill[rows].sum(axis=0, dtype=np.float64)
-    return out
+    return np.asarray(out) if xp is np else out
 
 
 def residual_noise(

@@ -1,0 +1,147 @@
+"""Images in main memory whose work is done on a GPU, batch after batch.
+
+Batches stay on the device where there is room for all of them, and else are moved there each time.
+How many particles a batch has is chosen from the memory that is free; where it turns out not to be
+enough, the batch is halved and the work goes on.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.backend import (
+    DEVICE_OUT_OF_MEMORY,
+    as_device,
+    as_numpy,
+    free_device_memory,
+    release_device_memory,
+)
+from napari_hypermol.coordinates.grids import FourierGrids
+from napari_hypermol.errors import DeviceError
+from napari_hypermol.posterior.likelihood import WhitenedImages
+from napari_hypermol.runs.remote_images import made_here
+from napari_hypermol.runs.whitening import rows_of
+
+__all__ = ["DeviceImages"]
+
+_MOST = 16384  # particles at once: their G and tables are of the size of their images
+_BATCH_SHARE = 0.2  # of the free memory: a batch of images; its results want as much again
+_RESIDENT_SHARE = 0.5  # of the free memory: all images together
+
+
+class DeviceImages:
+    """Whitened images and the GPU that works on them.
+
+    Parameters
+    ----------
+    host : WhitenedImages
+        In main memory.
+
+    Attributes
+    ----------
+    host : WhitenedImages
+    batch : int
+        Particles at once; smaller once memory has run out.
+    """
+
+    def __init__(self, host: WhitenedImages) -> None:
+        self.host = host
+        n = len(host.weights)
+        size = sum(column.nbytes for column in host) / max(n, 1)
+        free = free_device_memory()
+        self.batch = max(1, min(_MOST, n, int(_BATCH_SHARE * free / size)))
+        self._stays = n * size < _RESIDENT_SHARE * free
+        self._there: dict[tuple[int, int], WhitenedImages] = {}
+
+    def __len__(self) -> int:
+        return len(self.host.weights)
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """Optics group of every particle."""
+        return self.host.groups
+
+    @property
+    def rotations(self) -> NDArray[np.float32]:
+        """(n, 3, 3)."""
+        return self.host.rotations
+
+    def each(
+        self, function: Callable[..., Any], spread: Sequence[Any] = (), shared: Sequence[Any] = ()
+    ) -> list[Any]:
+        """``function(images, *spread, *shared)`` of every batch, its results in main memory.
+
+        Parameters
+        ----------
+        function : callable
+            Takes arrays of the device and gives some.
+        spread : sequence of (n, ...) ndarray
+        shared : sequence
+            Fourier grids go to the device; everything else is small and stays.
+
+        Raises
+        ------
+        DeviceError
+            If there is no room for a single particle.
+        """
+        out: list[Any] = []
+        start, moved = 0, None
+        while start < len(self):
+            rows = slice(start, min(start + self.batch, len(self)))
+            try:
+                if moved is None:
+                    moved = [_on_device(made_here(value)) for value in shared]
+                own = [as_device(np.ascontiguousarray(value[rows])) for value in spread]
+                found = _in_main_memory(function(self._moved(rows), *own, *moved))
+            except DEVICE_OUT_OF_MEMORY as problem:
+                self._halve(problem)
+                continue
+            out.append(found)
+            start = rows.stop
+        return out
+
+    def total(
+        self, function: Callable[..., Any], spread: Sequence[Any] = (), shared: Sequence[Any] = ()
+    ) -> Any:
+        """The sum of what `each` gives."""
+        first, *others = self.each(function, spread, shared)
+        for other in others:
+            first += other
+        return first
+
+    def _moved(self, rows: slice) -> WhitenedImages:
+        key = rows.start, rows.stop
+        if key in self._there:
+            return self._there[key]
+        columns: Any = [as_device(np.ascontiguousarray(c)) for c in rows_of(self.host, rows)]
+        images = WhitenedImages(*columns)
+        if self._stays:
+            self._there[key] = images
+        return images
+
+    def _halve(self, problem: Exception) -> None:
+        if self.batch == 1:
+            raise DeviceError(
+                "the GPU has no room for a single particle beside the molecule; use --device cpu, "
+                "a lower resolution or state degree"
+            ) from problem
+        self.batch //= 2
+        self._stays = False
+        self._there.clear()
+        release_device_memory()
+
+
+def _on_device(value: Any) -> Any:
+    if isinstance(value, FourierGrids):
+        return value._replace(values=as_device(value.values))
+    return value
+
+
+def _in_main_memory(value: Any) -> Any:
+    if isinstance(value, tuple):
+        columns = [_in_main_memory(column) for column in value]
+        kind: Any = type(value)
+        return kind(*columns) if hasattr(value, "_fields") else kind(columns)
+    return as_numpy(value)

@@ -1,0 +1,158 @@
+"""A GPU gives what the processor gives, in batches that fit; here on a pretended one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from examples import pretzel_like, random_data, scene
+from napari_hypermol import backend
+from napari_hypermol.errors import DeviceError
+from napari_hypermol.io import read_particles, read_star
+from napari_hypermol.runs import device_images
+from napari_hypermol.runs.chunks import stage_problem, starting_noise
+from napari_hypermol.runs.device_images import DeviceImages
+from napari_hypermol.runs.fourier_stack import read_fourier_stack
+from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
+from napari_hypermol.runs.sweep import expectation, maximisation, state_tables, updated_noise
+from small_runs import BRIEF, TINY, simulated
+
+N = 11
+
+
+@pytest.fixture
+def problem(rng):
+    here = scene(pretzel_like(16), 5.0)
+    images = random_data(rng, N, here.samples)
+    means = rng.uniform(0.5, 1, size=(N, images.power.shape[1]))
+    return StageProblem(images, here.molecule, here.samples, means, 3.0, np.zeros((N, 2)))
+
+
+@pytest.fixture
+def estimate(problem, rng):
+    theta = rng.normal(size=problem.molecule.n_coefficients).astype(np.float32)
+    spectra = [
+        np.ones((q, basis.n_shells))
+        for (q, _), basis in zip(problem.molecule.set_shapes, problem.molecule.bases, strict=True)
+    ]
+    noise = np.ones((1, problem.images.power.shape[1]))
+    return Estimate(theta, spectra, noise, 0.1)
+
+
+def there(problem):
+    return replace(problem, images=DeviceImages(problem.images))
+
+
+def swept(problem, estimate):
+    tables = state_tables(problem.molecule)
+    posterior = expectation(problem, estimate, tables, np.random.default_rng(1))
+    solved, _ = maximisation(problem, estimate, posterior, 3)
+    return posterior, solved, updated_noise(problem, solved, posterior)
+
+
+def agree(found, expected):
+    np.testing.assert_allclose(found[0].state_mean, expected[0].state_mean, atol=1e-4)
+    np.testing.assert_allclose(found[0].second, expected[0].second, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found[0].log_evidence, expected[0].log_evidence, rtol=1e-4)
+    error = np.linalg.norm(found[1].theta - expected[1].theta)
+    assert error < 1e-3 * np.linalg.norm(expected[1].theta)
+    np.testing.assert_allclose(found[2], expected[2], rtol=1e-3)
+    assert isinstance(found[0].state_mean, np.ndarray)
+
+
+@pytest.mark.parametrize("batch", [N, 4, 1])
+def test_a_sweep_in_batches_is_that_of_the_processor(cupy, problem, estimate, batch):
+    device = there(problem)
+    device.images.batch = batch
+    agree(swept(device, estimate), swept(problem, estimate))
+
+
+def test_images_are_moved_once_where_there_is_room(cupy, problem, estimate, monkeypatch):
+    moves = []
+    monkeypatch.setattr(
+        device_images, "as_device", lambda x: moves.append(x.shape) or backend.as_device(x)
+    )
+    device = there(problem)
+    second = np.ones((N, *2 * (sum(problem.molecule.n_functions),)), dtype=np.float32)
+    for _ in range(3):
+        device.normal(estimate.theta, second)
+    assert moves.count(problem.images.data.shape) == 1
+    assert moves.count(second.shape) == 3
+
+
+def test_images_larger_than_the_device_are_moved_each_time(cupy, problem, estimate, monkeypatch):
+    size = sum(column.nbytes for column in problem.images)
+    monkeypatch.setattr(device_images, "free_device_memory", lambda: size)
+    device = there(problem)
+    assert device.images.batch == int(0.2 * N)
+    agree(swept(device, estimate), swept(problem, estimate))
+    assert not device.images._there
+
+
+class Full(Exception):
+    pass
+
+
+def out_of_memory_above(monkeypatch, n):
+    """A device on which moments of more than n particles do not fit."""
+
+    def moved(x):
+        if x.ndim == 3 and x.shape[1] == x.shape[2] and len(x) > n:
+            raise Full
+        return backend.as_device(x)
+
+    monkeypatch.setattr(device_images, "DEVICE_OUT_OF_MEMORY", (Full,))
+    monkeypatch.setattr(device_images, "as_device", moved)
+    monkeypatch.setattr(device_images, "release_device_memory", lambda: None)
+
+
+def test_the_batch_is_halved_when_memory_runs_out(cupy, problem, estimate, monkeypatch):
+    second = np.tile(np.eye(sum(problem.molecule.n_functions), dtype=np.float32), (N, 1, 1))
+    expected = problem.normal(estimate.theta, second)
+    out_of_memory_above(monkeypatch, 3)
+    device = there(problem)
+    found = device.normal(estimate.theta, second)
+    assert device.images.batch == 2  # 11, 5, 2
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * abs(expected).max())
+
+
+def test_no_room_for_one_is_said(cupy, problem, estimate, monkeypatch):
+    out_of_memory_above(monkeypatch, 0)
+    second = np.ones((N, *2 * (sum(problem.molecule.n_functions),)), dtype=np.float32)
+    with pytest.raises(DeviceError, match=r"no room for a single particle.*--device cpu"):
+        there(problem).normal(estimate.theta, second)
+
+
+def test_other_problems_made_from_it(cupy, problem):
+    device = there(problem)
+    assert device.here()[1] is problem.images
+    rows = np.array([5, 2])
+    np.testing.assert_array_equal(device.of(rows).images.data, problem.images.data[rows])
+    ones = np.ones((1, problem.images.power.shape[1]))
+    scaled = device.with_noise(ones, 2 * ones)
+    assert isinstance(scaled.images, DeviceImages)
+    np.testing.assert_allclose(scaled.here()[1].data, problem.images.data / 2)
+
+
+def test_stages_of_a_stack_for_the_device_work_there(cupy, tiny_run):
+    particles = read_particles(tiny_run.data / "particles.star").particles
+    stack = replace(read_fourier_stack(particles, 6.0), device="cuda")
+    noise = starting_noise(particles, stack)
+    molecule = scene(pretzel_like(24), 6.0).molecule
+    problem = stage_problem(particles, stack, molecule, 6.0, noise, np.arange(60))
+    assert isinstance(problem.images, DeviceImages)
+
+
+def test_a_run_on_the_device_is_that_of_the_processor(cupy, tmp_path):
+    data = simulated(tmp_path / "data", TINY._replace(n=24), schedule=BRIEF)
+    tables = []
+    for device in ("cpu", "cuda"):
+        job = Job(data / "particles.star", tmp_path / device, data / "recipe.yaml", device=device)
+        run = reconstruct(job)
+        assert run.metrics["device"] == device
+        tables.append(read_star(run.path / "particles.star")["particles"])
+    for column in tables[0]:
+        if column.startswith("hypermol"):
+            one, two = (np.asarray(table[column], dtype=float) for table in tables)
+            np.testing.assert_allclose(two, one, rtol=2e-3, atol=2e-3, err_msg=column)
