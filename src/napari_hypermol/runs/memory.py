@@ -4,11 +4,14 @@ Only arrays as long as the stack of particles are counted one by one; everything
 that was measured.
 """
 
+import re
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 import psutil
 
@@ -19,11 +22,12 @@ from napari_hypermol.runs.scratch import is_in_memory
 from napari_hypermol.runs.sweep import state_tables
 from napari_hypermol.schedules.stage import Stage
 
-__all__ = ["MemoryPlan", "check_room", "planned_memory"]
+__all__ = ["MemoryPlan", "check_room", "peak_memory", "planned_memory"]
 
-_PROGRAM = 260 * 2**20  # compiled loops, the libraries of store and report, buffers of one chunk
-_GRID_COPIES = 6  # grids, their adjoints by thread, and transforms under way, in a solve
+_PROGRAM = 100 * 2**20  # compiled loops, the libraries of store and report, buffers of one chunk
+_GRID_COPIES = 3  # grids, and transforms under way; each thread adds an adjoint of its own
 _THETA_COPIES = 12  # vectors of conjugate gradients, priors, maps being written
+_TABLED, _SCALED = 16384, 4096  # images whose tables, whose D and W, are in the making at once
 
 
 class MemoryPlan(NamedTuple):
@@ -79,7 +83,9 @@ def planned_memory(
     per_image += q * q * (4 + 4 + 4 + 8) + q * 16 + entries * 4 * 3
     per_image += 400  # poses, optics, states, and the columns of the particle file
     memory = psutil.Process().memory_info().rss + _PROGRAM + n * per_image
-    memory += _GRID_COPIES * molecule.empty_grids.values.nbytes
+    memory += min(n, _TABLED) * (q * q * (4 + 8 + 4) + entries * 8 * 2)
+    memory += min(n, _SCALED) * k * 4
+    memory += (_GRID_COPIES + numba.get_num_threads()) * molecule.empty_grids.values.nbytes
     memory += _THETA_COPIES * 4 * molecule.n_coefficients
     disk = 0
     if not is_remote:
@@ -117,3 +123,19 @@ def check_room(plan: MemoryPlan, folder: Path) -> None:
             f"the run needs {_size(plan.memory)} of memory, and {_size(int(available))} are free; "
             "choose a lower resolution or state degree, or --scheduler with more machines"
         )
+
+
+def peak_memory() -> int:
+    """The most memory this process has held [bytes]."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    status = Path("/proc/self/status")
+    if status.exists():
+        # of this program only: the number below begins with what started it, a window perhaps
+        found = re.search(r"^VmHWM:\s+(\d+) kB", status.read_text(), re.MULTILINE)
+        if found is not None:
+            return 1024 * int(found[1])
+    import resource  # Unix only
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else 1024 * peak)

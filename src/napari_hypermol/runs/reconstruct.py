@@ -5,7 +5,6 @@ import datetime
 import importlib.metadata
 import logging
 import platform
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from napari_hypermol.backend import choose_device
 from napari_hypermol.errors import (
@@ -35,7 +33,7 @@ from napari_hypermol.runs.fourier_stack import AnyStack, FourierStack, read_four
 from napari_hypermol.runs.from_recipe import composite_of, poses_of, priors_of, stages_of
 from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
 from napari_hypermol.runs.halfway import Keeper, forget_halfway
-from napari_hypermol.runs.memory import MemoryPlan, check_room, planned_memory
+from napari_hypermol.runs.memory import MemoryPlan, check_room, peak_memory, planned_memory
 from napari_hypermol.runs.mixing import mixing
 from napari_hypermol.runs.pose_step import with_poses
 from napari_hypermol.runs.progress import Progress, Reporter
@@ -488,22 +486,12 @@ def _metrics(
         "seconds": time.monotonic() - began,
         "device": device,
         "machine": platform.machine(),
-        "peak_memory_bytes": _peak_memory(),
+        "peak_memory_bytes": peak_memory(),
         "n_coefficients": molecule.n_coefficients,
         "contrast_std": snapshot.estimate.contrast_std,
         "trajectories": learned_trajectories(molecule, pixel_size),
         "trace": snapshot.trace,
     }
-
-
-def _peak_memory() -> int:
-    """The most memory this process has held [bytes]."""
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource  # Unix only
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else 1024 * peak)
 
 
 def _versions() -> dict[str, str]:
