@@ -329,6 +329,33 @@ def test_wanted_tiles_cover_the_wanted_pairs(rng):
     assert (tiles[:, 0] >= tiles[:, 1]).all()
 
 
+def test_placements_are_packed(small):
+    """By the address of the point left of frequency zero in all directions, on every grid."""
+    grids, placements = small.grids, small.placements
+    packed = likelihood_cuda.packed_placements(grids, placements)
+    for row, s, start in zip(packed, placements.grids, placements.starts, strict=True):
+        shape = (*grids.sizes[s], grids.n_functions[s], 2)
+        index = (grids.origins[s] - 1, grids.origins[s] - 1, 0, 0, 0)
+        assert row["origin"] == grids.offsets[s] + np.ravel_multi_index(index, shape)
+        steps = row["z_step"], row["y_step"], row["x_step"]
+        assert steps == tuple(int(np.prod(shape[axis:])) for axis in (1, 2, 3))
+        assert (row["n_functions"], row["start"]) == (grids.n_functions[s], start)
+        assert row["width"] == 1  # one and three functions
+
+
+def test_two_functions_are_read_at_once(rng):
+    case = named_case("64", rng)
+    assert likelihood_cuda.packed_placements(case.grids, case.placements)["width"] == 2
+    moved = case.grids._replace(offsets=case.grids.offsets + 2)
+    assert likelihood_cuda.packed_placements(moved, case.placements)["width"] == 1
+
+
+def test_grids_too_large_are_said(small):
+    grids = small.grids._replace(sizes=small.grids.sizes * 2000)
+    with pytest.raises(ShapeError, match="2\\^30"):
+        likelihood_cuda.packed_placements(grids, small.placements)
+
+
 def test_source_says_the_interpolation_once():
     source = likelihood_cuda.device_source(4)
     for c in likelihood_cuda.KERNEL_POLYNOMIALS.ravel():
