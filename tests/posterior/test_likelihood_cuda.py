@@ -16,17 +16,23 @@ from cuda_on_cpu.pretend import PretendCupy
 from examples import one_ball, pretzel_like, random_data, random_rotations, scene
 from napari_hypermol import backend
 from napari_hypermol.bases.constant import ConstantBasis
+from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.errors import ShapeError
+from napari_hypermol.imaging.forward import image_samples, shell_sums, whiten
 from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
+from napari_hypermol.particles import Defocus, Optics
 from napari_hypermol.posterior import likelihood, likelihood_cuda
 from napari_hypermol.posterior.likelihood import WhitenedImages
+from napari_hypermol.posterior.states import StateTable, table_posterior
 
 # Both sides sum some hundred products in single precision, in different orders: 1e-6 of the
-# largest is usual, five times that is never seen.
+# largest is usual, five times that is never seen. A real device rounds frequencies a little
+# differently; where one lies within 1e-6 of the middle between two grid points, it may take other
+# taps, and that would show.
 ROUNDING = 5e-6
 
 
@@ -235,6 +241,57 @@ def test_samples_beyond_the_grid_are_refused(cupy, small):
             call()
 
 
+def _one_sweep(to, here, grids, particles, noise):
+    """From images to normal equations and explained power, wherever `to` puts the arrays."""
+    images, shifts, defocus, optics, groups, rotations = particles
+    placements, samples = here.placements, here.samples
+    groups, noise = to(groups), to(noise)
+    data, weights, _ = whiten(
+        image_samples(to(images), samples), to(shifts), Defocus(*map(to, defocus)), optics,
+        groups, noise, samples, 2.0,
+    )  # fmt: skip
+    power = shell_sums(weights, samples, noise.shape[1])
+    seen = WhitenedImages(data, weights, power, power, groups == 1, groups, to(rotations))
+    rest = (grids._replace(values=to(grids.values)), placements, samples)
+    b, g = likelihood.overlaps(seen, *rest)
+    tables = []
+    for columns in here.molecule.columns[1:]:
+        states = np.linspace(0.05, 0.95, 6)[:, None]
+        functions = CosineBasis(2).evaluate(states)
+        tables.append(StateTable(states, functions, np.zeros(6), columns))
+    posterior = table_posterior(b, g, tuple(tables), 0.2)
+    return [
+        b, posterior.state_mean, posterior.log_evidence,
+        likelihood.image_adjoint(seen, posterior.first, *rest),
+        likelihood.normal_operator(seen, posterior.second, *rest),
+        likelihood.explained_power(seen, posterior.first, posterior.second, noise, *rest),
+    ]  # fmt: skip
+
+
+def test_a_whole_sweep_stays_on_the_device(cupy, rng):
+    """Nothing is moved back on the way; a pretended device would refuse it."""
+    n, here = 4, scene(pretzel_like(16), 6)
+    theta = rng.normal(size=here.molecule.n_coefficients).astype(np.float32)
+    grids = here.molecule.grids(theta)
+    u, zero = rng.uniform(8e3, 2e4, n), np.zeros(n)
+    particles = (
+        rng.normal(size=(n, 16, 16)).astype(np.float32), rng.normal(size=(n, 2)),
+        Defocus(u, u - 300, rng.uniform(0, np.pi, n), zero, zero, np.ones(n)),
+        Optics(
+            ("a", "b"), np.full(2, 300.0), np.full(2, 2.7e7), np.full(2, 0.1), np.arange(2) == 1
+        ),
+        np.arange(n) % 2, random_rotations(rng, n),
+    )  # fmt: skip
+    noise = rng.uniform(0.5, 2, size=(2, 9)).astype(np.float32)
+    expected = _one_sweep(np.asarray, here, grids, particles, noise)
+    found = _one_sweep(cupy.asarray, here, grids, particles, noise)
+    for one, other in zip(found, expected, strict=True):
+        assert isinstance(one, cupy.ndarray)
+        # rounding of b and G goes through exponentials of numbers up to 10
+        atol = 10 * ROUNDING * abs(other).max()
+        np.testing.assert_allclose(backend.as_numpy(one), other, rtol=0, atol=atol)
+
+
 # ---- the comparison can fail -----------------------------------------------------------------
 
 
@@ -327,6 +384,33 @@ def test_wanted_tiles_cover_the_wanted_pairs(rng):
     assert seen.diagonal().all()
     assert not seen.all()
     assert (tiles[:, 0] >= tiles[:, 1]).all()
+
+
+def test_placements_are_packed(small):
+    """By the address of the point left of frequency zero in all directions, on every grid."""
+    grids, placements = small.grids, small.placements
+    packed = likelihood_cuda.packed_placements(grids, placements)
+    for row, s, start in zip(packed, placements.grids, placements.starts, strict=True):
+        shape = (*grids.sizes[s], grids.n_functions[s], 2)
+        index = (grids.origins[s] - 1, grids.origins[s] - 1, 0, 0, 0)
+        assert row["origin"] == grids.offsets[s] + np.ravel_multi_index(index, shape)
+        steps = row["z_step"], row["y_step"], row["x_step"]
+        assert steps == tuple(int(np.prod(shape[axis:])) for axis in (1, 2, 3))
+        assert (row["n_functions"], row["start"]) == (grids.n_functions[s], start)
+        assert row["width"] == 1  # one and three functions
+
+
+def test_two_functions_are_read_at_once(rng):
+    case = named_case("64", rng)
+    assert likelihood_cuda.packed_placements(case.grids, case.placements)["width"] == 2
+    moved = case.grids._replace(offsets=case.grids.offsets + 2)
+    assert likelihood_cuda.packed_placements(moved, case.placements)["width"] == 1
+
+
+def test_grids_too_large_are_said(small):
+    grids = small.grids._replace(sizes=small.grids.sizes * 2000)
+    with pytest.raises(ShapeError, match="2\\^30"):
+        likelihood_cuda.packed_placements(grids, small.placements)
 
 
 def test_source_says_the_interpolation_once():

@@ -11,9 +11,9 @@
 
 // A placed component, packed by likelihood_cuda.py. Steps and places count floats of `values`.
 struct Placed {
-    long long origin;  // one step in y and z before frequency zero, and x = 0's left neighbour
-    long long y_step, z_step;
-    int x_step, n_functions;
+    long long origin;            // one step in y and z before frequency zero, and x = 0's left neighbour
+    int x_step, y_step, z_step;  // below 2^30
+    int n_functions;
     int start;  // first column
     int width;  // functions read at once: 2 where memory is aligned for it, else 1
     float rotation[9];
@@ -27,6 +27,11 @@ struct View {
     float x, y;     // the centre in the image frame [pixels]
     int is_centred, is_active;
     int padding[2];
+};
+
+// Floats from a grid point to its neighbours.
+struct Steps {
+    int x, y, z;
 };
 
 // Where a sample falls in a Fourier grid.
@@ -47,7 +52,8 @@ struct Scene {
     const Placed* placed;
     const float* kx;
     const float* ky;
-    int n_placed, n_columns, n_samples, box_size;
+    int n_placed, n_columns, n_samples;
+    double per_pixel;  // turns of a phase for a frequency index and a pixel
 };
 
 // Shared memory, in this order; `likelihood_cuda.shared_bytes` counts the same.
@@ -156,18 +162,18 @@ __device__ __forceinline__ void add_to_memory(float4* target, float4 value)
 
 // Weighted sum over 27 taps; Values is float2 (one function) or float4 (two).
 template <typename Values>
-__device__ __forceinline__ Values gather(const float* values, const Placed& p, const Taps& t)
+__device__ __forceinline__ Values gather(const float* values, Steps step, const Taps& t)
 {
     Values total = {};
 #pragma unroll
     for (int z = 0; z < 3; ++z)
 #pragma unroll
         for (int y = 0; y < 3; ++y) {
-            const float* line = values + (z * p.z_step + y * p.y_step);
+            const float* line = values + (z * step.z + y * step.y);
             Values along_x = {};
 #pragma unroll
             for (int x = 0; x < 3; ++x)
-                add_scaled(along_x, t.x[x], __ldg(reinterpret_cast<const Values*>(line + x * p.x_step)));
+                add_scaled(along_x, t.x[x], __ldg(reinterpret_cast<const Values*>(line + x * step.x)));
             add_scaled(total, t.z[z] * t.y[y], along_x);
         }
     return total;
@@ -175,18 +181,18 @@ __device__ __forceinline__ Values gather(const float* values, const Placed& p, c
 
 // Adjoint of `gather`.
 template <typename Values>
-__device__ __forceinline__ void scatter(float* target, const Placed& p, const Taps& t, Values value)
+__device__ __forceinline__ void scatter(float* target, Steps step, const Taps& t, Values value)
 {
 #pragma unroll
     for (int z = 0; z < 3; ++z)
 #pragma unroll
         for (int y = 0; y < 3; ++y) {
-            float* line = target + (z * p.z_step + y * p.y_step);
+            float* line = target + (z * step.z + y * step.y);
 #pragma unroll
             for (int x = 0; x < 3; ++x) {
                 Values term = {};
                 add_scaled(term, t.z[z] * t.y[y] * t.x[x], value);
-                add_to_memory(reinterpret_cast<Values*>(line + x * p.x_step), term);
+                add_to_memory(reinterpret_cast<Values*>(line + x * step.x), term);
             }
         }
 }
@@ -266,11 +272,12 @@ __device__ void locate(Rooms r, Scene scene, int m, int first, int n_here)
         const int x = nearest(ux * t.sign, t.x);
         const int y = nearest(uy * t.sign, t.y);
         const int z = nearest(uz * t.sign, t.z);
-        t.row = p.origin + z * p.z_step + y * p.y_step + static_cast<long long>(x) * p.x_step;
+        t.row = p.origin + static_cast<long long>(z) * p.z_step + static_cast<long long>(y) * p.y_step +
+                static_cast<long long>(x) * p.x_step;
         t.phase = make_float2(1.0f, 0.0f);
         if (!view.is_centred) {
             // double: a turn counts hundreds of times at the edge of a large box
-            double turns = -(static_cast<double>(view.x) * kx + static_cast<double>(view.y) * ky) / scene.box_size;
+            double turns = (static_cast<double>(view.x) * kx + static_cast<double>(view.y) * ky) * -scene.per_pixel;
             turns -= rint(turns);
             sincospif(2.0f * static_cast<float>(turns), &t.phase.y, &t.phase.x);
         }
@@ -285,18 +292,19 @@ __device__ void slice(Rooms r, Scene scene, float2* slices, int length, int firs
         locate(r, scene, m, first, n_here);
         __syncthreads();
         const Placed& p = scene.placed[m];
-        const int per_sample = p.n_functions / p.width;
+        const Steps step = {p.x_step, p.y_step, p.z_step};
+        const int width = p.width, start = p.start, per_sample = p.n_functions / width;
         for (int item = threadIdx.x; item < n_here * per_sample; item += blockDim.x) {
-            const int s = item / per_sample, q = (item - s * per_sample) * p.width;
+            const int s = item / per_sample, q = (item - s * per_sample) * width;
             const Taps& t = r.taps[s];
             const float* from = scene.values + t.row + 2 * q;
-            float2* out = slices + s * length + p.start + q;
-            if (p.width == 2) {
-                const float4 two = gather<float4>(from, p, t);
+            float2* out = slices + s * length + start + q;
+            if (width == 2) {
+                const float4 two = gather<float4>(from, step, t);
                 out[0] = seen(make_float2(two.x, two.y), t);
                 out[1] = seen(make_float2(two.z, two.w), t);
             } else {
-                out[0] = seen(gather<float2>(from, p, t), t);
+                out[0] = seen(gather<float2>(from, step, t), t);
             }
         }
         __syncthreads();
@@ -314,17 +322,18 @@ __device__ void unslice(Rooms r, Scene scene, float* target, int first, int n_he
         located = m;
         __syncthreads();
         const Placed& p = scene.placed[m];
-        const int per_sample = p.n_functions / p.width;
+        const Steps step = {p.x_step, p.y_step, p.z_step};
+        const int width = p.width, start = p.start, per_sample = p.n_functions / width;
         for (int item = threadIdx.x; item < n_here * per_sample; item += blockDim.x) {
-            const int s = item / per_sample, q = (item - s * per_sample) * p.width;
+            const int s = item / per_sample, q = (item - s * per_sample) * width;
             const Taps& t = r.taps[s];
             float* to = target + t.row + 2 * q;
-            const float2 one = unseen(value(s, p.start + q), t);
-            if (p.width == 2) {
-                const float2 other = unseen(value(s, p.start + q + 1), t);
-                scatter(to, p, t, make_float4(one.x, one.y, other.x, other.y));
+            const float2 one = unseen(value(s, start + q), t);
+            if (width == 2) {
+                const float2 other = unseen(value(s, start + q + 1), t);
+                scatter(to, step, t, make_float4(one.x, one.y, other.x, other.y));
             } else {
-                scatter(to, p, t, one);
+                scatter(to, step, t, one);
             }
         }
         __syncthreads();
@@ -357,11 +366,11 @@ struct Stretches {
 // with the same tile are added up at the end, in a fixed order. Diagonal tiles carry b.
 extern "C" __global__ void __launch_bounds__(THREADS) overlaps(
     const float* values, const Placed* placed, const float* rotations, const float* kx, const float* ky,
-    int n_placed, int n_columns, int n_samples, int box_size, int stretch,
+    int n_placed, int n_columns, int n_samples, double per_pixel, int stretch,
     const float* data, const float* weights, const int2* tiles, int n_tiles, int tiles_per_block,
     const unsigned char* pairs, float* b, float* g)
 {
-    const Scene scene = {values, placed, kx, ky, n_placed, n_columns, n_samples, box_size};
+    const Scene scene = {values, placed, kx, ky, n_placed, n_columns, n_samples, per_pixel};
     const Rooms r = rooms(n_placed, n_columns, stretch);
     float2* slices = reinterpret_cast<float2*>(r.rest);
     const int length = row_length(n_columns);
@@ -462,10 +471,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) overlaps(
 // Adds adjoint slices of D, mixed by the first moments, to one of `n_copies` of the Fourier grids.
 extern "C" __global__ void __launch_bounds__(THREADS, 4) image_adjoint(
     const float* values, const Placed* placed, const float* rotations, const float* kx, const float* ky,
-    int n_placed, int n_columns, int n_samples, int box_size, int stretch,
+    int n_placed, int n_columns, int n_samples, double per_pixel, int stretch,
     const float* data, const float* first_moments, float* targets, int n_copies, long long total)
 {
-    const Scene scene = {values, placed, kx, ky, n_placed, n_columns, n_samples, box_size};
+    const Scene scene = {values, placed, kx, ky, n_placed, n_columns, n_samples, per_pixel};
     const Rooms r = rooms(n_placed, n_columns, stretch);
     const long long particle = blockIdx.x;
     const float* moments = first_moments + particle * n_columns;
@@ -486,10 +495,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 4) image_adjoint(
 // the additions to memory, which cost far more.
 extern "C" __global__ void __launch_bounds__(THREADS) normal_operator(
     const float* values, const Placed* placed, const float* rotations, const float* kx, const float* ky,
-    int n_placed, int n_columns, int n_samples, int box_size, int stretch,
+    int n_placed, int n_columns, int n_samples, double per_pixel, int stretch,
     const float* weights, const float* second_moments, float* targets, int n_copies, long long total)
 {
-    const Scene scene = {values, placed, kx, ky, n_placed, n_columns, n_samples, box_size};
+    const Scene scene = {values, placed, kx, ky, n_placed, n_columns, n_samples, per_pixel};
     const Rooms r = rooms(n_placed, n_columns, stretch);
     float2* slices = reinterpret_cast<float2*>(r.rest);
     const int length = row_length(n_columns);
@@ -521,12 +530,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) normal_operator(
 // Power explained in each shell. Several threads share a sample's columns; a thread owns shells.
 extern "C" __global__ void __launch_bounds__(THREADS) explained_power(
     const float* values, const Placed* placed, const float* rotations, const float* kx, const float* ky,
-    int n_placed, int n_columns, int n_samples, int box_size, int stretch,
+    int n_placed, int n_columns, int n_samples, double per_pixel, int stretch,
     const float* data, const float* weights, const float* first_moments, const float* second_moments,
     const unsigned char* is_premultiplied, const int* groups, const float* noise, const int* shells,
     const float* plane_weights, int n_shells, double* out)
 {
-    const Scene scene = {values, placed, kx, ky, n_placed, n_columns, n_samples, box_size};
+    const Scene scene = {values, placed, kx, ky, n_placed, n_columns, n_samples, per_pixel};
     const Rooms r = rooms(n_placed, n_columns, stretch);
     const int length = row_length(n_columns);
     double* power = reinterpret_cast<double*>(r.rest);  // (n_shells), then what follows

@@ -57,7 +57,7 @@ _MAX_COPIES = 8
 _VIEW_BYTES, _TAPS_BYTES = 48, 56
 _PLACED = np.dtype(
     [
-        ("origin", "i8"), ("y_step", "i8"), ("z_step", "i8"), ("x_step", "i4"),
+        ("origin", "i8"), ("x_step", "i4"), ("y_step", "i4"), ("z_step", "i4"),
         ("n_functions", "i4"), ("start", "i4"), ("width", "i4"), ("rotation", "f4", 9),
         ("centre", "f4", 3), ("scale", "f4"),
     ],
@@ -206,10 +206,17 @@ def packed_placements(grids: FourierGrids, placements: Placements) -> NDArray[np
     Returns
     -------
     (m,) structured ndarray
+
+    Raises
+    ------
+    ShapeError
+        If steps are too large for the device's arithmetic.
     """
     packed = np.zeros(len(placements.grids), dtype=_PLACED)
     s = placements.grids
     count = grids.n_functions[s]
+    if (2 * count * grids.sizes[s, 1] * grids.sizes[s, 2]).max() >= 2**30:
+        raise ShapeError("a plane of a Fourier grid has 2^30 numbers or more; use --device cpu")
     packed["x_step"] = x_step = 2 * count
     packed["y_step"] = y_step = grids.sizes[s, 2] * x_step
     packed["z_step"] = z_step = grids.sizes[s, 1] * y_step
@@ -237,10 +244,10 @@ class _Scene(NamedTuple):
 
     def args(self, rotations: Any, stretch: int) -> tuple[Any, ...]:
         """The arguments that all four functions begin with."""
-        sizes = (self.n_placed, self.n_columns, self.n_samples, self.box_size, stretch)
+        sizes = (np.int32(size) for size in (self.n_placed, self.n_columns, self.n_samples))
         return (
             self.values, self.placed, rotations, self.kx, self.ky,
-            *(np.int32(size) for size in sizes),
+            *sizes, np.float64(1 / self.box_size), np.int32(stretch),
         )  # fmt: skip
 
 
