@@ -14,11 +14,19 @@ from napari_hypermol.runs.chunks import renewed_problem, stage_problem, starting
 from napari_hypermol.runs.executors import DaskExecutor, executor_at
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of
+from napari_hypermol.runs.image_work import brought, scaled
 from napari_hypermol.runs.pose_step import PoseSettings, pose_prior, pose_step
 from napari_hypermol.runs.recipe_text import read_recipe
 from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.remote_images import Spread
 from napari_hypermol.runs.stage_problem import Estimate
-from napari_hypermol.runs.sweep import expectation, maximisation, state_tables, updated_noise
+from napari_hypermol.runs.sweep import (
+    expectation,
+    maximisation,
+    precisions,
+    state_tables,
+    updated_noise,
+)
 from small_clusters import cluster_of
 
 RADIUS = 6.0
@@ -148,7 +156,7 @@ def test_a_sweep_agrees_to_rounding(both):
     one, two = found
     for mine, other in zip(one[:2], two[:2], strict=True):
         np.testing.assert_allclose(other.state_mean, mine.state_mean, atol=1e-4)
-        np.testing.assert_allclose(other.second, mine.second, **CLOSE)
+        np.testing.assert_allclose(brought(other.second), mine.second, **CLOSE)
         np.testing.assert_allclose(other.log_evidence, mine.log_evidence, rtol=1e-4, atol=1e-3)
     assert two[3] == one[3]
     error = np.linalg.norm(two[2].theta - one[2].theta) / np.linalg.norm(one[2].theta)
@@ -219,3 +227,20 @@ def test_no_worker_left_is_said(tiny_run):
         cluster.scale(0)
         with pytest.raises(DeviceError, match=r"no worker for 0 s|no worker for 1 s"):
             impatient.result(future)
+
+
+def test_moments_stay_with_their_chunks(both):
+    tables = state_tables(both.molecule)
+    here, there = (
+        expectation(p, both.estimate, tables, np.random.default_rng(1))
+        for p in (both.here, both.there)
+    )
+    for name in ("first", "second"):
+        kept, expected = getattr(there, name), getattr(here, name)
+        assert isinstance(kept, Spread)
+        np.testing.assert_allclose(brought(kept), expected, **CLOSE)
+        np.testing.assert_allclose(brought(scaled(kept, 0.5)), 0.5 * expected, **CLOSE)
+    for one, two in zip(
+        precisions(both.here, here.second), precisions(both.there, there.second), strict=True
+    ):
+        np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-6 * abs(one).max())

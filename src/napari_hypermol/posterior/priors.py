@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from napari_hypermol.protocols import SpatialBasis
 
-__all__ = ["data_precision", "posterior_covariance", "signal_precision", "updated_spectrum"]
+__all__ = [
+    "data_precision",
+    "posterior_covariance",
+    "precision_of",
+    "signal_precision",
+    "updated_spectrum",
+    "weighted_moments",
+]
 
 Float64 = NDArray[np.float64]
 
@@ -34,9 +41,21 @@ def data_precision(
     precision : (n_shells, q, q) float64 ndarray
         The normal operator as if views were uniform and the support filled its cube.
     """
+    return precision_of(weighted_moments(mean_weights, second), basis)
+
+
+def weighted_moments(mean_weights: Float64, second: NDArray[np.floating]) -> Float64:
+    """Sum over particles of mean weight times second moments; (shells, q, q)."""
     n, n_q = second.shape[:2]
     products = mean_weights.T @ second.reshape(n, n_q * n_q).astype(np.float64)
-    index = np.arange(mean_weights.shape[1])
+    return np.asarray(products.reshape(-1, n_q, n_q))
+
+
+def precision_of(products: Float64, basis: SpatialBasis) -> Float64:
+    """`data_precision` from what `weighted_moments` gives."""
+    n_q = products.shape[1]
+    products = products.reshape(len(products), -1)
+    index = np.arange(len(products))
     radii = np.minimum(basis.shell_radii, index[-1])
     at_shell = np.stack([np.interp(radii, index, column) for column in products.T], axis=1)
     return np.asarray((at_shell * basis.shell_coverage[:, None]).reshape(-1, n_q, n_q))

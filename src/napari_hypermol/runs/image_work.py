@@ -3,13 +3,15 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+
 from napari_hypermol.backend import array_module
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.runs.device_images import DeviceImages
-from napari_hypermol.runs.remote_images import RemoteImages, made_here
+from napari_hypermol.runs.remote_images import RemoteImages, Spread, made_here
 
-__all__ = ["Images", "each", "joined", "spread", "total"]
+__all__ = ["Images", "brought", "each", "joined", "scaled", "spread", "total"]
 
 Images = WhitenedImages | DeviceImages | RemoteImages
 Value = TypeVar("Value")
@@ -17,7 +19,9 @@ Value = TypeVar("Value")
 
 def spread(images: Images, value: Value) -> Value | Any:
     """One value a particle, sent to where the images are, once for several uses."""
-    return images.spread(value) if isinstance(images, RemoteImages) else value
+    if isinstance(images, RemoteImages) and not isinstance(value, Spread):
+        return images.spread(value)
+    return value
 
 
 def each(
@@ -25,6 +29,7 @@ def each(
     function: Callable[..., Any],
     spread: Sequence[Any] = (),
     shared: Sequence[Any] = (),
+    staying: Sequence[str] = (),
 ) -> list[Any]:
     """``function(images, *spread, *shared)`` of every chunk of images.
 
@@ -37,12 +42,16 @@ def each(
         One value a particle each: (n, ...) ndarrays, named tuples of them, or what `spread` gave.
     shared : sequence
         What every chunk needs; `GridsOf` come as grids.
+    staying : sequence of str
+        Fields of the results, named tuples, that need not leave workers: there `Spread`.
 
     Returns
     -------
     list
     """
-    if not isinstance(images, WhitenedImages):
+    if isinstance(images, RemoteImages):
+        return images.each(function, spread, shared, staying)
+    if isinstance(images, DeviceImages):
         return images.each(function, spread, shared)
     return [function(images, *spread, *map(made_here, shared))]
 
@@ -67,10 +76,22 @@ def total(
 def joined(pieces: Sequence[Any]) -> Any:
     """Values of all particles from those of the chunks: arrays, or (named) tuples of them."""
     first = pieces[0]
-    if len(pieces) == 1:
+    if len(pieces) == 1 or isinstance(first, Spread):
         return first
     if isinstance(first, tuple):
         columns = [joined(column) for column in zip(*pieces, strict=True)]
         kind: Any = type(first)
         return kind(*columns) if hasattr(first, "_fields") else kind(columns)
     return array_module(first).concatenate(pieces)
+
+
+def scaled(value: Any, factor: float) -> Any:
+    """One value a particle times a factor, wherever it is; float32."""
+    if isinstance(value, Spread):
+        return value.scaled(factor)
+    return value * np.float32(factor)
+
+
+def brought(value: Any) -> Any:
+    """One value a particle, in this process."""
+    return value.here() if isinstance(value, Spread) else value

@@ -48,9 +48,18 @@ def made_here(value: Any) -> Any:
 
 
 class Spread(NamedTuple):
-    """One value a particle, sent to the chunks."""
+    """One value a particle, where the chunks are."""
 
     pieces: list[Any]
+    executor: DaskExecutor
+
+    def scaled(self, factor: float) -> "Spread":
+        """The same times a factor."""
+        return self._replace(pieces=[self.executor.submit(_scaled, p, factor) for p in self.pieces])
+
+    def here(self) -> NDArray[Any]:
+        """All values, in this process."""
+        return np.concatenate(self.executor.results(self.pieces))
 
 
 class _Shares:
@@ -196,10 +205,15 @@ class RemoteImages:
     def spread(self, value: Any) -> Spread:
         """One value a particle (an array, or a named tuple of some) sent to the chunks."""
         share = self.stack.executor.share
-        return Spread([share(_rows_of(value, part)) for _, part in self._parts])
+        pieces = [share(_rows_of(value, part)) for _, part in self._parts]
+        return Spread(pieces, self.stack.executor)
 
     def each(
-        self, function: Callable[..., Any], spread: Sequence[Any] = (), shared: Sequence[Any] = ()
+        self,
+        function: Callable[..., Any],
+        spread: Sequence[Any] = (),
+        shared: Sequence[Any] = (),
+        staying: Sequence[str] = (),
     ) -> list[Any]:
         """``function(images, *spread, *shared)`` of every chunk, here, in order.
 
@@ -209,8 +223,20 @@ class RemoteImages:
         spread : sequence of Spread or (m, ...) ndarray
         shared : sequence
             What all chunks need; `GridsOf` are made at the workers.
+        staying : sequence of str
+            Fields of the named tuples that `function` gives which stay with their chunks: in the
+            first of the results they are `Spread`, in the others None.
         """
-        return self.stack.executor.results(self._submitted(function, spread, shared))
+        executor, found = self.stack.executor, self._submitted(function, spread, shared)
+        if not staying:
+            return executor.results(found)
+        small = [executor.submit(_without, one, tuple(staying)) for one in found]
+        stay = {
+            name: Spread([executor.submit(getattr, one, name) for one in found], executor)
+            for name in staying
+        }
+        first, *others = executor.results(small)
+        return [first._replace(**stay), *others]
 
     def total(
         self,
@@ -303,6 +329,14 @@ def _made_once(molecule: LinearMolecule, theta: NDArray[np.float32] | None) -> F
     grids = GridsOf(molecule, theta).made()
     _grids[:] = [*_grids[1 - _KEPT_GRIDS :], (molecule, theta, grids)]
     return grids
+
+
+def _without(value: Any, names: tuple[str, ...]) -> Any:
+    return value._replace(**dict.fromkeys(names))
+
+
+def _scaled(values: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+    return values * np.float32(factor)
 
 
 def _adjoint(molecule: LinearMolecule, values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.halfway import Halfway, generator_at
+from napari_hypermol.runs.image_work import brought
 from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.samplers.state_draws import StateDraw
@@ -98,7 +99,7 @@ class StagePoint:
         }
         arrays |= {name: getattr(posterior, name) for name in _POSTERIOR}
         if self.has_moments:
-            arrays |= {"first": posterior.first, "second": posterior.second}
+            arrays |= {"first": brought(posterior.first), "second": brought(posterior.second)}
         if self.drawn is not None:
             arrays |= {f"drawn_{name}": value for name, value in self.drawn._asdict().items()}
         for index, spectrum in enumerate(estimate.spectra):

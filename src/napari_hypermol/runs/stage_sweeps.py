@@ -11,6 +11,7 @@ from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.coefficient_draw import coefficient_draw
 from napari_hypermol.runs.halfway import Keeper
+from napari_hypermol.runs.image_work import brought, scaled
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.pose_step import Poses, averaged, pose_step
 from napari_hypermol.runs.priors import (
@@ -206,6 +207,7 @@ def run_stage(
                 problem, estimate, posterior, prior, moving, rng, _POSE_DRAWS, stage.pose_steps,
                 reporter.check,
             )  # fmt: skip
+    posterior = posterior._replace(first=brought(posterior.first), second=brought(posterior.second))
     return Snapshot(stage, position, molecule, estimate, posterior, share, trace, final)
 
 
@@ -281,8 +283,8 @@ def _unit_contrast(posterior: ParticlePosterior) -> ParticlePosterior:
     return posterior._replace(
         contrast_mean=posterior.contrast_mean / scale,
         contrast_std=posterior.contrast_std / scale,
-        first=(posterior.first / scale).astype(np.float32),
-        second=(posterior.second / scale**2).astype(np.float32),
+        first=scaled(posterior.first, 1 / scale),
+        second=scaled(posterior.second, 1 / scale**2),
     )
 
 

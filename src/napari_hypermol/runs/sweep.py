@@ -20,10 +20,11 @@ from napari_hypermol.posterior.likelihood import (
     overlaps,
 )
 from napari_hypermol.posterior.priors import (
-    data_precision,
     posterior_covariance,
+    precision_of,
     signal_precision,
     updated_spectrum,
+    weighted_moments,
 )
 from napari_hypermol.posterior.states import (
     MAX_ENTRIES,
@@ -33,8 +34,9 @@ from napari_hypermol.posterior.states import (
 )
 from napari_hypermol.protocols import CoefficientPrior
 from napari_hypermol.runs.image_work import each, joined, spread, total
+from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
-from napari_hypermol.runs.whitening import rows_of
+from napari_hypermol.runs.whitening import mean_weights, rows_of
 from napari_hypermol.samplers.conjugate_gradient import SolveInfo, solve
 from napari_hypermol.samplers.gibbs import gibbs_posterior
 
@@ -120,7 +122,8 @@ def expectation(
     if is_tabulated and kindling == 0:
         about = (molecule.pairs, tables, estimate.contrast_std, negligible, temperature)
         scene = problem.scene(estimate.theta)
-        pieces = each(problem.images, _tabulated, shared=(*scene, *about))
+        staying = ("first", "second")
+        pieces = each(problem.images, _tabulated, shared=(*scene, *about), staying=staying)
         return joined(pieces)  # type: ignore[no-any-return]
     b, g = problem.overlaps(estimate.theta, molecule.pairs)
     if kindling > 0:
@@ -186,12 +189,38 @@ def kindled_mixing(molecule: LinearMolecule, g: Float32, target: float) -> Float
 def precisions(problem: StageProblem, second: Float32) -> list[Float64]:
     """Data precision of every coefficient set, shell by shell."""
     molecule = problem.molecule
-    out = []
-    for s, basis in enumerate(molecule.bases):
-        # placements of one set meet the same modes: their moments add up
-        block = sum(second[:, c, c] for owner, c in molecule.placement_columns if owner == s)
-        out.append(data_precision(problem.mean_weights, np.asarray(block), basis))
-    return out
+    if isinstance(problem.images, RemoteImages):
+        about = problem.samples, problem.mean_weights.shape[1], molecule.placement_columns
+        flat = total(problem.images, _weighed, (second,), about)
+        widths = [q for q, _ in molecule.set_shapes]
+        parts = np.split(flat, np.cumsum([q * q for q in widths])[:-1], axis=1)
+        products = [part.reshape(-1, q, q) for part, q in zip(parts, widths, strict=True)]
+    else:
+        products = _set_moments(problem.mean_weights, second, molecule.placement_columns)
+    return [precision_of(p, basis) for p, basis in zip(products, molecule.bases, strict=True)]
+
+
+def _set_moments(
+    weights: Float64, second: Float32, placed: Sequence[tuple[int, slice]]
+) -> list[Float64]:
+    """Weighted second moments (shells, q, q) of every coefficient set."""
+    n_sets = 1 + max(owner for owner, _ in placed)
+    # placements of one set meet the same modes: their moments add up
+    blocks = [sum(second[:, c, c] for owner, c in placed if owner == s) for s in range(n_sets)]
+    return [weighted_moments(weights, np.asarray(block)) for block in blocks]
+
+
+def _weighed(
+    images: WhitenedImages,
+    second: Float32,
+    samples: FourierSamples,
+    n_shells: int,
+    placed: Sequence[tuple[int, slice]],
+) -> Float64:
+    """`_set_moments` of one chunk, side by side; (shells, all q^2)."""
+    weights = mean_weights(images.weights, samples, n_shells)
+    parts = _set_moments(weights, second, placed)
+    return np.concatenate([part.reshape(n_shells, -1) for part in parts], axis=1)
 
 
 def edge_share(problem: StageProblem, estimate: Estimate, posterior: ParticlePosterior) -> float:

@@ -22,7 +22,7 @@ from napari_hypermol.posterior.likelihood import image_adjoint, normal_operator,
 from napari_hypermol.posterior.priors import data_precision
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.protocols import SpatialBasis
-from napari_hypermol.runs.image_work import each, joined, total
+from napari_hypermol.runs.image_work import brought, each, joined, total
 from napari_hypermol.runs.stage_problem import StageProblem
 
 __all__ = ["initial_trajectories", "trajectory_gradient", "trajectory_step"]
@@ -130,7 +130,7 @@ def trajectory_gradient(
         gradient is that of the marginal log likelihood if `posterior` is the posterior; the
         curvature is the expected one under uniform views.
     """
-    molecule = problem.molecule
+    molecule, moments = problem.molecule, brought(posterior.second)
     residuals = _residual_adjoint(problem, _unfolded(molecule, theta), posterior)
     out: list[tuple[Float64, Float64] | None] = []
     for s, density in _all_sets(_densities(molecule, theta), len(molecule.bases)):
@@ -151,7 +151,7 @@ def trajectory_gradient(
                 columns = molecule.placement_columns[placement][1]
                 if twists is not None:
                     slope = np.einsum("qjr,qr->j", flat, residuals[placement].astype(np.float64))
-                    second = posterior.second[:, columns, columns]
+                    second = moments[:, columns, columns]
                     precision = data_precision(problem.mean_weights, second, basis)
                     fisher = np.einsum("sqp,sqjpk->jk", precision, products)
                     gradient = gradient + twists[t].T @ slope
