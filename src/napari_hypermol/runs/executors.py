@@ -21,7 +21,7 @@ from napari_hypermol.protocols import Executor
 __all__ = ["DaskExecutor", "InlineExecutor", "executor_at"]
 
 _AHEAD = 4  # chunks in flight for every worker: it never waits, and memory stays bounded
-_MERGED = 8  # results summed at once: enough that a tree is shallow, few enough to fit a worker
+_MERGED = 4  # results summed at once: a shallow tree, and little for one worker to take in
 _LOOK = 2.0  # [s] between looks at whether there still are workers
 _PATIENCE = 120.0  # [s] without any worker before a run gives up
 _QUEUED = 7 * 24 * 3600.0  # [s] a batch system may take to start the first one
@@ -114,7 +114,9 @@ class DaskExecutor:
 
     def results(self, futures: Sequence[Any]) -> list[Any]:
         """What futures hold, in order."""
-        return [self.result(future) for future in futures]
+        for future in futures:  # all of them first: fetched together they cost one conversation
+            self._settled(future)
+        return list(self.client.gather(list(futures)))
 
     def result(self, future: Any) -> Any:
         """What a future holds, as soon as it does.
@@ -124,22 +126,23 @@ class DaskExecutor:
         DeviceError
             If a chunk brings its workers down, or there are none.
         """
-        from distributed import KilledWorker
+        self._settled(future)
+        return future.result()
 
-        while True:
-            try:
-                return future.result(timeout=_LOOK)
-            except TimeoutError:
-                own = future.exception() if future.status == "error" else None
-                if isinstance(own, TimeoutError):  # not our waiting: the work itself timed out
-                    raise own from None
-                self.wait_for_workers(self.patience)
-            except KilledWorker as problem:
-                raise DeviceError(
-                    "Dask workers died again and again on the same particles, most likely for "
-                    "want of memory: give each worker more, or start fewer on a machine, and "
-                    "resume the run"
-                ) from problem
+    def _settled(self, future: Any) -> None:
+        """Wait for a future, for as long as there are workers."""
+        from distributed import KilledWorker, wait
+
+        while not future.done():
+            with contextlib.suppress(TimeoutError):
+                wait([future], timeout=_LOOK)
+                break
+            self.wait_for_workers(self.patience)
+        if future.status == "error" and isinstance(problem := future.exception(), KilledWorker):
+            raise DeviceError(
+                "Dask workers died again and again on the same particles, most likely for want of "
+                "memory: give each worker more, or start fewer on a machine, and resume the run"
+            ) from problem
 
     def wait_for_workers(self, patience: float) -> None:
         """Until there is one; `DeviceError` if it takes longer than `patience` [s]."""
