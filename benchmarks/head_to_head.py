@@ -4,10 +4,10 @@
 
 *Recovery*: two rigid bodies that turn about a hinge, known poses, 4000 particles of 64 px at SNR
 0.1. Every program reads the stack with the poses given and makes its own one-dimensional embedding;
-its state is compared with the true one by Spearman's coefficient, its maps at ten states, less their
-mean, with the true ones by correlation. Which of its states stands for which true one is decided by
-the share of particles below it, as in `hypermol score`. *Projection*: slices and images a second of
-one volume.
+its state is compared with the true one by Spearman's coefficient, its maps at ten states, less
+their mean, with the true ones by correlation. The state of a program that stands for a true one has
+the same share of particles below it, as in `hypermol score`. *Projection*: slices and images a
+second of one volume.
 
 Programs from PyPI are installed on first use, each into an environment of its own under --homes;
 RELION is looked for on the PATH (Debian: apt-get install relion). What is not to be had is skipped
@@ -169,7 +169,7 @@ def main() -> None:
     if "projection" in parts:
         for box in options.boxes:
             n = max(int(options.rotations * (64 / box) ** 2), 10)
-            projection(box, n, options.homes)
+            projection(box, n, options.homes, options.rivals)
 
 
 if __name__ == "__main__":

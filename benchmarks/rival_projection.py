@@ -4,6 +4,7 @@ import json
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numba
@@ -92,7 +93,7 @@ def _in_its_own(
     except MissingRival as missing:
         return {}, str(missing)
     except subprocess.CalledProcessError as error:
-        return {}, f"failed: {(error.stdout or str(error)).strip().splitlines()[-1]}"
+        return {}, _failure(error)
     return json.loads(words[1].strip().splitlines()[-1]), None
 
 
@@ -103,28 +104,44 @@ def _relion(rotations: Float32, folder: Path, homes: Path) -> tuple[dict[str, fl
     except MissingRival as missing:
         return {}, str(missing)
     rates = []
-    for _ in range(ROUNDS):
-        seconds = []
-        for n in (1, len(rotations)):
-            write_star(folder / "angles.star", _angles(rotations[:n]), overwrite=True)
-            seconds.append(
-                run(
-                    home / "relion_project", "--i", "volume.mrc", "--o", "projected", "--ang",
-                    "angles.star", "--angpix", PIXEL_SIZE, cwd=folder, log=folder / "relion.log",
-                )[0]
-            )  # fmt: skip
-        rates.append((len(rotations) - 1) / (seconds[1] - seconds[0]))
+    try:
+        for _ in range(ROUNDS):
+            seconds = []
+            for n in (1, len(rotations)):
+                angles = _angles(rotations[:n], len(np.load(folder / "volume.npy", "r")))
+                write_star(folder / "angles.star", angles, overwrite=True)
+                seconds.append(
+                    run(
+                        home / "relion_project", "--i", "volume.mrc", "--o", "projected", "--ang",
+                        "angles.star", "--angpix", PIXEL_SIZE, cwd=folder,
+                    )[0]
+                )  # fmt: skip
+            rates.append((len(rotations) - 1) / (seconds[1] - seconds[0]))
+    except subprocess.CalledProcessError as error:
+        return {}, _failure(error)
     return {"images": float(np.median(rates))}, None
 
 
-def _angles(rotations: Float32) -> dict[str, pd.DataFrame]:
+def _failure(error: subprocess.CalledProcessError) -> str:
+    return f"failed: {(error.stdout or str(error)).strip().splitlines()[-1]}"
+
+
+def _angles(rotations: Float32, box: int) -> dict[str, pd.DataFrame]:
+    """The table that relion_project reads; it asks for names and optics, and uses neither."""
     rot, tilt, psi = relion_angles_from_rotations(rotations.astype(np.float64)).T
-    table = {"rlnAngleRot": rot, "rlnAngleTilt": tilt, "rlnAnglePsi": psi}
-    return {"": pd.DataFrame(table)}
+    names = [f"{i + 1:06d}@none.mrcs" for i in range(len(rotations))]
+    particles = {"rlnImageName": names, "rlnAngleRot": rot, "rlnAngleTilt": tilt}
+    particles |= {"rlnAnglePsi": psi, "rlnOpticsGroup": 1}
+    optics = {
+        "rlnOpticsGroup": [1], "rlnOpticsGroupName": ["one"], "rlnVoltage": [300.0],
+        "rlnSphericalAberration": [2.7], "rlnAmplitudeContrast": [0.1],
+        "rlnImagePixelSize": [PIXEL_SIZE], "rlnImageSize": [box], "rlnImageDimensionality": [2],
+    }  # fmt: skip
+    return {"optics": pd.DataFrame(optics), "particles": pd.DataFrame(particles)}
 
 
-def projection(box: int, n: int, homes: Path) -> None:
-    """Print rates and ratios at one box."""
+def projection(box: int, n: int, homes: Path, wanted: Sequence[str]) -> None:
+    """Print rates and ratios at one box, of the programs that are wanted."""
     rng = np.random.default_rng(0)
     rotations = Rotation.random(n, rng=rng).as_matrix().astype(np.float32)
     volume = hinge(box).components[0].volume(0.3, box).astype(np.float32)
@@ -153,8 +170,10 @@ def projection(box: int, n: int, homes: Path) -> None:
         )
         found: dict[str, tuple[dict[str, float], str | None]] = {}
         for name, key, kind, snippet in rivals:
-            before = own(kind)
             program = name.split()[0].lower()
+            if program not in wanted:
+                continue
+            before = own(kind)
             if program not in found:
                 found[program] = (
                     _relion(rotations, folder, homes)
@@ -176,6 +195,6 @@ def projection(box: int, n: int, homes: Path) -> None:
         path = folder / "ours.mrcs"
         single = float(np.median([ours.image_rate(rotations, path) for _ in range(ROUNDS)]))
         numba.set_num_threads(threads)
-        rate = found["relion"][0].get("images")
+        rate = found["relion"][0].get("images") if "relion" in found else None
         told = "" if rate is None else f", {single / rate:.2f} times relion_project's"
         print(f"  ours with slices on one thread: {single:,.0f} images{told}", flush=True)

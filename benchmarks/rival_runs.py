@@ -31,9 +31,7 @@ class Settings:
     classes: int = 5
     iterations: int = 25
     epochs: int = 20
-    width: int = (
-        128  # of cryoDRGN's networks; its tutorial has 256 for a first look, four times slower
-    )
+    width: int = 128  # of cryoDRGN's networks; its tutorial has 256, 4 times slower
 
 
 @dataclass(frozen=True)
