@@ -19,14 +19,13 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
-from rival_homes import MissingRival, home_of
+from rival_homes import MissingRival, Spent, home_of, run
 from rival_projection import projection
 from rival_runs import PROGRAMS, Recovered, Settings, at_box
 
@@ -34,6 +33,7 @@ from napari_hypermol.runs.map_scores import true_maps
 from napari_hypermol.runs.state_scores import spearman
 from napari_hypermol.runs.truth import Truth, read_truth
 
+PIXEL_SIZE = 3.0  # [Å]
 STATES = (np.arange(10) + 0.5) / 10  # those of `hypermol score`
 
 
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
     """One line of the table."""
 
     name: str
-    seconds: float
+    spent: Spent
     states: float
     maps: float | None
     note: str
@@ -53,16 +53,13 @@ def hypermol(*arguments: str) -> str:
 
 
 def ours(data: Path, out: Path) -> Outcome:
-    began = time.perf_counter()
-    hypermol(
-        "reconstruct", str(data / "particles.star"), "--out", str(out), "--recipe",
-        str(data / "recipe.yaml"), "--overwrite",
-    )  # fmt: skip
-    seconds = time.perf_counter() - began
+    command = [sys.executable, "-m", "napari_hypermol", "reconstruct", data / "particles.star"]
+    options = ["--out", out, "--recipe", data / "recipe.yaml", "--overwrite"]
+    spent, _ = run(*command, *options, is_ours=True)
     result = json.loads(hypermol("score", str(out), str(data / "truth.star")))
     state, maps = result["states"][0], result["maps"][0]
     note = f"oracle {state['oracle']:.4f}"
-    return Outcome("ours", seconds, state["spearman"], maps["difference_correlation"], note)
+    return Outcome("ours", spent, state["spearman"], maps["difference_correlation"], note)
 
 
 def scored(name: str, recovered: Recovered, truth: Truth) -> Outcome:
@@ -79,7 +76,7 @@ def scored(name: str, recovered: Recovered, truth: Truth) -> Outcome:
         correlation = map_agreement(maps if agreement >= 0 else maps[::-1], wanted)
     except (OSError, subprocess.CalledProcessError) as error:
         note = f"{note}; no maps: {error}"
-    return Outcome(name, recovered.seconds, abs(agreement), correlation, note)
+    return Outcome(name, recovered.spent, abs(agreement), correlation, note)
 
 
 def map_agreement(maps: NDArray[np.float32], true: NDArray[np.float32]) -> float:
@@ -94,10 +91,15 @@ def recovery(options: argparse.Namespace, folder: Path) -> None:
     if not (data / "truth.star").is_file():
         hypermol(
             "simulate", "hinge", str(data), "--n", str(options.particles), "--box",
-            str(options.box), "--snr", "0.1", "--seed", str(options.seed), "--overwrite",
+            str(options.box), "--pixel-size", str(PIXEL_SIZE), "--snr", "0.1", "--seed",
+            str(options.seed), "--overwrite",
         )  # fmt: skip
     settings = Settings(
-        threads=options.threads, box=options.rival_box, epochs=options.epochs, width=options.width
+        threads=options.threads,
+        diameter=0.88 * options.box * PIXEL_SIZE,
+        box=options.rival_box,
+        epochs=options.epochs,
+        width=options.width,
     )
     if options.warm:
         warm(folder)
@@ -133,8 +135,10 @@ def warm(folder: Path) -> None:
 
 def show(outcome: Outcome, first: Outcome) -> None:
     maps = "    ?" if outcome.maps is None else f"{outcome.maps:.3f}"
+    wall, processor = outcome.spent
     print(
-        f"{outcome.name:9} {outcome.seconds:8.1f} s ({outcome.seconds / first.seconds:6.2f} x)   "
+        f"{outcome.name:9} {wall:8.1f} s ({wall / first.spent.wall:6.2f} x)   processors "
+        f"{processor:8.1f} s ({processor / first.spent.processor:6.2f} x)   "
         f"states {outcome.states:.4f}   state maps {maps}   {outcome.note}",
         flush=True,
     )

@@ -1,16 +1,28 @@
 """Where other programs live: an environment each, never in this process."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["RIVALS", "MissingRival", "home_of", "run"]
+__all__ = ["MissingRival", "Spent", "home_of", "run"]
 
-RIVALS = ("relion", "cryodrgn", "recovar", "aspire")
 _FROM_DEBIAN = {"relion": "apt-get install relion"}
+
+
+class Spent(NamedTuple):
+    """Seconds of the clock, and of all processors."""
+
+    wall: float
+    processor: float
+
+    def and_(self, other: "Spent") -> "Spent":
+        """Both together."""
+        return Spent(self.wall + other.wall, self.processor + other.processor)
 
 
 class MissingRival(Exception):
@@ -45,27 +57,36 @@ def home_of(name: str, homes: Path) -> Path:
 
 
 def run(
-    *command: str | Path | float, log: Path | None = None, cwd: Path | None = None
-) -> tuple[float, str]:
-    """Wall seconds and output of a command, which sees nothing of our Python path.
+    *command: str | Path | float,
+    log: Path | None = None,
+    cwd: Path | None = None,
+    is_ours: bool = False,
+) -> tuple[Spent, str]:
+    """Time and output of a command, which sees our Python path only if it `is_ours`.
 
     Raises
     ------
     subprocess.CalledProcessError
         If it fails; `log` has its output all the same.
     """
-    hidden = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    hidden = () if is_ours else ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
     environment = {k: v for k, v in os.environ.items() if k not in hidden}
-    began = time.perf_counter()
+    began, used = time.perf_counter(), _processor()
     done = subprocess.run(
         [str(word) for word in command], cwd=cwd, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
-    seconds = time.perf_counter() - began
+    spent = Spent(time.perf_counter() - began, _processor() - used)
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
-            file.write(f"$ {' '.join(map(str, command))}\n{done.stdout}\n# {seconds:.1f} s\n")
+            file.write(f"$ {' '.join(map(str, command))}\n{done.stdout}\n# {spent.wall:.1f} s\n")
     if done.returncode:
         raise subprocess.CalledProcessError(done.returncode, command, done.stdout)
-    return seconds, done.stdout
+    return spent, done.stdout
+
+
+def _processor() -> float:
+    """Seconds that the processors worked for the children that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

@@ -114,7 +114,7 @@ def _relion(rotations: Float32, folder: Path, homes: Path) -> tuple[dict[str, fl
                     run(
                         home / "relion_project", "--i", "volume.mrc", "--o", "projected", "--ang",
                         "angles.star", "--angpix", PIXEL_SIZE, cwd=folder,
-                    )[0]
+                    )[0].wall
                 )  # fmt: skip
             rates.append((len(rotations) - 1) / (seconds[1] - seconds[0]))
     except subprocess.CalledProcessError as error:

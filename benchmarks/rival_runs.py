@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rival_homes import run
+from rival_homes import Spent, run
 
 from napari_hypermol.coordinates.fourier import resample_volume
 from napari_hypermol.io import read_star, read_volume
@@ -27,6 +27,7 @@ class Settings:
     """How the rivals are run; `box` is that of cryoDRGN and RECOVAR, 0 for the images' own."""
 
     threads: int = 2
+    diameter: float = 170.0  # of RELION's mask [Å]; it wants some background around it
     box: int = 32
     classes: int = 5
     iterations: int = 25
@@ -40,8 +41,8 @@ class Recovered:
 
     Parameters
     ----------
-    seconds : float
-        Wall time of all of its commands until every particle has a state.
+    spent : Spent
+        All of its commands until every particle has a state.
     states : (n,) float64 ndarray
         On any scale.
     maps : callable
@@ -49,7 +50,7 @@ class Recovered:
     note : str
     """
 
-    seconds: float
+    spent: Spent
     states: Float64
     maps: Maps
     note: str
@@ -58,17 +59,17 @@ class Recovered:
 def relion(home: Path, data: Path, out: Path, settings: Settings) -> Recovered:
     """Classes with fixed poses, from the mean map that the poses give, as its users begin."""
     log, mean, root = out / "log.txt", out.resolve() / "mean.mrc", out.resolve() / "run"
-    seconds = run(
+    spent = run(
         home / "relion_reconstruct", "--i", "particles.star", "--o", mean, "--ctf",
         "--j", settings.threads, log=log, cwd=data,
     )[0]  # fmt: skip
-    seconds += run(
+    spent = spent.and_(run(
         home / "relion_refine", "--i", "particles.star", "--o", root, "--ref", mean,
         "--ini_high", 30, "--K", settings.classes, "--iter", settings.iterations, "--skip_align",
-        "--tau2_fudge", 4, "--particle_diameter", 170, "--zero_mask", "--flatten_solvent", "--ctf",
-        "--norm", "--scale", "--pad", 2, "--pool", 30, "--dont_combine_weights_via_disc",
+        "--tau2_fudge", 4, "--particle_diameter", settings.diameter, "--zero_mask",
+        "--flatten_solvent", "--ctf", "--norm", "--scale", "--pad", 2, "--pool", 30, "--dont_combine_weights_via_disc",
         "--random_seed", 1, "--j", settings.threads, log=log, cwd=data,
-    )[0]  # fmt: skip
+    )[0])  # fmt: skip
     last = f"{root}_it{settings.iterations:03d}"
     rows = next(t for t in read_star(Path(f"{last}_data.star")).values() if "rlnClassNumber" in t)
     # RELION puts its rows in an order of its own
@@ -96,28 +97,28 @@ def relion(home: Path, data: Path, out: Path, settings: Settings) -> Recovered:
         return mixed.astype(np.float32)
 
     note = f"{settings.classes} classes, {len(used)} of them used, {settings.iterations} iterations"
-    return Recovered(seconds, states, maps, note)
+    return Recovered(spent, states, maps, note)
 
 
 def cryodrgn(home: Path, data: Path, out: Path, settings: Settings) -> Recovered:
     """An autoencoder with one latent dimension and the poses given."""
     log, star, program = out / "log.txt", data / "particles.star", home / "cryodrgn"
     poses, ctf, trained = out / "poses.pkl", out / "ctf.pkl", out / "trained"
-    seconds, images = 0.0, data / "particles.mrcs"
+    spent, images = Spent(0.0, 0.0), data / "particles.mrcs"
     if settings.box:
         images = out / "small.mrcs"
-        seconds += run(
+        spent = spent.and_(run(
             program, "downsample", star, "-D", settings.box, "-o", images, "--datadir", data,
             log=log,
-        )[0]  # fmt: skip
-    seconds += run(program, "parse_pose_star", star, "-o", poses, log=log)[0]
-    seconds += run(program, "parse_ctf_star", star, "-o", ctf, log=log)[0]
+        )[0])  # fmt: skip
+    spent = spent.and_(run(program, "parse_pose_star", star, "-o", poses, log=log)[0])
+    spent = spent.and_(run(program, "parse_ctf_star", star, "-o", ctf, log=log)[0])
     width = settings.width
-    seconds += run(
+    spent = spent.and_(run(
         program, "train_vae", images, "--poses", poses, "--ctf", ctf, "--zdim", 1, "-n",
         settings.epochs, "-o", trained, "--enc-dim", width, "--dec-dim", width, "--no-amp",
         "--no-analysis", "--seed", 1, "--checkpoint", settings.epochs, log=log,
-    )[0]  # fmt: skip
+    )[0])  # fmt: skip
     latent = np.asarray(pickle.loads(_last(trained, "z").read_bytes()), dtype=np.float64)
     states = latent[:, 0]
 
@@ -131,7 +132,7 @@ def cryodrgn(home: Path, data: Path, out: Path, settings: Settings) -> Recovered
         return np.stack([read_volume(path).values for path in sorted(folder.glob("vol_*.mrc"))])
 
     note = f"box {settings.box or 'full'}, {settings.epochs} epochs, networks {width} wide"
-    return Recovered(seconds, states, maps, note)
+    return Recovered(spent, states, maps, note)
 
 
 def _last(folder: Path, name: str) -> Path:
@@ -148,7 +149,7 @@ def recovar(home: Path, data: Path, out: Path, settings: Settings) -> Recovered:
     """Principal components of the covariance; the first latent coordinate is the state."""
     log, result = out / "log.txt", out / "result"
     size = ["--downsample", settings.box] if settings.box else ["--no-downsample"]
-    seconds = run(
+    spent = run(
         home / "recovar", "pipeline", data / "particles.star", "-o", result, "--mask", "sphere",
         "--zdim", 1, *size, "--accept-cpu", "--correct-contrast", log=log,
     )[0]  # fmt: skip
@@ -162,7 +163,7 @@ def recovar(home: Path, data: Path, out: Path, settings: Settings) -> Recovered:
         levels = np.quantile(states, at)[:, None, None, None]
         return (mean + levels * component).astype(np.float32)
 
-    return Recovered(seconds, states, maps, f"box {settings.box or 'full'}, one latent coordinate")
+    return Recovered(spent, states, maps, f"box {settings.box or 'full'}, one latent coordinate")
 
 
 def at_box(maps: NDArray[np.float32], box: int) -> NDArray[np.float32]:

@@ -79,7 +79,7 @@ def test_a_perfect_rival_scores_one(module, direction, contrast):
         part = (10 * (true - levels[low]))[:, None, None, None]
         return (contrast * ((1 - part) * volumes[low] + part * volumes[low + 1])).astype("f4")
 
-    found = rival_runs.Recovered(1.0, states, maps, "made up")
+    found = rival_runs.Recovered(None, states, maps, "made up")
     outcome = head_to_head.scored("rival", found, truth)
     assert outcome.states == pytest.approx(1)
     assert outcome.maps == pytest.approx(1, abs=1e-4)
@@ -109,6 +109,9 @@ def test_a_program_that_cannot_be_had_is_told(module, tmp_path, monkeypatch):
 def test_programs_do_not_see_our_python_path(module, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/ours")
     script = "import os; print(os.environ.get('PYTHONPATH'))"
-    seconds, out = module("rival_homes").run(sys.executable, "-c", script)
+    run = module("rival_homes").run
+    spent, out = run(sys.executable, "-c", script)
     assert out.strip() == "None"
-    assert seconds > 0
+    assert spent.processor > 0
+    assert spent.wall > 0
+    assert run(sys.executable, "-c", script, is_ours=True)[1].strip() == "/ours"
