@@ -68,7 +68,8 @@ def relion(home: Path, data: Path, out: Path, settings: Settings) -> Recovered:
         "--ini_high", 30, "--K", settings.classes, "--iter", settings.iterations, "--skip_align",
         "--tau2_fudge", 4, "--particle_diameter", settings.diameter, "--zero_mask",
         "--flatten_solvent", "--ctf", "--norm", "--scale", "--pad", 2, "--pool", 30,
-        "--dont_combine_weights_via_disc", "--random_seed", 1, "--j", settings.threads, log=log, cwd=data,
+        "--dont_combine_weights_via_disc", "--random_seed", 1, "--j", settings.threads,
+        log=log, cwd=data,
     )[0])  # fmt: skip
     last = f"{root}_it{settings.iterations:03d}"
     rows = next(t for t in read_star(Path(f"{last}_data.star")).values() if "rlnClassNumber" in t)
