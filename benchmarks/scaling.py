@@ -251,11 +251,11 @@ def timed(*arguments: str) -> tuple[float, float]:
     return time.perf_counter() - began, usage.ru_maxrss / unit
 
 
-def whole_runs(sizes: Sequence[int], box: int, folder: Path) -> dict[str, Any]:
-    """Seconds and memory of known-pose runs; the first size is run once before, to compile."""
+def whole_runs(sizes: Sequence[int], box: int, folder: Path, warm: bool) -> dict[str, Any]:
+    """Seconds and memory of known-pose runs; `warm`: once before, to compile."""
     rows = []
     print(f"\nwhole runs, hinge of {box} px, known poses: particles, seconds, most memory")
-    for index, n in enumerate([sizes[0], *sizes]):
+    for index, n in enumerate([sizes[0], *sizes] if warm else sizes, start=not warm):
         data, out = folder / f"data_{index}", folder / f"run_{index}"
         timed("simulate", "hinge", str(data), "--n", str(n), "--box", str(box), "--snr", "0.1")
         star, recipe = str(data / "particles.star"), str(data / "recipe.yaml")
@@ -314,7 +314,9 @@ def main() -> None:
     told["sweep"] = [sweep_claim(case_of(middle, box, 9, r)) for r in (box / 8, radius, 0.45 * box)]
     if options.run_n:
         with tempfile.TemporaryDirectory() as temporary:
-            told["runs"] = whole_runs(options.run_n, options.run_box, Path(temporary))
+            told["runs"] = whole_runs(
+                options.run_n, options.run_box, Path(temporary), warm=not options.quick
+            )
     print(json.dumps(told))
 
 
