@@ -88,7 +88,7 @@ def _in_its_own(
         python = home_of(name, homes) / "python"
         words = run(
             python, "-W", "ignore", SNIPPETS / snippet, folder / "volume.npy",
-            folder / "rotations.npy", ROUNDS, log=folder / f"{name}.log",
+            folder / "rotations.npy", ROUNDS, cwd=folder,
         )  # fmt: skip
     except MissingRival as missing:
         return {}, str(missing)
