@@ -164,6 +164,7 @@ def main() -> None:
     parser.add_argument("--rotations", type=int, default=4000, help="of projection, at box 64")
     options = parser.parse_args()
     parts = options.part or ["recovery", "projection"]
+    options.homes = options.homes.resolve()  # rivals run in other folders
     options.homes.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
