@@ -48,9 +48,8 @@ from napari_hypermol.posterior.likelihood import (
     overlaps,
 )
 from napari_hypermol.posterior.states import table_posterior
+from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.sweep import (
-    Estimate,
-    StageProblem,
     expectation,
     maximisation,
     state_tables,
