@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from napari_hypermol.errors import DeviceError
-from napari_hypermol.runs.executors import executor_at
+from napari_hypermol.runs.executors import DaskExecutor, executor_at
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +77,19 @@ def test_work_that_times_out_itself_is_not_waited_for(scheduler):
 
 def _out_of_time():
     raise TimeoutError("of its own")
+
+
+def test_a_worker_that_stands_still_is_started_anew(tmp_path):
+    def standing_still_once(mark):  # in here, so that it travels whole
+        import time
+        from pathlib import Path
+
+        if not Path(mark).exists():
+            Path(mark).touch()
+            time.sleep(3600)
+        return 7
+
+    with executor_at("local:2") as executor:
+        impatient = DaskExecutor(executor.client, stalled=3.0)
+        future = impatient.submit(standing_still_once, str(tmp_path / "mark"))
+        assert impatient.result(future) == 7

@@ -24,6 +24,7 @@ _AHEAD = 4  # chunks in flight for every worker: it never waits, and memory stay
 _MERGED = 4  # results summed at once: a shallow tree, and little for one worker to take in
 _LOOK = 2.0  # [s] between looks at whether there still are workers
 _PATIENCE = 120.0  # [s] without any worker before a run gives up
+_STALLED = 1800.0  # [s] with the same work under way and none ended: a chunk takes seconds
 _QUEUED = 7 * 24 * 3600.0  # [s] a batch system may take to start the first one
 _LARGE = "4GiB"  # Dask warns of values that go by the scheduler, as moments do on purpose
 
@@ -71,10 +72,13 @@ class DaskExecutor:
     client : distributed.Client
     patience : float
         How long to go on without any worker [s].
+    stalled : float
+        After how long without anything ended workers are started anew [s].
     """
 
     client: Any
     patience: float = _PATIENCE
+    stalled: float = _STALLED
 
     def n_workers(self) -> int:
         """Workers at this moment."""
@@ -133,16 +137,30 @@ class DaskExecutor:
         """Wait for a future, for as long as there are workers."""
         from distributed import KilledWorker, wait
 
+        under_way, since = None, time.monotonic()
         while not future.done():
             with contextlib.suppress(TimeoutError):
                 wait([future], timeout=_LOOK)
                 break
             self.wait_for_workers(self.patience)
+            now = {worker: keys for worker, keys in self.client.processing().items() if keys}
+            if now != under_way:
+                under_way, since = now, time.monotonic()
+            elif time.monotonic() - since > self.stalled:
+                # seen once in some twenty runs whose workers were killed under load
+                self._start_anew(list(now))
+                since = time.monotonic()
         if future.status == "error" and isinstance(problem := future.exception(), KilledWorker):
             raise DeviceError(
                 "Dask workers died again and again on the same particles, most likely for want of "
                 "memory: give each worker more, or start fewer on a machine, and resume the run"
             ) from problem
+
+    def _start_anew(self, workers: list[str]) -> None:
+        """Restart workers that stand still, or all; others make what they held."""
+        everybody = list(self.client.scheduler_info(n_workers=-1)["workers"])
+        with contextlib.suppress(Exception):  # such as workers that nobody watches over
+            self.client.restart_workers(workers or everybody, raise_for_error=False)
 
     def wait_for_workers(self, patience: float) -> None:
         """Until there is one; `DeviceError` if it takes longer than `patience` [s]."""
