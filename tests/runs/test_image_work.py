@@ -1,24 +1,9 @@
-from typing import NamedTuple
-
 import numpy as np
 
 from examples import pretzel_like, random_data, scene
 from napari_hypermol.posterior.likelihood import image_adjoint, overlaps
-from napari_hypermol.runs.image_work import each, joined, spread, total
-from napari_hypermol.runs.remote_images import GridsOf
-
-
-class Pair(NamedTuple):
-    left: np.ndarray
-    right: tuple
-
-
-def test_pieces_are_joined_inside_named_tuples_too():
-    pieces = [Pair(np.zeros((n, 2)), (np.full(n, n),)) for n in (2, 3)]
-    whole = joined(pieces)
-    assert isinstance(whole, Pair)
-    assert whole.left.shape == (5, 2)
-    np.testing.assert_array_equal(whole.right[0], [2, 2, 3, 3, 3])
+from napari_hypermol.runs.image_work import each, spread, total
+from napari_hypermol.runs.pieces import GridsOf
 
 
 def test_images_of_this_process_are_one_chunk(rng):

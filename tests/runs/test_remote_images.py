@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 
 from napari_hypermol.errors import DeviceError
 from napari_hypermol.io import read_particles, read_star
+from napari_hypermol.runs import remote_images
 from napari_hypermol.runs.chunks import renewed_problem, stage_problem, starting_noise
 from napari_hypermol.runs.executors import DaskExecutor, executor_at
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
@@ -144,6 +146,10 @@ def test_sums_agree_to_rounding(both, rng):
 
 
 def test_a_sweep_agrees_to_rounding(both):
+    same_sweep(both)
+
+
+def same_sweep(both):
     tables = state_tables(both.molecule)
     found = []
     for problem in (both.here, both.there):
@@ -194,6 +200,15 @@ def test_workers_killed_while_they_sum_cost_nothing_but_time(both, cluster):
         np.testing.assert_allclose(again, expected, rtol=1e-6, atol=1e-6 * np.abs(again).max())
 
 
+def approx_nested(value):
+    """Numbers anywhere inside, to rounding."""
+    if isinstance(value, dict):
+        return {key: approx_nested(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [approx_nested(item) for item in value]
+    return pytest.approx(value, rel=1e-2, abs=1e-3) if isinstance(value, float) else value
+
+
 def test_a_run_at_three_workers_is_the_run_of_one(tiny_run, cluster, tmp_path):
     data = tiny_run.data
     job = Job(
@@ -201,6 +216,7 @@ def test_a_run_at_three_workers_is_the_run_of_one(tiny_run, cluster, tmp_path):
         scheduler=cluster.scheduler_address,
     )  # fmt: skip
     run = reconstruct(job)
+    assert run.metrics["diagnostics"] == approx_nested(tiny_run.run.metrics["diagnostics"])
     one, two = (read_star(r.path / "particles.star")["particles"] for r in (tiny_run.run, run))
     for column in one:
         if column.startswith("hypermol"):
@@ -244,3 +260,32 @@ def test_moments_stay_with_their_chunks(both):
         precisions(both.here, here.second), precisions(both.there, there.second), strict=True
     ):
         np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-6 * abs(one).max())
+
+
+def test_workers_with_a_gpu_work_on_it(cupy, tiny_run):
+    """Workers in this process, so that they see the device, pretended here."""
+    from distributed import LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as cluster,
+        executor_at(cluster.scheduler_address) as executor,
+    ):
+        both = Both(tiny_run.data, executor)
+        both.stacks[1] = replace(both.stacks[1], device="cuda")
+        both.there = both.problems(both.rows)[1]
+        same_sweep(both)
+        settings = PoseSettings("refine", "refine", rotation_std=0.1, shift_std=8.0)
+        prior = pose_prior(both.particles, both.rows, settings)
+        moved, _ = pose_step(
+            both.there, both.estimate, None, prior, settings, np.random.default_rng(2), 2
+        )
+        assert np.isfinite(moved.rotations).all()  # by the processor
+    assert remote_images._on_device
+
+
+def test_one_process_for_every_gpu_needs_dask_cuda(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask_cuda", None)
+    with pytest.raises(DeviceError, match=r"napari-hypermol\[cluster\]"), executor_at("gpus"):
+        pass

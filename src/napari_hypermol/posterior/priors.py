@@ -47,8 +47,8 @@ def data_precision(
 def weighted_moments(mean_weights: Float64, second: NDArray[np.floating]) -> Float64:
     """Sum over particles of mean weight times second moments; (shells, q, q)."""
     n, n_q = second.shape[:2]
-    products = mean_weights.T @ second.reshape(n, n_q * n_q).astype(np.float64)
-    return np.asarray(products.reshape(-1, n_q, n_q))
+    products: Float64 = mean_weights.T @ second.reshape(n, n_q * n_q).astype(np.float64)
+    return products.reshape(-1, n_q, n_q)
 
 
 def precision_of(products: Float64, basis: SpatialBasis) -> Float64:

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.backend import array_module
 from napari_hypermol.coordinates.grids import FourierSamples, fourier_samples
 from napari_hypermol.imaging.forward import shell_sums
 from napari_hypermol.imaging.noise import initial_noise
@@ -11,7 +12,8 @@ from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.fourier_stack import AnyStack
-from napari_hypermol.runs.image_work import Images, each, joined
+from napari_hypermol.runs.image_work import Images, each
+from napari_hypermol.runs.pieces import joined
 from napari_hypermol.runs.remote_images import RemoteImages, RemoteStack
 from napari_hypermol.runs.scratch import room
 from napari_hypermol.runs.stage_problem import StageProblem
@@ -125,7 +127,7 @@ def stage_problem(
 def _mean_weights(
     images: WhitenedImages, samples: FourierSamples, n_shells: int, chunk: int
 ) -> Float64:
-    out = np.empty((len(images.weights), n_shells))
+    out: Float64 = array_module(images.weights).zeros((len(images.weights), n_shells))
     for start in range(0, len(out), chunk):
         part = slice(start, start + chunk)
         out[part] = mean_weights(images.weights[part], samples, n_shells)

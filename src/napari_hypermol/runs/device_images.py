@@ -21,7 +21,7 @@ from napari_hypermol.backend import (
 from napari_hypermol.coordinates.grids import FourierGrids
 from napari_hypermol.errors import DeviceError
 from napari_hypermol.posterior.likelihood import WhitenedImages
-from napari_hypermol.runs.remote_images import made_here
+from napari_hypermol.runs.pieces import made_here
 from napari_hypermol.runs.whitening import rows_of
 
 __all__ = ["DeviceImages"]

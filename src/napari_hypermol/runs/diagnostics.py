@@ -156,7 +156,7 @@ def _determined(
     counts = []
     pairs = zip(precisions(problem, second), snapshot.estimate.spectra, strict=True)
     for s, (h, spectrum) in enumerate(pairs):
-        whole = h * (n / len(second))
+        whole = h * (n / len(problem.shifts))
         covariance = np.einsum("sqq->qs", posterior_covariance(whole, signal_precision(spectrum)))
         determined = np.clip(1 - covariance / spectrum, 0, 1)
         basis = molecule.bases[s]

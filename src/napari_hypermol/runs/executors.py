@@ -182,7 +182,8 @@ def executor_at(where: str | None) -> Iterator[Executor]:
     ----------
     where : str or None
         None: this process. ``local:N``: N processes of this machine. ``slurm:N``: N jobs, as
-        dask-jobqueue is configured. Else the address of a scheduler.
+        dask-jobqueue is configured. ``gpus``: a process for every GPU of this machine. Else the
+        address of a scheduler.
 
     Raises
     ------
@@ -213,6 +214,8 @@ def executor_at(where: str | None) -> Iterator[Executor]:
 def _cluster(where: str) -> contextlib.AbstractContextManager[Any]:
     """A cluster of our own, or None for an address."""
     kind, _, count = where.partition(":")
+    if where == "gpus":
+        return _one_worker_a_gpu()  # type: ignore[no-any-return]
     if kind not in ("local", "slurm"):
         return contextlib.nullcontext()
     cores = os.cpu_count() or 1
@@ -243,3 +246,13 @@ def _cluster(where: str) -> contextlib.AbstractContextManager[Any]:
         ) from None
     cluster.scale(jobs=n)
     return cluster  # type: ignore[no-any-return]
+
+
+def _one_worker_a_gpu() -> Any:
+    try:
+        from dask_cuda import LocalCUDACluster
+    except ImportError:
+        raise DeviceError(
+            "--scheduler gpus: dask-cuda is not installed; install napari-hypermol[cluster]"
+        ) from None
+    return LocalCUDACluster(dashboard_address=":0")

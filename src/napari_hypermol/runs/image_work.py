@@ -5,13 +5,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from napari_hypermol.backend import array_module
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.runs.device_images import DeviceImages
-from napari_hypermol.runs.remote_images import RemoteImages, Spread, made_here
+from napari_hypermol.runs.pieces import made_here
+from napari_hypermol.runs.remote_images import RemoteImages, Spread
 
-__all__ = ["Images", "brought", "each", "joined", "scaled", "spread", "total"]
+__all__ = ["Images", "brought", "each", "scaled", "spread", "total"]
 
 Images = WhitenedImages | DeviceImages | RemoteImages
 Value = TypeVar("Value")
@@ -71,18 +71,6 @@ def total(
     else:
         (value,) = each(images, function, spread, shared)
     return value if molecule is None else molecule.grids_adjoint(value)
-
-
-def joined(pieces: Sequence[Any]) -> Any:
-    """Values of all particles from those of the chunks: arrays, or (named) tuples of them."""
-    first = pieces[0]
-    if len(pieces) == 1 or isinstance(first, Spread):
-        return first
-    if isinstance(first, tuple):
-        columns = [joined(column) for column in zip(*pieces, strict=True)]
-        kind: Any = type(first)
-        return kind(*columns) if hasattr(first, "_fields") else kind(columns)
-    return array_module(first).concatenate(pieces)
 
 
 def scaled(value: Any, factor: float) -> Any:

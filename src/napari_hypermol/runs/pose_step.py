@@ -18,7 +18,7 @@ from napari_hypermol.posterior.collapsed import CollapsedModel, PosePrior
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.posterior.states import ParticlePosterior, StateTable, state_moments
 from napari_hypermol.runs.device_images import DeviceImages
-from napari_hypermol.runs.image_work import joined
+from napari_hypermol.runs.pieces import joined
 from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.sweep import expectation, state_tables
@@ -262,7 +262,8 @@ def pose_step(
         own, common = (nodes, None) if len(nodes) == n else (None, nodes)
         judged = (common, log_prior, float(estimate.contrast_std), temperature)
         scene = problem.scene(estimate.theta)
-        pieces = images.each(_moved, (shifts, prior, proposals, own), (*scene, *judged))
+        spread = shifts, prior, proposals, own
+        pieces = images.each(_moved, spread, (*scene, *judged), device="cpu")
         rotations, shifts, info = joined(pieces)
         shifts = shifts * problem.pixel_size
         return replace(problem, images=images.at(rotations, shifts), shifts=shifts), info

@@ -29,7 +29,7 @@ from napari_hypermol.protocols import Executor
 from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.diagnostics import diagnose
 from napari_hypermol.runs.executors import executor_at
-from napari_hypermol.runs.fourier_stack import AnyStack, FourierStack, read_fourier_stack
+from napari_hypermol.runs.fourier_stack import AnyStack, read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of, poses_of, priors_of, stages_of
 from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
 from napari_hypermol.runs.halfway import Keeper, forget_halfway
@@ -128,7 +128,9 @@ def reconstruct(
         Teller(job.out, control, on_progress) as teller,
         contextlib.ExitStack() as stay,
     ):
-        device = choose_device(job.device)
+        # of workers elsewhere, who knows what they have
+        is_remote_gpu = job.scheduler is not None and job.device == "cuda"
+        device = "cuda" if is_remote_gpu else choose_device(job.device)
         if job.resume:
             job = _resumed(job)
             teller.begin()
@@ -152,8 +154,7 @@ def reconstruct(
         executor = stay.enter_context(executor_at(job.scheduler))
         folder = job.out.resolve().parent  # its own is not made yet
         stack = _read_images(given.file, radius, reporter, images_work, executor, folder)
-        if isinstance(stack, FourierStack):
-            stack = replace(stack, device=device)
+        stack = replace(stack, device=device)
         start = Run.open(job.out).snapshot if job.resume and Run.open(job.out).snapshots() else None
         recipe = given.recipe.model_copy(
             update={"particles": given.facts["particles"], "versions": _versions()}

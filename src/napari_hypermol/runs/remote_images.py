@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
@@ -19,35 +19,21 @@ from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.particles import Optics
 from napari_hypermol.posterior.likelihood import WhitenedImages
+from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.executors import DaskExecutor
+from napari_hypermol.runs.pieces import GridsOf, joined
 from napari_hypermol.runs.whitening import Views, columns_among, rows_of, whitened
 
-__all__ = ["GridsOf", "RemoteImages", "RemoteStack", "Spread", "made_here"]
+__all__ = ["RemoteImages", "RemoteStack", "Spread"]
 
 Float64 = NDArray[np.float64]
 _KEPT_SHARES = 8  # a molecule, its samples and placements, and the last coefficients
+_KEPT_CHUNKS = 64  # of a worker on its GPU; each takes half of what is free at most
 _KEPT_GRIDS = 2  # a worker's own: those of the last coefficients, and of an empty molecule
 
 
-class GridsOf(NamedTuple):
-    """Fourier grids of a molecule, to be made where they are needed: theta is far smaller."""
-
-    molecule: LinearMolecule
-    theta: NDArray[np.float32] | None  # None: empty
-
-    def made(self) -> FourierGrids:
-        """The grids."""
-        if self.theta is None:
-            return self.molecule.empty_grids
-        return self.molecule.grids(self.theta)
-
-
-def made_here(value: Any) -> Any:
-    """A shared value as the work wants it."""
-    return value.made() if isinstance(value, GridsOf) else value
-
-
-class Spread(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Spread:
     """One value a particle, where the chunks are."""
 
     pieces: list[Any]
@@ -55,7 +41,8 @@ class Spread(NamedTuple):
 
     def scaled(self, factor: float) -> "Spread":
         """The same times a factor."""
-        return self._replace(pieces=[self.executor.submit(_scaled, p, factor) for p in self.pieces])
+        submit = self.executor.submit
+        return replace(self, pieces=[submit(_scaled, piece, factor) for piece in self.pieces])
 
     def here(self) -> NDArray[Any]:
         """All values, in this process."""
@@ -93,6 +80,8 @@ class RemoteStack:
     samples : FourierSamples
     power : (n, shells) float32 ndarray
         Sum of w |Y|^2 in each shell.
+    device : str
+        "cpu" or "cuda": where a worker works on its chunks.
     """
 
     executor: DaskExecutor
@@ -100,15 +89,11 @@ class RemoteStack:
     ends: NDArray[np.int64]
     samples: FourierSamples
     power: NDArray[np.float32]
+    device: str = "cpu"
     shares: _Shares = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shares", _Shares(self.executor))
-
-    @property
-    def device(self) -> str:
-        """Where workers work."""
-        return "cpu"
 
     @property
     def n_shells(self) -> int:
@@ -214,6 +199,7 @@ class RemoteImages:
         spread: Sequence[Any] = (),
         shared: Sequence[Any] = (),
         staying: Sequence[str] = (),
+        device: str | None = None,
     ) -> list[Any]:
         """``function(images, *spread, *shared)`` of every chunk, here, in order.
 
@@ -226,8 +212,11 @@ class RemoteImages:
         staying : sequence of str
             Fields of the named tuples that `function` gives which stay with their chunks: in the
             first of the results they are `Spread`, in the others None.
+        device : str or None
+            "cpu" for a function that knows no other arrays; None: the stack's.
         """
-        executor, found = self.stack.executor, self._submitted(function, spread, shared)
+        executor = self.stack.executor
+        found = self._submitted(function, spread, shared, "joined", device)
         if not staying:
             return executor.results(found)
         small = [executor.submit(_without, one, tuple(staying)) for one in found]
@@ -250,13 +239,18 @@ class RemoteImages:
         With `molecule` it is grid values, of which the adjoint comes back: theta.
         """
         executor = self.stack.executor
-        total = executor.total(self._submitted(function, spread, shared))
+        total = executor.total(self._submitted(function, spread, shared, "summed"))
         if molecule is not None:
             total = executor.submit(_adjoint, self.stack.shares.of(molecule), total)
         return executor.result(total)
 
     def _submitted(
-        self, function: Callable[..., Any], spread: Sequence[Any], shared: Sequence[Any]
+        self,
+        function: Callable[..., Any],
+        spread: Sequence[Any],
+        shared: Sequence[Any],
+        batches: str,
+        device: str | None = None,
     ) -> list[Any]:
         sent = [v if isinstance(v, Spread) else self.spread(v) for v in spread]
         of, values, counts = self.stack.shares.of, [], []
@@ -264,9 +258,10 @@ class RemoteImages:
             pieces = value if isinstance(value, GridsOf) else (value,)
             values += [of(piece) for piece in pieces]
             counts.append(len(pieces))
+        how = _How(function, tuple(counts), batches, device or self.stack.device)
         return [
             self.stack.executor.submit(
-                _work, function, chunk, [value.pieces[index] for value in sent], values, counts
+                _work, how, chunk, [value.pieces[index] for value in sent], values
             )
             for index, chunk in enumerate(self._chunks)
         ]
@@ -283,6 +278,7 @@ def _rows_of(value: Any, part: slice) -> Any:
 
 _TURN = threading.RLock()  # one chunk at a time: compiled loops use all threads of the process
 _grids: list[tuple[Any, Any, FourierGrids]] = []
+_on_device: list[DeviceImages] = []
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,21 +301,40 @@ def _whitened_rows(
     return whitened(values, how.views, how.optics, how.noise, how.samples, how.pixel_size)
 
 
-def _work(
-    function: Callable[..., Any],
-    images: WhitenedImages,
-    spread: list[Any],
-    values: list[Any],
-    counts: list[int],
-) -> Any:
+@dataclass(frozen=True)
+class _How:
+    """What is done with a chunk; Dask does not look inside."""
+
+    function: Callable[..., Any]
+    counts: tuple[int, ...]  # of consecutive shared values that are one
+    batches: str  # joined or summed, where a device takes the chunk in several
+    device: str
+
+
+def _work(how: _How, images: WhitenedImages, spread: list[Any], values: list[Any]) -> Any:
     """The work on one chunk, at a worker."""
     with _TURN:
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)  # of this thread, not of the first
         shared, at = [], 0
-        for count in counts:
+        for count in how.counts:
             shared.append(values[at] if count == 1 else _made_once(*values[at : at + count]))
             at += count
-        return function(images, *spread, *shared)
+        if how.device == "cuda":
+            there = _device_images(images)
+            if how.batches == "summed":
+                return there.total(how.function, spread, shared)
+            return joined(there.each(how.function, spread, shared))
+        return how.function(images, *spread, *shared)
+
+
+def _device_images(images: WhitenedImages) -> DeviceImages:
+    """A chunk on the worker's GPU; the last few chunks stay there while there is room."""
+    for there in _on_device:
+        if there.host is images:
+            return there
+    there = DeviceImages(images)
+    _on_device[:] = [*_on_device[1 - _KEPT_CHUNKS :], there]
+    return there
 
 
 def _made_once(molecule: LinearMolecule, theta: NDArray[np.float32] | None) -> FourierGrids:

@@ -21,8 +21,9 @@ from napari_hypermol.posterior.likelihood import (
     overlaps,
 )
 from napari_hypermol.runs.device_images import DeviceImages
-from napari_hypermol.runs.image_work import Images, each, joined, total
-from napari_hypermol.runs.remote_images import GridsOf, RemoteImages
+from napari_hypermol.runs.image_work import Images, each, total
+from napari_hypermol.runs.pieces import GridsOf, joined
+from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.scratch import room
 from napari_hypermol.runs.whitening import rows_of
 

@@ -6,6 +6,7 @@ This is where algorithm and molecule meet.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,8 @@ from napari_hypermol.posterior.states import (
     table_posterior,
 )
 from napari_hypermol.protocols import CoefficientPrior
-from napari_hypermol.runs.image_work import each, joined, spread, total
+from napari_hypermol.runs.image_work import each, spread, total
+from napari_hypermol.runs.pieces import joined
 from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.whitening import mean_weights, rows_of
@@ -206,8 +208,10 @@ def _set_moments(
     """Weighted second moments (shells, q, q) of every coefficient set."""
     n_sets = 1 + max(owner for owner, _ in placed)
     # placements of one set meet the same modes: their moments add up
-    blocks = [sum(second[:, c, c] for owner, c in placed if owner == s) for s in range(n_sets)]
-    return [weighted_moments(weights, np.asarray(block)) for block in blocks]
+    blocks: list[Any] = [
+        sum(second[:, c, c] for owner, c in placed if owner == s) for s in range(n_sets)
+    ]
+    return [weighted_moments(weights, block) for block in blocks]
 
 
 def _weighed(
@@ -220,7 +224,8 @@ def _weighed(
     """`_set_moments` of one chunk, side by side; (shells, all q^2)."""
     weights = mean_weights(images.weights, samples, n_shells)
     parts = _set_moments(weights, second, placed)
-    return np.concatenate([part.reshape(n_shells, -1) for part in parts], axis=1)
+    flat = [part.reshape(n_shells, -1) for part in parts]
+    return array_module(images.weights).concatenate(flat, axis=1)  # type: ignore[no-any-return]
 
 
 def edge_share(problem: StageProblem, estimate: Estimate, posterior: ParticlePosterior) -> float:

@@ -22,7 +22,8 @@ from napari_hypermol.posterior.likelihood import image_adjoint, normal_operator,
 from napari_hypermol.posterior.priors import data_precision
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.protocols import SpatialBasis
-from napari_hypermol.runs.image_work import brought, each, joined, total
+from napari_hypermol.runs.image_work import brought, each, total
+from napari_hypermol.runs.pieces import joined
 from napari_hypermol.runs.stage_problem import StageProblem
 
 __all__ = ["initial_trajectories", "trajectory_gradient", "trajectory_step"]

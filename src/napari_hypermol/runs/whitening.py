@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.backend import array_module
 from napari_hypermol.coordinates.grids import FourierSamples
 from napari_hypermol.imaging.forward import select_defocus, shell_sums, whiten
 from napari_hypermol.particles import Defocus, Optics, Particles
@@ -118,7 +119,7 @@ def rows_of(images: WhitenedImages, rows: Any) -> WhitenedImages:
     return WhitenedImages(*columns)
 
 
-def mean_weights(weights: NDArray[np.float32], samples: FourierSamples, n_shells: int) -> Float64:
-    """Mean of W / w over each image shell; (m, k) -> (m, n_shells)."""
+def mean_weights(weights: Any, samples: FourierSamples, n_shells: int) -> Any:
+    """Mean of W / w over each image shell; (m, k) -> (m, n_shells) float64."""
     count = np.maximum(np.bincount(samples.shells, samples.weights, n_shells), 1e-12)
-    return np.asarray(shell_sums(weights, samples, n_shells) / count)
+    return shell_sums(weights, samples, n_shells) / array_module(weights).asarray(count)

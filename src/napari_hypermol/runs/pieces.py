@@ -1,0 +1,43 @@
+"""What work on chunks of images is given and gives: grids to be made, and pieces to be joined."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.backend import array_module
+from napari_hypermol.coordinates.grids import FourierGrids
+from napari_hypermol.molecules.linear import LinearMolecule
+
+__all__ = ["GridsOf", "joined", "made_here"]
+
+
+class GridsOf(NamedTuple):
+    """Fourier grids of a molecule, to be made where they are needed: theta is far smaller."""
+
+    molecule: LinearMolecule
+    theta: NDArray[np.float32] | None  # None: empty
+
+    def made(self) -> FourierGrids:
+        """The grids."""
+        if self.theta is None:
+            return self.molecule.empty_grids
+        return self.molecule.grids(self.theta)
+
+
+def made_here(value: Any) -> Any:
+    """A shared value as the work wants it."""
+    return value.made() if isinstance(value, GridsOf) else value
+
+
+def joined(pieces: Sequence[Any]) -> Any:
+    """Values of all particles from those of the chunks: arrays, or (named) tuples of them."""
+    first = pieces[0]
+    if len(pieces) == 1 or not (isinstance(first, tuple) or hasattr(first, "shape")):
+        return first  # what is with workers, or nothing
+    if isinstance(first, tuple):
+        columns = [joined(column) for column in zip(*pieces, strict=True)]
+        kind: Any = type(first)
+        return kind(*columns) if hasattr(first, "_fields") else kind(columns)
+    return array_module(first).concatenate(pieces)
