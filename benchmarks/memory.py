@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py [--molecule cat] [--box 64] [--particles 1000 8000 24000]
 
-Simulates 1000 particles and names their images again and again in a STAR file, so that stacks of any
-length cost no disk. Bars: the peak within 20 % of what was said; memory a particle.
+Simulates 1000 particles and names their images again and again in a STAR file, so that long stacks
+cost no disk. Bars: the peak within 20 % of what was said; memory a particle.
 """
 
 import argparse
