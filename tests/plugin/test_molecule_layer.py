@@ -134,5 +134,4 @@ def test_particles_step_aside(viewer, report):
     particles = viewer.add_image(np.zeros((100, 8, 8)), scale=(1, 3, 3), metadata=facts)
     MoleculeLayer().show(viewer, report(1.0))
     assert not particles.visible
-    assert particles.extent.world[1][0] < 24
     assert viewer.dims.units is not None

@@ -93,7 +93,7 @@ class MoleculeLayer:
                 self._give(name, attributes[name])
 
     def _add(self, viewer: Any, data: Any, attributes: dict[str, Any]) -> None:
-        make_room(viewer, attributes["scale"][-1])
+        make_room(viewer)
         self.layer = viewer.add_image(data, **attributes)
         for name in _LOOK:
             self._give(name, attributes[name])

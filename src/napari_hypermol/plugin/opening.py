@@ -17,7 +17,7 @@ from napari_hypermol.plugin.viewing import (
     set_states,
 )
 from napari_hypermol.runs.state_axes import middle_states
-from napari_hypermol.runs.store import Run, is_run_folder
+from napari_hypermol.runs.store import is_run_folder
 
 __all__ = ["ask_for_run", "check_run", "open_run"]
 
@@ -41,12 +41,12 @@ def open_run(viewer: Any, path: str | Path) -> list[Any]:
         return []
     shown = [x for x in viewer.layers if _shows(x, Path(path))]
     if shown:  # it is there: to the front with it
-        make_room(viewer, float(shown[-1].scale[-1]))
+        make_room(viewer)
         shown[-1].visible = True
         viewer.layers.selection.active = shown[-1]
         return shown[-1:]
     with contextlib.suppress(HypermolError):  # of which the reader will tell
-        make_room(viewer, Run.open(path).pixel_size)
+        make_room(viewer)
     layers = viewer.open(str(path), plugin="napari-hypermol")
     for layer in layers:
         axes = (hypermol_of(layer, "states") or {}).get("axes", ())

@@ -11,7 +11,6 @@ from napari.utils.notifications import show_info
 from napari.utils.theme import get_theme
 
 from napari_hypermol.plugin.graphics import draws_in_software
-from napari_hypermol.plugin.layers import lay_along_box
 from napari_hypermol.runs.state_axes import middle_states
 
 __all__ = [
@@ -136,27 +135,18 @@ def set_states(viewer: Any, layer: Any, states: Sequence[float]) -> None:
 def welcome(viewer: Any, layer: Any) -> None:
     """Show a molecule in 3-D, half way along its states; other layers of ours step aside."""
     facts = hypermol_of(layer, "states") or {}
-    make_room(viewer, float(layer.scale[-1]))
+    make_room(viewer)
     layer.visible = True
     set_states(viewer, layer, middle_states(facts.get("axes", ())))
     ease_rendering(layer)
     frame_molecule(viewer, layer)
 
 
-def make_room(viewer: Any, pixel_size: float) -> None:
+def make_room(viewer: Any) -> None:
     """Other layers of ours step aside for a molecule that is coming.
 
-    Two molecules in one place cannot be told apart, so those of other runs are hidden. Particles
-    share the axes with it from now on, and are laid along the box.
+    Two molecules in one place cannot be told apart, nor a molecule and images that lie through it.
     """
     for layer in viewer.layers:
-        kind = (hypermol_of(layer) or {}).get("kind")
-        if kind == "states":
+        if (hypermol_of(layer) or {}).get("kind") in ("states", "particles"):
             layer.visible = False
-        if kind != "particles":
-            continue
-        n, size = layer.data.shape[0], layer.data.shape[-1]
-        place = {"scale": layer.scale, "translate": layer.translate}
-        for name, value in lay_along_box(place, n, size * pixel_size).items():
-            setattr(layer, name, value)
-        layer.visible = False

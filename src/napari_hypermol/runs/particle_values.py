@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_hypermol.io.particle_file import ParticleFile
-from napari_hypermol.runs.reconstruct import particle_columns
+from napari_hypermol.runs.run_columns import particle_columns
 from napari_hypermol.runs.store import Run
 
 __all__ = ["ParticleValues", "particle_values", "value_names"]

@@ -40,6 +40,7 @@ from napari_hypermol.runs.progress import Progress, Reporter
 from napari_hypermol.runs.recipe import Recipe
 from napari_hypermol.runs.recipe_text import read_recipe, recipe_from
 from napari_hypermol.runs.recover import recover
+from napari_hypermol.runs.run_columns import write_particles
 from napari_hypermol.runs.sampled import (
     draw_arrays,
     draw_columns,
@@ -49,14 +50,13 @@ from napari_hypermol.runs.sampled import (
 )
 from napari_hypermol.runs.series import write_deviations, write_run_volumes
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
-from napari_hypermol.runs.state_axes import class_numbers, state_axes
 from napari_hypermol.runs.store import Run, RunWriter, check_output
 from napari_hypermol.runs.teller import Teller
 from napari_hypermol.runs.trajectories import learned_trajectories
 from napari_hypermol.runs.unknowns import unknowns, unknowns_sentences, warn_of_few_particles
 from napari_hypermol.schedules.stage import Stage, work_of
 
-__all__ = ["Job", "particle_columns", "pose_columns_of", "reconstruct", "settings_of"]
+__all__ = ["Job", "reconstruct", "settings_of"]
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class _Work:
             try:
                 self.writer.write_snapshot(snapshot)
                 self.log.info("%s done: %s", snapshot.stage.name, snapshot.trace[-1])
-                _write_particles(file, snapshot, self.job.out)
+                write_particles(file, snapshot, self.job.out)
                 self.writer.write_json("metrics.json", metrics | {"unknowns": self.unknowns})
             except OSError as problem:
                 raise RunFolderError(
@@ -224,7 +224,7 @@ class _Work:
             keeper,
         )  # fmt: skip
         if start is not None:  # killed between a snapshot and what is made of it
-            _write_particles(given.file, snapshot, job.out)
+            write_particles(given.file, snapshot, job.out)
         metrics = _metrics(snapshot, pixel_size, self.device, self.began, is_done=True)
         metrics["unknowns"] = self.unknowns
         if snapshot.poses is not None:
@@ -275,7 +275,7 @@ def _draw(
         particles, stack, snapshot, settings, recipe.posterior, recipe.seed, reporter, work, keeper
     )
     kinds = drawn_kinds(snapshot.molecule)
-    _write_particles(given.file, snapshot, writer.path, draw_columns(draws, kinds))
+    write_particles(given.file, snapshot, writer.path, draw_columns(draws, kinds))
     writer.write_posterior(draw_arrays(draws))
     volumes = writer.path / "volumes"
     write_deviations(snapshot.maps.axes, draws.map_std, particles.pixel_size, volumes)
@@ -428,54 +428,6 @@ def _read_images(
         done = fraction
 
     return read_fourier_stack(file.particles, max_radius, on_chunk, executor, folder)
-
-
-def particle_columns(snapshot: Snapshot) -> dict[str, Any]:
-    """The columns a run adds to its particles, poses apart; each (n,).
-
-    ``hypermolState1`` and ``hypermolState1Std`` are the raw state in [0, 1] and its spread, as
-    `posterior.states.state_moments` has them. For a range ``hypermolState1Rank`` is the rank among
-    all particles, uniform by construction, for comparisons between runs; for a class
-    ``hypermolState1Class`` is its number, 1 to K.
-    """
-    posterior = snapshot.posterior
-    columns: dict[str, Any] = {}
-    n = len(posterior.contrast_mean)
-    # strict=False: before the states begin there are axes, but no states
-    for index, (states, axis) in enumerate(
-        zip(posterior.state_mean.T, state_axes(snapshot.molecule), strict=False), 1
-    ):
-        columns[f"hypermolState{index}"] = states
-        columns[f"hypermolState{index}Std"] = posterior.state_std[:, index - 1]
-        if axis.kind == "class":
-            columns[f"hypermolState{index}Class"] = class_numbers(states, axis.n_classes)
-        elif axis.kind == "interval":
-            ranks = np.empty(n)
-            ranks[np.argsort(states, kind="stable")] = (np.arange(n) + 0.5) / n
-            columns[f"hypermolState{index}Rank"] = ranks
-    poses = snapshot.poses
-    columns["hypermolRotationStd"] = (
-        np.zeros(n) if poses is None else np.degrees(poses.rotation_std)
-    )
-    if poses is not None:
-        columns["hypermolShiftStd"] = poses.shift_std
-    columns["hypermolContrast"] = posterior.contrast_mean
-    columns["hypermolContrastStd"] = posterior.contrast_std
-    columns["hypermolLogLikelihood"] = posterior.log_evidence
-    return columns
-
-
-def pose_columns_of(file: ParticleFile, snapshot: Snapshot) -> dict[str, Any]:
-    """The columns of poses that a run replaces, in the file's own units; none if it kept them."""
-    poses = snapshot.poses
-    return {} if poses is None else dict(file.pose_columns(poses.rotations, poses.shifts))
-
-
-def _write_particles(
-    file: ParticleFile, snapshot: Snapshot, out: Path, drawn: dict[str, Any] | None = None
-) -> None:
-    columns = particle_columns(snapshot) | pose_columns_of(file, snapshot) | (drawn or {})
-    file.write(out / "particles.star", columns, overwrite=True)
 
 
 def _metrics(

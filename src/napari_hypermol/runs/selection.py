@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_hypermol.errors import HypermolError, OutputExistsError
 from napari_hypermol.io.particle_file import ParticleFile
-from napari_hypermol.runs.reconstruct import particle_columns, pose_columns_of
+from napari_hypermol.runs.run_columns import particle_columns, pose_columns_of
 from napari_hypermol.runs.state_axes import class_numbers
 from napari_hypermol.runs.store import Run
 
