@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_hypermol.plugin.layers import maps_layer
+from napari_hypermol.plugin.layers import lay_along_box, maps_layer
 from napari_hypermol.plugin.lazy_states import EmptyMaps
 from napari_hypermol.plugin.molecule_layer import MoleculeLayer
 
@@ -131,7 +131,10 @@ def test_removed_layer_stays_away_until_the_end(viewer, report):
 
 def test_particles_step_aside(viewer, report):
     facts = {"hypermol": {"kind": "particles"}}
-    particles = viewer.add_image(np.zeros((100, 8, 8)), scale=(1, 3, 3), metadata=facts)
+    place = {"scale": (1.0, 3.0, 3.0), "translate": (0.0, -12.0, -12.0)}
+    laid = lay_along_box(place, 100, 24.0)  # as they are when opened
+    particles = viewer.add_image(np.zeros((100, 8, 8)), metadata=facts, **laid)
     MoleculeLayer().show(viewer, report(1.0))
     assert not particles.visible
+    assert particles.extent.world[1][0] < 24
     assert viewer.dims.units is not None
