@@ -110,6 +110,17 @@ def test_progress_goes_from_zero_to_one(data, tmp_path):
 BALL = {"ball": {"radius": 80}}
 
 
+def test_memory_is_said_while_images_are_read(data, tmp_path):
+    seen = []
+    job = Job(data / "particles.star", tmp_path / "run", data / "recipe.yaml")
+    reconstruct(job, lambda progress: seen.append(progress.message))
+    reading = [message for message in seen if message.startswith("reading images")]
+    assert reading
+    assert all("needs about" in message for message in reading)
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "needs about" in log
+
+
 def quick(data, tmp_path, components, **more):
     """A run of the tiny stack with other components."""
     values = {"components": components, "schedule": BRIEF} | more

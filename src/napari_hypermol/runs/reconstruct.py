@@ -147,13 +147,14 @@ def reconstruct(
             given.composite, given.stages, given.file.n, is_remote=job.scheduler is not None
         )
         check_room(plan, job.out.resolve().parent)
-        reporter.advance(0.0, plan.sentence())
         asked["memory"] = plan._asdict()
         # before the folder is made: only now can a damaged image come to light
         radius = max(s.max_radius for s in given.stages)
         executor = stay.enter_context(executor_at(job.scheduler))
         folder = job.out.resolve().parent  # its own is not made yet
-        stack = _read_images(given.file, radius, reporter, images_work, executor, folder)
+        stack = _read_images(
+            given.file, radius, reporter, images_work, executor, folder, plan.sentence()
+        )
         stack = replace(stack, device=device)
         start = Run.open(job.out).snapshot if job.resume and Run.open(job.out).snapshots() else None
         recipe = given.recipe.model_copy(
@@ -419,12 +420,13 @@ def _read_images(
     work: float,
     executor: Executor,
     folder: Path,
+    needs: str,
 ) -> AnyStack:
     done = 0.0
 
     def on_chunk(fraction: float) -> None:
         nonlocal done
-        reporter.advance(work * (fraction - done), f"reading images, {fraction:.0%}")
+        reporter.advance(work * (fraction - done), f"reading images, {fraction:.0%}; {needs}")
         done = fraction
 
     return read_fourier_stack(file.particles, max_radius, on_chunk, executor, folder)
