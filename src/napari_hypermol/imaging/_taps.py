@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["gather", "gather_plain", "prefetch", "scatter", "scatter_plain"]
+__all__ = ["gather", "gather_plain", "scatter", "scatter_plain"]
 
 _FLOAT = ir.FloatType()
 _INT = ir.IntType(32)
@@ -132,24 +132,6 @@ def _make_scatter(width: int) -> Callable[..., None]:
         return signature, codegen
 
     return scatter_width  # type: ignore[no-any-return]
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def prefetch(typing_context: Any, grid: Any, at: Any) -> Any:
-    """Ask for the line of memory that holds ``grid[at]``, and do not wait; harmless anywhere."""
-    signature = types.void(grid, types.int64)
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        byte = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [byte, _INT, _INT, _INT])
-        function = builder.module.declare_intrinsic("llvm.prefetch", (byte,), kind)
-        pointer = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
-        to_read, to_keep, is_data = _INT(0), _INT(3), _INT(1)
-        builder.call(function, [pointer, to_read, to_keep, is_data])
-        return context.get_dummy_value()
-
-    return signature, codegen
 
 
 # By the number of functions read at once.

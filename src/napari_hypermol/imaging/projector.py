@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_hypermol.coordinates.gridding import HALO, KERNEL_POLYNOMIALS
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.errors import ShapeError
-from napari_hypermol.imaging._taps import gather, prefetch, scatter
+from napari_hypermol.imaging._taps import gather, scatter
 
 __all__ = [
     "Placements",
@@ -31,12 +31,6 @@ _LEFT = tuple(np.float32(c) for c in KERNEL_POLYNOMIALS[0])
 _MIDDLE = tuple(np.float32(c) for c in KERNEL_POLYNOMIALS[1])
 _gather1, _gather2, _gather4 = gather[1], gather[2], gather[4]
 _scatter1, _scatter2, _scatter4 = scatter[1], scatter[2], scatter[4]
-# Grid points of samples that come next are asked for before they are needed: at high frequencies
-# every sample finds its own far from the last one's. Grids below the size of a second cache need no
-# asking, which is a fifth of their work.
-_AHEAD = 3  # samples
-_CACHED = 2**18  # floats: 1 MiB
-_LINE = 16  # floats in a line of memory
 _ROUND = 4096  # makes truncation round down; no grid has that many steps
 _njit = numba.njit(fastmath=True, cache=True, inline="never", nogil=True)
 
@@ -80,30 +74,6 @@ def _locate(u: Any) -> Any:
     step = int(u + np.float32(_ROUND + 0.5)) - _ROUND
     t = u - np.float32(step)
     return step, (_outer_tap(t), _middle_tap(t), _outer_tap(-t))
-
-
-@_njit  # type: ignore[untyped-decorator]
-def _ask_ahead(
-    grid: Any, k: Any, rows: Any, samples: Any, offset: Any, origin: Any,
-    x_step: Any, y_step: Any, z_step: Any,
-) -> None:  # fmt: skip
-    """Prefetch the 27 points of the sample `_AHEAD` of `k`."""
-    ahead = min(k + _AHEAD, samples.kx.shape[0] - 1)
-    kx, ky = samples.kx[ahead], samples.ky[ahead]
-    ux = rows[0, 0] * kx + rows[1, 0] * ky
-    uy = rows[0, 1] * kx + rows[1, 1] * ky
-    uz = rows[0, 2] * kx + rows[1, 2] * ky
-    sign = np.float32(1) if ux >= 0 else np.float32(-1)
-    half = np.float32(0.5)
-    ix = int(ux * sign + half)
-    iy = int(uy * sign + (_ROUND + half)) - _ROUND
-    iz = int(uz * sign + (_ROUND + half)) - _ROUND
-    row = offset + (iz + origin) * z_step + (iy + origin) * y_step + ix * x_step
-    for z in range(3):
-        for y in range(3):
-            line = row + z * z_step + y * y_step
-            for step in range(0, 3 * x_step, _LINE):
-                prefetch(grid, line + step)
 
 
 @_njit  # type: ignore[untyped-decorator]
@@ -161,12 +131,7 @@ def slice_particle(
         y_step = grids.sizes[s, 2] * x_step
         z_step = grids.sizes[s, 1] * y_step
         origin = grids.origins[s] - 1
-        is_large = grids.sizes[s, 0] * z_step > _CACHED
         for k in range(samples.kx.shape[0]):
-            if is_large:
-                _ask_ahead(
-                    source, k, rows, samples, grids.offsets[s], origin, x_step, y_step, z_step
-                )
             kx, ky = samples.kx[k], samples.ky[k]
             ux = rows[0, 0] * kx + rows[1, 0] * ky
             uy = rows[0, 1] * kx + rows[1, 1] * ky
@@ -228,12 +193,7 @@ def scatter_particle(
         y_step = grids.sizes[s, 2] * x_step
         z_step = grids.sizes[s, 1] * y_step
         origin = grids.origins[s] - 1
-        is_large = grids.sizes[s, 0] * z_step > _CACHED
         for k in range(samples.kx.shape[0]):
-            if is_large:
-                _ask_ahead(
-                    target, k, rows, samples, grids.offsets[s], origin, x_step, y_step, z_step
-                )
             kx, ky = samples.kx[k], samples.ky[k]
             at = k * columns + start
             if not is_centred:
