@@ -41,7 +41,7 @@ def _folder() -> Path:
 
 
 @cache
-def library(source: str, definitions: tuple[str, ...] = ()) -> ctypes.CDLL:
+def functions_of(source: str, definitions: tuple[str, ...] = ()) -> ctypes.CDLL:
     """The functions of `source`, compiled; `definitions` as ``-DNAME=VALUE``."""
     names = re.findall(_FUNCTION, source)
     text = f'#include "{HEADER}"\n{source}\n{_EPILOGUE}'

@@ -292,7 +292,7 @@ class PretendCupy:
             raise compiled.DeviceTrouble(f"options that NVRTC may not know: {options}")
         if compiled.WHY_NOT:
             pytest.skip(compiled.WHY_NOT)
-        functions = compiled.library(self.edit(code), self.definitions)
+        functions = compiled.functions_of(self.edit(code), self.definitions)
 
         def get_function(name: str) -> PretendFunction:
             function = PretendFunction(functions, name, self.traffic)

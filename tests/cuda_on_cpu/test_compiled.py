@@ -57,7 +57,7 @@ extern "C" __global__ void added(float* to, float value)
 def functions():
     if compiled.WHY_NOT:
         pytest.skip(compiled.WHY_NOT)
-    return compiled.library(CODE.replace("BARRIER", "__syncthreads();"))
+    return compiled.functions_of(CODE.replace("BARRIER", "__syncthreads();"))
 
 
 def run(functions, name, *args, grid=(1,), **kwargs):
@@ -74,7 +74,7 @@ def test_threads_and_blocks(functions, is_backwards):
 def test_without_a_barrier_it_is_wrong():
     if compiled.WHY_NOT:
         pytest.skip(compiled.WHY_NOT)
-    broken = compiled.library(CODE.replace("BARRIER", ""))
+    broken = compiled.functions_of(CODE.replace("BARRIER", ""))
     row, out = np.arange(N, dtype=np.float32), np.zeros((1, N), np.float32)
     run(broken, "reverse", row, out, np.int32(N))
     assert not np.array_equal(out[0], row[::-1])
@@ -119,4 +119,4 @@ def test_code_that_does_not_compile_is_said():
     if compiled.WHY_NOT:
         pytest.skip(compiled.WHY_NOT)
     with pytest.raises(compiled.DeviceTrouble, match=r"g\+\+"):
-        compiled.library('extern "C" __global__ void f() { nothing; }')
+        compiled.functions_of('extern "C" __global__ void f() { nothing; }')

@@ -1,6 +1,7 @@
 """Three processes give what one does: sums to rounding, poses and states alike, killed or not."""
 
 import os
+import pickle
 import signal
 import sys
 import time
@@ -11,7 +12,6 @@ import pytest
 
 from napari_hypermol.errors import DeviceError
 from napari_hypermol.io import read_particles, read_star
-from napari_hypermol.runs import remote_images
 from napari_hypermol.runs.chunks import renewed_problem, stage_problem, starting_noise
 from napari_hypermol.runs.executors import DaskExecutor, executor_at
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
@@ -282,7 +282,11 @@ def test_workers_with_a_gpu_work_on_it(cupy, tiny_run):
             both.there, both.estimate, None, prior, settings, np.random.default_rng(2), 2
         )
         assert np.isfinite(moved.rotations).all()  # by the processor
-    assert remote_images._on_device
+        chunks = executor.results(both.there.images._chunks)
+        assert all(chunk._on_device is not None for chunk in chunks)
+        again = pickle.loads(pickle.dumps(chunks[0]))
+        assert again._on_device is None
+        same_images(again.images, chunks[0].images)
 
 
 def test_one_process_for_every_gpu_needs_dask_cuda(monkeypatch):

@@ -7,6 +7,7 @@ others from the files, for a chunk is known by how it is made.
 
 import collections
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -226,8 +227,11 @@ def _cluster(where: str) -> contextlib.AbstractContextManager[Any]:
         from distributed import LocalCluster
 
         threads = max(1, cores // n)
+        # Ctrl-C ends workers before they tidy up, which Python's own watcher then complains of
+        os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
         cluster: Any = LocalCluster(
             n_workers=n, threads_per_worker=1, dashboard_address=":0",
+            silence_logs=logging.CRITICAL,  # a worker that dies is our business, and said if it is
             env={"NUMBA_NUM_THREADS": str(threads)},
         )  # fmt: skip
         return cluster  # type: ignore[no-any-return]

@@ -76,11 +76,13 @@ def planned_memory(
     n_shells, q = box // 2 + 1, sum(molecule.n_functions)
     k = len(fourier_samples(box, finest.max_radius).kx)
     entries = sum(len(table.states) for table in state_tables(molecule))
-    # power of the stack; power, fill, mean weights (float64) and their ratio, twice while the noise
-    # changes
-    per_image = n_shells * (4 + 2 * (4 + 4 + 8 + 4))
-    # second moments: of the last sweep and of this one, in pieces and joined, and scaled as float64
-    per_image += q * q * (4 + 4 + 4 + 8) + q * 16 + entries * 4 * 3
+    # power of the stack; mean weights (float64) and their ratio, twice while the noise changes
+    per_image = n_shells * (4 + 2 * (8 + 4))
+    # tables of the last sweep and of this one, in pieces and joined
+    per_image += entries * 4 * 3
+    if not is_remote:  # at workers power and fill stay there, and moments
+        per_image += n_shells * 2 * (4 + 4)
+        per_image += q * q * (4 + 4 + 4 + 4) + q * 16
     per_image += 400  # poses, optics, states, and the columns of the particle file
     memory = psutil.Process().memory_info().rss + _PROGRAM + n * per_image
     memory += min(n, _TABLED) * (q * q * (4 + 8 + 4) + entries * 8 * 2)

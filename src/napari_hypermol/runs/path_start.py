@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.diffusion import diffusion_modes
+from napari_hypermol.runs.image_work import brought
 from napari_hypermol.runs.linear_coordinates import linear_coordinates
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 
@@ -101,7 +102,8 @@ def threaded_posterior(
     -------
     ParticlePosterior
     """
-    first, mean = posterior.first.copy(), posterior.state_mean.copy()
+    first, moments = brought(posterior.first).copy(), brought(posterior.second)
+    mean = posterior.state_mean.copy()
     is_kept = np.ones(first.shape[1], dtype=bool)
     starts = np.cumsum([0, *(len(molecule.kinds(m)) for m in range(len(molecule.components)))])
     for m, own in states.items():
@@ -113,5 +115,5 @@ def threaded_posterior(
     spread = 1 + (posterior.contrast_std / posterior.contrast_mean) ** 2
     second = spread[:, None, None] * first[:, :, None] * first[:, None, :]
     kept = np.flatnonzero(is_kept)
-    second[:, kept[:, None], kept] = posterior.second[:, kept[:, None], kept]
+    second[:, kept[:, None], kept] = moments[:, kept[:, None], kept]
     return posterior._replace(state_mean=mean, first=first, second=second.astype(np.float32))

@@ -28,7 +28,6 @@ __all__ = ["RemoteImages", "RemoteStack", "Spread"]
 
 Float64 = NDArray[np.float64]
 _KEPT_SHARES = 8  # a molecule, its samples and placements, and the last coefficients
-_KEPT_CHUNKS = 64  # of a worker on its GPU; each takes half of what is free at most
 _KEPT_GRIDS = 2  # a worker's own: those of the last coefficients, and of an empty molecule
 
 
@@ -57,7 +56,7 @@ class _Shares:
         self._kept: list[tuple[Any, Any]] = []
 
     def of(self, value: Any) -> Any:
-        """The future of a value, which is sent only once."""
+        """The future of a value, which is sent only once; it must not be written to after."""
         future = next((f for known, f in self._kept if known is value), None)
         if future is None:
             future = self._executor.share(value)
@@ -158,7 +157,7 @@ class RemoteImages:
 
     @cached_property
     def _chunks(self) -> list[Any]:
-        """Futures of `WhitenedImages`."""
+        """Futures of `_Chunk`."""
         stack = self.stack
         columns = columns_among(stack.samples, self.samples)
         firsts = np.concatenate([[0], stack.ends[:-1]])
@@ -184,7 +183,8 @@ class RemoteImages:
 
     def here(self) -> WhitenedImages:
         """All of them in this process."""
-        pieces = self.stack.executor.results(self._chunks)
+        submit = self.stack.executor.submit
+        pieces = self.stack.executor.results([submit(_images_of, c) for c in self._chunks])
         return WhitenedImages(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
 
     def spread(self, value: Any) -> Spread:
@@ -278,7 +278,6 @@ def _rows_of(value: Any, part: slice) -> Any:
 
 _TURN = threading.RLock()  # one chunk at a time: compiled loops use all threads of the process
 _grids: list[tuple[Any, Any, FourierGrids]] = []
-_on_device: list[DeviceImages] = []
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,11 +293,35 @@ class _Folding:
     pixel_size: float
 
 
+class _Chunk:
+    """Whitened images of a worker, and its GPU's share in them, which ends when they do."""
+
+    def __init__(self, images: WhitenedImages) -> None:
+        self.images = images
+        self._on_device: DeviceImages | None = None
+
+    def on_device(self) -> DeviceImages:
+        """The images for the worker's GPU."""
+        if self._on_device is None:
+            self._on_device = DeviceImages(self.images)
+        return self._on_device
+
+    def __sizeof__(self) -> int:
+        return sum(column.nbytes for column in self.images)  # Dask's count of what a worker holds
+
+    def __reduce__(self) -> Any:
+        return _Chunk, (self.images,)
+
+
+def _images_of(chunk: _Chunk) -> WhitenedImages:
+    return chunk.images
+
+
 def _whitened_rows(
-    chunk: tuple[NDArray[np.complex64], NDArray[np.float32]], how: _Folding
-) -> WhitenedImages:
-    values = chunk[0][how.rows[:, None], how.columns]
-    return whitened(values, how.views, how.optics, how.noise, how.samples, how.pixel_size)
+    stored: tuple[NDArray[np.complex64], NDArray[np.float32]], how: _Folding
+) -> _Chunk:
+    values = stored[0][how.rows[:, None], how.columns]
+    return _Chunk(whitened(values, how.views, how.optics, how.noise, how.samples, how.pixel_size))
 
 
 @dataclass(frozen=True)
@@ -311,7 +334,7 @@ class _How:
     device: str
 
 
-def _work(how: _How, images: WhitenedImages, spread: list[Any], values: list[Any]) -> Any:
+def _work(how: _How, chunk: _Chunk, spread: list[Any], values: list[Any]) -> Any:
     """The work on one chunk, at a worker."""
     with _TURN:
         numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)  # of this thread, not of the first
@@ -320,21 +343,11 @@ def _work(how: _How, images: WhitenedImages, spread: list[Any], values: list[Any
             shared.append(values[at] if count == 1 else _made_once(*values[at : at + count]))
             at += count
         if how.device == "cuda":
-            there = _device_images(images)
+            there = chunk.on_device()
             if how.batches == "summed":
                 return there.total(how.function, spread, shared)
             return joined(there.each(how.function, spread, shared))
-        return how.function(images, *spread, *shared)
-
-
-def _device_images(images: WhitenedImages) -> DeviceImages:
-    """A chunk on the worker's GPU; the last few chunks stay there while there is room."""
-    for there in _on_device:
-        if there.host is images:
-            return there
-    there = DeviceImages(images)
-    _on_device[:] = [*_on_device[1 - _KEPT_CHUNKS :], there]
-    return there
+        return how.function(chunk.images, *spread, *shared)
 
 
 def _made_once(molecule: LinearMolecule, theta: NDArray[np.float32] | None) -> FourierGrids:

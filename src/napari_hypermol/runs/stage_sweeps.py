@@ -11,7 +11,7 @@ from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.coefficient_draw import coefficient_draw
 from napari_hypermol.runs.halfway import Keeper
-from napari_hypermol.runs.image_work import brought, scaled
+from napari_hypermol.runs.image_work import scaled
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.pose_step import Poses, averaged, pose_step
 from napari_hypermol.runs.priors import (
@@ -207,7 +207,6 @@ def run_stage(
                 problem, estimate, posterior, prior, moving, rng, _POSE_DRAWS, stage.pose_steps,
                 reporter.check,
             )  # fmt: skip
-    posterior = posterior._replace(first=brought(posterior.first), second=brought(posterior.second))
     return Snapshot(stage, position, molecule, estimate, posterior, share, trace, final)
 
 
