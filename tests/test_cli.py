@@ -4,8 +4,6 @@ import functools
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 import warnings
@@ -560,31 +558,6 @@ def test_demo(hypermol, refuses, tmp_path, monkeypatch):
     refuses("demo", "--out", tmp_path / "mine", "--overwrite", what="exists already")
 
 
-# ---- true processes --------------------------------------------------------------------------
-
-
-def process(*arguments, **more):
-    command = [sys.executable, "-m", "napari_hypermol", *map(str, arguments)]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # tests started in a shell's background ignore SIGINT, and so would their children
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        **more,
-    )
-
-
-def test_module_is_the_command(tmp_path):
-    running = process("reconstruct", tmp_path / "none.star", "--out", tmp_path / "run")
-    out, err = running.communicate(timeout=60)
-    assert running.returncode == 2
-    assert out == ""
-    assert len(err.splitlines()) == 1
-    assert "none.star" in err
-
-
 @pytest.mark.parametrize("wish", ["pause", "continue", "stop"])
 def test_requests_to_a_run(hypermol, refuses, tmp_path, monkeypatch, wish):
     monkeypatch.setattr("napari_hypermol.cli._HEEDED", 0.1)
@@ -603,27 +576,3 @@ def test_requests_to_a_run(hypermol, refuses, tmp_path, monkeypatch, wish):
     else:
         words = "paused: at it" if wish == "pause" else "at work: at it"
         assert hypermol(wish, tmp_path).out.strip() == f"{tmp_path}: {words}"
-
-
-def test_ctrl_c_leaves_a_usable_folder(tmp_path):
-    stages = [{"resolution": 24, "degree": 0, "sweeps": 1}]
-    stages += [{"resolution": 24, "degree": 4, "sweeps": 2000}]
-    data, out = simulated(tmp_path / "data", schedule=stages), tmp_path / "run"
-    running = process(
-        *("reconstruct", data / "particles.star", "--recipe", data / "recipe.yaml", "--out", out),
-        start_new_session=True,
-    )
-    seen = ""
-    while "stage 2" not in seen:
-        seen += (part := running.stderr.read(1))
-        assert part, seen
-    os.killpg(running.pid, signal.SIGINT)
-    _, err = running.communicate(timeout=60)
-    assert running.returncode == 130
-    last = (seen + err).replace("\r", "\n").strip().splitlines()[-1]
-    assert last == "stopped; what was computed so far is kept"
-    assert "Traceback" not in err
-    run = Run.open(out)
-    assert run.snapshots() == [1]
-    assert run.maps.volume([0.5, 0.5]).any()
-    assert not run.metrics["is_done"]

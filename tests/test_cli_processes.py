@@ -1,0 +1,60 @@
+"""The command as a process of its own: its exit code, its last words, Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from napari_hypermol.runs.store import Run
+from small_runs import simulated
+
+
+def process(*arguments, **more):
+    command = [sys.executable, "-m", "napari_hypermol", *map(str, arguments)]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # tests started in a shell's background ignore SIGINT, and so would their children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **more,
+    )
+
+
+def test_module_is_the_command(tmp_path):
+    running = process("reconstruct", tmp_path / "none.star", "--out", tmp_path / "run")
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert "none.star" in err
+
+
+@pytest.mark.parametrize("scheduler", [(), ("--scheduler", "local:2")], ids=["alone", "workers"])
+def test_ctrl_c_leaves_a_usable_folder(tmp_path, scheduler):
+    stages = [{"resolution": 24, "degree": 0, "sweeps": 1}]
+    stages += [{"resolution": 24, "degree": 4, "sweeps": 2000}]
+    data, out = simulated(tmp_path / "data", schedule=stages), tmp_path / "run"
+    running = process(
+        *("reconstruct", data / "particles.star", "--recipe", data / "recipe.yaml", "--out", out),
+        *scheduler,
+        start_new_session=True,
+    )
+    seen = ""
+    while "stage 2" not in seen:
+        seen += (part := running.stderr.read(1))
+        assert part, seen
+    os.killpg(running.pid, signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    lines = (seen + err).replace("\r", "\n").splitlines()
+    told = [line for line in lines if line.strip() and "%" not in line]  # but for the bar
+    others = [line for line in told if not line.startswith("hypermol: note: ")]
+    assert others == ["stopped; what was computed so far is kept"]
+    run = Run.open(out)
+    assert run.snapshots() == [1]
+    assert run.maps.volume([0.5, 0.5]).any()
+    assert not run.metrics["is_done"]
