@@ -53,7 +53,7 @@ def main() -> None:
             stack = repeated(folder, n)
             hypermol("reconstruct", stack, "--recipe", folder / "recipe.yaml", "--out", out)
             metrics = json.loads((out / "metrics.json").read_text())
-            said, peak = metrics["unknowns"]["memory"]["memory"], metrics["peak_memory_bytes"]
+            said, peak = metrics["planned_memory_bytes"], metrics["peak_memory_bytes"]
             peaks.append(peak)
             print(f"{n:12,d} {peak / 2**20:9.0f} {said / 2**20:9.0f} {said / peak:6.2f} "
                   f"{time.perf_counter() - began:8.0f}", flush=True)  # fmt: skip

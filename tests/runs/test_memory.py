@@ -87,5 +87,5 @@ def test_the_peak_of_a_run_is_predicted(pretzel_run, tmp_path):
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    planned, peak = metrics["unknowns"]["memory"]["memory"], metrics["peak_memory_bytes"]
+    planned, peak = metrics["planned_memory_bytes"], metrics["peak_memory_bytes"]
     assert 0.8 < planned / peak < 1.2

@@ -147,7 +147,6 @@ def reconstruct(
             given.composite, given.stages, given.file.n, is_remote=job.scheduler is not None
         )
         check_room(plan, job.out.resolve().parent)
-        asked["memory"] = plan._asdict()
         # before the folder is made: only now can a damaged image come to light
         radius = max(s.max_radius for s in given.stages)
         executor = stay.enter_context(executor_at(job.scheduler))
@@ -165,7 +164,9 @@ def reconstruct(
             teller.begin()
         teller.phase("running")
         with _log(job.out) as log:
-            work = _Work(job, given, stack, recipe, writer, reporter, log, device, began, asked)
+            work = _Work(
+                job, given, stack, recipe, writer, reporter, log, device, began, asked, plan
+            )
             keeper = Keeper(job.out, job.keep_every, job.resume, control.writing, log.warning)
             try:
                 return work.done(start, posterior_work, keeper)
@@ -188,24 +189,32 @@ class _Work:
     device: str
     began: float
     unknowns: dict[str, Any]
+    plan: MemoryPlan
 
     def keep(self, snapshot: Snapshot) -> None:
         """Write what is known after a stage; a process that is told to end waits for it."""
         file, control = self.given.file, self.reporter.control
         size = file.particles.pixel_size
-        metrics = _metrics(snapshot, size, self.device, self.began, is_done=False)
+        metrics = self._metrics(snapshot, size, is_done=False)
         with contextlib.nullcontext() if control is None else control.writing:
             try:
                 self.writer.write_snapshot(snapshot)
                 self.log.info("%s done: %s", snapshot.stage.name, snapshot.trace[-1])
                 write_particles(file, snapshot, self.job.out)
-                self.writer.write_json("metrics.json", metrics | {"unknowns": self.unknowns})
+                self.writer.write_json("metrics.json", metrics)
             except OSError as problem:
                 raise RunFolderError(
                     f"{self.job.out}: could not be written ({problem.strerror or problem}) after "
                     f"{snapshot.stage.name}; what was kept before is intact: make room, or bring "
                     "the disk back, and resume the run"
                 ) from problem
+
+    def _metrics(self, snapshot: Snapshot, pixel_size: float, is_done: bool) -> dict[str, Any]:
+        return _metrics(snapshot, pixel_size, self.device, self.began, is_done) | {
+            "unknowns": self.unknowns,
+            "planned_memory_bytes": self.plan.memory,
+            "planned_disk_bytes": self.plan.disk,
+        }
 
     def done(self, start: Snapshot | None, posterior_work: float, keeper: Keeper) -> Run:
         """All stages from `start` on, and everything that is made of the last one."""
@@ -217,7 +226,7 @@ class _Work:
         log.info("%d particles of %d px from %s", given.file.n, size, given.file.path)
         for line in unknowns_sentences(self.unknowns):
             log.info("%s", line)
-        log.info("%s", MemoryPlan(**self.unknowns["memory"]).sentence())
+        log.info("%s", self.plan.sentence())
         rng = np.random.default_rng(recipe.seed)
         rows = np.arange(given.file.n)
         snapshot = recover(
@@ -226,8 +235,7 @@ class _Work:
         )  # fmt: skip
         if start is not None:  # killed between a snapshot and what is made of it
             write_particles(given.file, snapshot, job.out)
-        metrics = _metrics(snapshot, pixel_size, self.device, self.began, is_done=True)
-        metrics["unknowns"] = self.unknowns
+        metrics = self._metrics(snapshot, pixel_size, is_done=True)
         if snapshot.poses is not None:
             particles = with_poses(particles, rows, snapshot.poses)
         if recipe.half_sets:
