@@ -51,6 +51,11 @@ def test_what_can_be_asked_for(box, phase, is_own, has_run, buttons):
             "10 min left",
         ),
         (Look("running", 0.5, 9000, "x", False), "At work: x", "2.5 h left"),
+        (
+            Look("reading", 0.1, None, "reading images, 26%; needs about 1.5 GiB", False),
+            "Reading images, 26%; needs about 1.5 GiB",
+            "",
+        ),
         (Look(GONE, 0.5, None, "its process is gone", True), "Interrupted: its process", ""),
     ],
 )

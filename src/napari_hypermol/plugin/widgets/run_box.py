@@ -77,8 +77,10 @@ class RunBox(QGroupBox):
         left = look.seconds_left
         self.time_left.setText("" if left is None else f"{_duration(left)} left")
         title = _TITLES.get(look.phase, look.phase)
-        is_said = look.message.lower().startswith(title.lower())
-        self.say(look.message.capitalize() if is_said else f"{title}: {look.message}")
+        message = look.message
+        is_said = message.lower().startswith(title.lower())
+        # not capitalize(), which writes Å and GiB small
+        self.say(message[:1].upper() + message[1:] if is_said else f"{title}: {message}")
 
     def allow(self, phase: str, is_own: bool, has_run: bool) -> None:
         """What can be asked for now.
