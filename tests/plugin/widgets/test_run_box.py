@@ -52,7 +52,7 @@ def test_what_can_be_asked_for(box, phase, is_own, has_run, buttons):
         ),
         (Look("running", 0.5, 9000, "x", False), "At work: x", "2.5 h left"),
         (
-            Look("reading", 0.1, None, "reading images, 26%; needs about 1.5 GiB", False),
+            Look("reading", 0.5, None, "reading images, 26%; needs about 1.5 GiB", False),
             "Reading images, 26%; needs about 1.5 GiB",
             "",
         ),
