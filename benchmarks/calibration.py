@@ -28,13 +28,13 @@ from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.likelihood import WhitenedImages
+from napari_hypermol.runs.coefficient_step import blockwise
 from napari_hypermol.runs.draw_sweep import DrawSettings
 from napari_hypermol.runs.draws import Draws, sample_posterior
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.pose_step import PoseSettings
 from napari_hypermol.runs.priors import PriorSettings, precision_priors
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
-from napari_hypermol.runs.sweep import blockwise
 from napari_hypermol.samplers.gaussian import gaussian_draw
 
 Float64 = NDArray[np.float64]

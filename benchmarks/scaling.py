@@ -48,10 +48,10 @@ from napari_hypermol.posterior.likelihood import (
     overlaps,
 )
 from napari_hypermol.posterior.states import table_posterior
+from napari_hypermol.runs.coefficient_step import maximisation
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.sweep import (
     expectation,
-    maximisation,
     state_tables,
     updated_noise,
 )

@@ -8,6 +8,8 @@ from napari_hypermol.coordinates.fourier import (
     half_plane_to_image,
     half_plane_weights,
     image_to_half_plane,
+    padded_from_half_space,
+    padded_to_half_space,
     radius_index,
     resample_volume,
     volume_from_half_space,
@@ -160,3 +162,13 @@ def test_on_a_device(cupy, rng, transform, dtype):
     assert found.dtype == expected.dtype
     atol = 20 * np.finfo(dtype).eps * abs(expected).max()
     np.testing.assert_allclose(as_numpy(found), expected, atol=atol)
+
+
+@pytest.mark.parametrize("edge", [12, 16])
+def test_padded_cubes_are_transformed_without_their_padding(rng, edge):
+    cubes = rng.normal(size=(2, 6, 6, 6))
+    padded = np.pad(cubes, ((0, 0), *[(0, edge - 6)] * 3))
+    half = padded_to_half_space(cubes, edge)
+    np.testing.assert_allclose(half, np.fft.rfftn(padded, axes=(1, 2, 3)), atol=1e-10)
+    np.testing.assert_allclose(padded_from_half_space(half, 6), cubes, atol=1e-12)
+    assert padded_to_half_space(cubes.astype(np.float32), edge).dtype == np.complex64

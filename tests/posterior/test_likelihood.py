@@ -10,6 +10,7 @@ from napari_hypermol.posterior.likelihood import (
     image_adjoint,
     normal_operator,
     overlaps,
+    residual_adjoint,
 )
 
 N = 5
@@ -101,6 +102,15 @@ def test_normal_operator_is_the_sum_over_particles(here, images, grids, slices, 
     values = np.einsum("nqp,nkp,nk->nkq", second, slices, images.weights)
     rotations, layout = images.rotations, here.molecule.empty_grids
     close(found, projector.adjoint(values, rotations, layout, here.placements, here.samples))
+
+
+def test_residual_adjoint_is_what_the_operator_leaves(here, images, grids, rng):
+    *_, first, second = random_moments(rng, N, grids_columns(here))
+    columns = here.molecule.columns[1]  # of one component nothing is known
+    first[1, columns], second[1, columns], second[1, :, columns] = 0, 0, 0
+    rest = grids, here.placements, here.samples
+    expected = image_adjoint(images, first, *rest) - normal_operator(images, second, *rest)
+    close(residual_adjoint(images, first, second, *rest), expected)
 
 
 def test_normal_operator_is_symmetric_and_positive(here, images, rng):

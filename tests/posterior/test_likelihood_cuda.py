@@ -127,6 +127,7 @@ def results(case, pairs=None):
         "g": g,
         "image_adjoint": likelihood.image_adjoint(images, first, *rest),
         "normal_operator": likelihood.normal_operator(images, second, *rest),
+        "residual": likelihood.residual_adjoint(images, first, second, *rest),
         "explained_power": likelihood.explained_power(images, first, second, noise, *rest),
     }
 
@@ -200,7 +201,7 @@ def test_values_that_begin_and_end_anywhere(cupy, rng, name):
     longer = cupy.zeros(n + 3, dtype=np.float32)
     longer[1 : n + 1] = case.grids.values
     found = results(case._replace(grids=case.grids._replace(values=longer[1:])))
-    for adjoint in ("image_adjoint", "normal_operator"):
+    for adjoint in ("image_adjoint", "normal_operator", "residual"):
         assert found[adjoint].shape == (n + 2,)
         found[adjoint] = found[adjoint][:n]
     agree(found, results(plain))
@@ -314,15 +315,21 @@ def _perturbed(case, field):
     return case._replace(**{field: changed})
 
 
+EVERYTHING = {"b", "g", "image_adjoint", "normal_operator", "residual", "explained_power"}
+
+
 @pytest.mark.parametrize(
     ("field", "wrong"),
     [
-        ("data", {"b", "image_adjoint", "explained_power"}),
-        ("weights", {"g", "normal_operator", "explained_power"}),
-        ("rotations", {"b", "g", "image_adjoint", "normal_operator", "explained_power"}),
-        ("centres", {"b", "g", "image_adjoint", "normal_operator", "explained_power"}),
-        ("first", {"image_adjoint", "explained_power"}),
-        ("second", {"normal_operator", "explained_power"}),
+        ("data", {"b", "image_adjoint", "residual", "explained_power"}),
+        ("weights", {"g", "normal_operator", "residual", "explained_power"}),
+        (
+            "rotations",
+            {"b", "g", "image_adjoint", "normal_operator", "residual", "explained_power"},
+        ),
+        ("centres", EVERYTHING),
+        ("first", {"image_adjoint", "residual", "explained_power"}),
+        ("second", {"normal_operator", "residual", "explained_power"}),
         ("noise", {"explained_power"}),
     ],
 )

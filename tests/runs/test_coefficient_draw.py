@@ -2,21 +2,13 @@ import numpy as np
 import pytest
 
 from examples import one_ball, random_data, scene
-from napari_hypermol.imaging.forward import shell_sums
 from napari_hypermol.runs import coefficient_draw as module
 from napari_hypermol.runs.coefficient_draw import coefficient_draw
-from napari_hypermol.runs.stage_problem import StageProblem
 from napari_hypermol.samplers.state_draws import StateDraw
 from oracles.dft import cube_points
 from oracles.normal_equations import dense_equations
 from oracles.stationary_prior import stationary_precision
-
-
-def problem_of(here, images):
-    fill = np.maximum(np.bincount(here.samples.shells, here.samples.weights), 1e-12)
-    mean_weights = shell_sums(images.weights, here.samples, len(fill)) / fill
-    shifts = np.zeros((len(mean_weights), 2))
-    return StageProblem(images, here.molecule, here.samples, mean_weights, 3.0, shifts)
+from small_problems import problem_of
 
 
 class Tiny:

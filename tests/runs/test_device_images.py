@@ -11,11 +11,12 @@ from napari_hypermol.errors import DeviceError
 from napari_hypermol.io import read_particles, read_star
 from napari_hypermol.runs import device_images
 from napari_hypermol.runs.chunks import stage_problem, starting_noise
+from napari_hypermol.runs.coefficient_step import maximisation
 from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.reconstruct import Job, reconstruct
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
-from napari_hypermol.runs.sweep import expectation, maximisation, state_tables, updated_noise
+from napari_hypermol.runs.sweep import expectation, state_tables, updated_noise
 from small_runs import BRIEF, TINY, simulated
 
 N = 11

@@ -6,23 +6,16 @@ import pytest
 from calibration_cases import calibration
 from examples import pretzel_like, random_data, scene
 from napari_hypermol.errors import RunCancelled
-from napari_hypermol.imaging.forward import shell_sums
 from napari_hypermol.runs import draws as module
 from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.draw_sweep import DrawSettings
 from napari_hypermol.runs.draws import sample_posterior
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.stage_problem import Estimate, StageProblem
+from napari_hypermol.runs.stage_problem import Estimate
+from small_problems import problem_of
 
 BRIEF = DrawSettings(n_chains=2, n_warm_up=1, n_draws=3, solve_iterations=5)
-
-
-def problem_of(here, images):
-    fill = np.maximum(np.bincount(here.samples.shells, here.samples.weights), 1e-12)
-    mean_weights = shell_sums(images.weights, here.samples, len(fill)) / fill
-    shifts = np.zeros((len(mean_weights), 2))
-    return StageProblem(images, here.molecule, here.samples, mean_weights, 3.0, shifts)
 
 
 @pytest.fixture(scope="module")

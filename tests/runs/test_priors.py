@@ -20,6 +20,7 @@ from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.posterior.transport import Transport, neighbouring_states
 from napari_hypermol.runs import stage_sweeps as sweeps_module
 from napari_hypermol.runs.chunks import stage_problem
+from napari_hypermol.runs.coefficient_step import maximisation
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.priors import (
     PriorSettings,
@@ -32,7 +33,7 @@ from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.recover import recover
 from napari_hypermol.runs.snapshot import RecoverySettings
 from napari_hypermol.runs.stage_problem import Estimate
-from napari_hypermol.runs.sweep import expectation, maximisation, state_tables
+from napari_hypermol.runs.sweep import expectation, state_tables
 from napari_hypermol.schedules.stage import Stage
 from napari_hypermol.synthetic.cat import cat
 from napari_hypermol.synthetic.occupancies import OCCUPANCIES

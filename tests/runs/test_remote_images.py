@@ -13,6 +13,7 @@ import pytest
 from napari_hypermol.errors import DeviceError
 from napari_hypermol.io import read_particles, read_star
 from napari_hypermol.runs.chunks import renewed_problem, stage_problem, starting_noise
+from napari_hypermol.runs.coefficient_step import maximisation, precisions
 from napari_hypermol.runs.executors import DaskExecutor, executor_at
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of
@@ -24,8 +25,6 @@ from napari_hypermol.runs.remote_images import Spread
 from napari_hypermol.runs.stage_problem import Estimate
 from napari_hypermol.runs.sweep import (
     expectation,
-    maximisation,
-    precisions,
     state_tables,
     updated_noise,
 )

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-from scipy.optimize import minimize
 
-from examples import cosine_plane, one_ball, pretzel_like, random_data, random_rotations, scene
+from examples import cosine_plane, one_ball, pretzel_like, random_rotations, scene
 from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.bases.fourier import FourierBasis
@@ -11,76 +10,17 @@ from napari_hypermol.imaging.forward import shell_sums
 from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
-from napari_hypermol.posterior.coefficient_priors import Ridge
-from napari_hypermol.posterior.density_priors import (
-    DensityAtStates,
-    NonNegativity,
-    SolventFlatness,
-    Sparsity,
-)
 from napari_hypermol.posterior.likelihood import WhitenedImages
-from napari_hypermol.posterior.states import ParticlePosterior
-from napari_hypermol.runs.stage_problem import Estimate, StageProblem
+from napari_hypermol.runs.coefficient_step import maximisation
+from napari_hypermol.runs.stage_problem import Estimate
 from napari_hypermol.runs.sweep import (
     edge_share,
     expectation,
     kindled_mixing,
-    maximisation,
     state_tables,
     updated_noise,
 )
-from oracles.dft import cube_points
-from oracles.normal_equations import dense_equations
-from oracles.stationary_prior import stationary_precision
-
-
-def problem_of(here, images):
-    """A stage's problem on given images, with the mean weights that go with them."""
-    n_shells = images.power.shape[1]
-    fill = np.maximum(np.bincount(here.samples.shells, here.samples.weights, n_shells), 1e-12)
-    mean_weights = shell_sums(images.weights, here.samples, n_shells) / fill
-    return StageProblem(
-        images, here.molecule, here.samples, mean_weights, 3.0, np.zeros((len(mean_weights), 2))
-    )
-
-
-def posterior_of(first, second):
-    """Moments without the rest."""
-    n = len(first)
-    nothing, ones = np.zeros((n, 0)), np.ones(n)
-    return ParticlePosterior(
-        nothing, nothing, ones, 0 * ones,
-        first.astype(np.float32), second.astype(np.float32), 0 * ones, (),
-    )  # fmt: skip
-
-
-def test_maximisation_solves_the_regularised_normal_equations(rng):
-    n, box_size = 12, 12
-    here = scene(one_ball(box_size), 4)
-    (basis,), images = here.molecule.bases, random_data(rng, n, here.samples)
-    c = rng.normal(size=(n, 2))
-    first, second = c, np.einsum("nq,nr->nqr", c, c) + 0.1 * np.eye(2)
-    spectra = rng.uniform(5, 50, size=(2, basis.n_shells))
-    points = cube_points(basis.size, basis.edge / basis.size)
-    masses = basis.mask.ravel()[basis.inside] * (basis.edge / basis.size) ** 3
-    data = images.data[:, 0] + 1j * images.data[:, 1]
-    frequencies = list(zip(here.samples.kx, here.samples.ky, strict=True))
-    matrix, right = dense_equations(
-        points[basis.inside], masses, images.rotations, frequencies, box_size, images.weights,
-        data, first, second,
-    )  # fmt: skip
-    k = basis.n_coefficients
-    for q in range(2):
-        block = slice(q * k, (q + 1) * k)
-        matrix[block, block] += stationary_precision(basis.size, basis.inside, spectra[q])
-    expected = np.linalg.solve(matrix, right)
-    start = Estimate(here.molecule.zeros(), [spectra], np.ones((1, images.power.shape[1])), 0.1)
-    found, info = maximisation(
-        problem_of(here, images), start, posterior_of(first, second), 300, 1e-6
-    )
-    assert info.residual < 1e-5
-    error = np.linalg.norm(found.theta - expected) / np.linalg.norm(expected)
-    assert error < 0.03  # the projector's 1 % on both sides of the equation
+from small_problems import posterior_of, problem_of
 
 
 def quadratic_prior(molecule, theta, spectra):
@@ -328,108 +268,3 @@ def test_a_direction_in_which_nothing_varies_is_no_fuel(rng):
 
 
 # ---- further priors ------------------------------------------------------------------------------
-
-
-class Dense:
-    """A tiny problem and its normal equations, entry by entry."""
-
-    def __init__(self, rng):
-        self.n, box_size = 12, 12
-        self.here = here = scene(one_ball(box_size), 4)
-        (self.basis,), self.images = here.molecule.bases, random_data(rng, self.n, here.samples)
-        basis, c = self.basis, rng.normal(size=(self.n, 2))
-        second = np.einsum("nq,nr->nqr", c, c) + 0.1 * np.eye(2)
-        self.moments = posterior_of(c, second)
-        self.spectra = rng.uniform(5, 50, size=(2, basis.n_shells))
-        spacing = basis.edge / basis.size
-        self.voxel = spacing**3
-        self.mask = basis.mask.ravel()[basis.inside].astype(np.float64)
-        points = cube_points(basis.size, spacing)
-        data = self.images.data[:, 0] + 1j * self.images.data[:, 1]
-        frequencies = list(zip(here.samples.kx, here.samples.ky, strict=True))
-        self.matrix, self.right = dense_equations(
-            points[basis.inside], self.mask * self.voxel, self.images.rotations, frequencies,
-            box_size, self.images.weights, data, c, second,
-        )  # fmt: skip
-        k = self.k = basis.n_coefficients
-        for q in range(2):
-            block = slice(q * k, (q + 1) * k)
-            self.matrix[block, block] += stationary_precision(
-                basis.size, basis.inside, self.spectra[q]
-            )
-        noise = np.ones((1, self.images.power.shape[1]))
-        self.start = Estimate(here.molecule.zeros(), [self.spectra], noise, 0.1)
-        self.problem = problem_of(here, self.images)
-
-    def solved(self, estimate, *priors, tolerance=1e-5):
-        found, info = maximisation(
-            self.problem, estimate, self.moments, 300, tolerance, further=[list(priors)]
-        )
-        assert info.residual <= tolerance
-        return estimate._replace(theta=found.theta)
-
-
-def relative(found, expected):
-    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return Dense(np.random.default_rng(4))
-
-
-def test_further_quadratic_priors_add_to_the_matrix(tiny, rng):
-    n, k = tiny.basis.size, tiny.k
-    without = tiny.solved(tiny.start)
-    scale = without.theta.std()
-    outside = rng.uniform(size=(n, n, n))
-    expected = tiny.matrix + 0.7 * np.eye(2 * k)
-    in_voxels = 30 * tiny.voxel / scale**2 * outside.ravel()[tiny.basis.inside] * tiny.mask**2
-    expected += np.diag(np.tile(in_voxels, 2))
-    expected = np.linalg.solve(expected, tiny.right)
-    priors = Ridge(0.7), SolventFlatness(tiny.basis, outside, scale, 30)
-    found = tiny.solved(tiny.start, *priors)
-    assert relative(found.theta, expected) < 0.03  # the projector's 1 % on both sides
-    assert relative(without.theta, expected) > 0.3
-    # where it starts makes no difference
-    again = tiny.solved(without, *priors)
-    assert relative(again.theta, found.theta) < 1e-4
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["nonnegative", "sparse"])
-def test_further_priors_by_their_parabolas_reach_the_optimum(kind, tiny):
-    """Against a minimiser that knows the penalty's formula and the dense equations."""
-    estimate = without = tiny.solved(tiny.start)
-    scale, knee, strength = float(without.theta.std()), 0.1, 0.1
-    tau = (np.arange(4) + 0.5) / 4
-    functions = np.stack([np.ones(4), np.sqrt(2) * np.cos(np.pi * tau)], axis=1)
-
-    def objective(x):
-        v = functions @ (x.reshape(2, -1) * tiny.mask) / scale
-        if kind == "nonnegative":
-            penalty, slope = 0.5 * np.minimum(v, 0) ** 2, np.minimum(v, 0)
-        else:
-            root = np.sqrt(v**2 + knee**2)
-            penalty, slope = root - knee, v / root
-        weight = strength * tiny.voxel / 4
-        value = 0.5 * x @ tiny.matrix @ x - tiny.right @ x + weight * penalty.sum()
-        further = weight / scale * (functions.T @ slope) * tiny.mask
-        return value, tiny.matrix @ x - tiny.right + further.ravel()
-
-    answer = minimize(
-        objective, np.zeros(2 * tiny.k), jac=True, method="L-BFGS-B",
-        options={"maxiter": 5000, "maxfun": 10000, "ftol": 1e-14, "gtol": 1e-8},
-    )  # fmt: skip
-    densities = DensityAtStates(tiny.basis, functions)
-    prior = {
-        "nonnegative": NonNegativity(densities, scale, strength),
-        "sparse": Sparsity(densities, scale, strength, knee),
-    }[kind]
-    errors = []
-    for _ in range(8):
-        estimate = tiny.solved(estimate, prior, tolerance=1e-4)
-        errors.append(objective(estimate.theta.astype(np.float64))[0] - answer.fun)
-    assert relative(estimate.theta, answer.x) < 0.03  # the projector's 1 % on both sides
-    assert relative(without.theta, answer.x) > 0.2
-    assert 0 < errors[-1] < 0.1 * errors[0]  # what is left is the projector's 1 %

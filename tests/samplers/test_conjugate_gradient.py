@@ -3,7 +3,7 @@ import pytest
 
 from examples import one_ball, random_data, scene
 from napari_hypermol.posterior.likelihood import image_adjoint, normal_operator
-from napari_hypermol.samplers.conjugate_gradient import solve
+from napari_hypermol.samplers.conjugate_gradient import refine, solve
 from oracles.dft import cube_points
 from oracles.normal_equations import dense_equations
 
@@ -156,3 +156,72 @@ def test_without_patience_nothing_changes(problem):
     one, _ = solve(matrix.dot, right, np.zeros(30), identity, 6, 1e-12)
     two, _ = solve(matrix.dot, right, np.zeros(30), identity, 6, 1e-12, 1, 1e-9)
     np.testing.assert_array_equal(one, two)
+
+
+# ---- with a solve inside -------------------------------------------------------------------------
+
+
+def cut_short(matrix, iterations):
+    """A few steps towards the solution: no linear map of the right-hand side."""
+
+    def roughly(right):
+        x, _ = solve(matrix.dot, right, np.zeros(30), identity, iterations, 0)
+        return x
+
+    return roughly
+
+
+def test_preconditioner_that_is_a_solve_cut_short(problem):
+    matrix, right = problem
+    near = matrix + 0.05 * np.diag(np.diag(matrix))
+    x, info = solve(
+        matrix.dot, right, np.zeros(30), cut_short(near, 12), 200, 1e-10, is_flexible=True
+    )
+    np.testing.assert_allclose(x, np.linalg.solve(matrix, right), rtol=1e-7)
+    plain = solve(matrix.dot, right, np.zeros(30), identity, 200, 1e-10)[1]
+    assert 2 * info.n_iterations < plain.n_iterations
+
+
+def refined(matrix, stand_in, right, start):
+    calls = []
+
+    def residual(x):
+        calls.append(x)
+        return right - matrix @ x
+
+    x, info = refine(residual, stand_in.dot, lambda s: s @ matrix @ s, start, identity, 200, 1e-12)
+    assert len(calls) == 1
+    return x, info
+
+
+def test_one_step_leaves_the_error_times_how_far_the_stand_in_is_off(problem, rng):
+    matrix, right = problem
+    expected, start = np.linalg.solve(matrix, right), rng.normal(size=30)
+    axes = np.linalg.qr(rng.normal(size=(30, 30)))[0]
+    root = np.linalg.cholesky(matrix)
+    near = root @ (axes * rng.uniform(0.9, 1.1, 30)) @ axes.T @ root.T
+
+    def size(x):
+        return np.sqrt((x - expected) @ matrix @ (x - expected))
+
+    x, info = refined(matrix, near, right, start)
+    assert size(x) < 0.12 * size(start)
+    assert info.residual < 1e-11
+    for _ in range(12):
+        x, _ = refined(matrix, near, right, x)
+    np.testing.assert_allclose(x, expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("factor", [0.3, 1.1, 20])
+def test_the_step_is_as_long_as_is_best(problem, rng, factor):
+    matrix, right = problem
+    found, _ = refined(matrix, factor * matrix, right, rng.normal(size=30))
+    np.testing.assert_allclose(found, np.linalg.solve(matrix, right), rtol=1e-8)
+
+
+def test_refined_at_the_solution_it_stays(problem):
+    matrix, _ = problem
+    start = np.ones(30)
+    x, info = refine(np.zeros_like, matrix.dot, lambda s: 1.0, start, identity, 200, 1e-9)
+    np.testing.assert_array_equal(x, start)
+    assert info.n_iterations == 0

@@ -7,7 +7,9 @@ from the oversampled Fourier grid made here.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +25,7 @@ from napari_hypermol.errors import ShapeError
 __all__ = ["VoxelBasis"]
 
 Float = NDArray[np.floating]
+_BLOCK = 4096  # modes mixed by one thread at a time
 
 
 @dataclass(frozen=True)
@@ -274,12 +277,12 @@ class VoxelBasis:
             Symmetric positive if every matrix is.
         """
         half = volume_to_half_space(self.scatter(coefficients))
-        gain = gain.astype(half.real.dtype)[self._shells]
-        if gain.ndim == 4:
-            mixed = half * np.moveaxis(gain, -1, 0)
+        gain = gain.astype(half.real.dtype)
+        if gain.ndim == 2:
+            half *= np.moveaxis(gain[self._shells], -1, 0)
         else:
-            mixed = np.einsum("zyxpq,qzyx->pzyx", gain, half, optimize=True)
-        filtered = volume_from_half_space(mixed, self.size)
+            _mix(half.reshape(len(half), -1), gain, self._shells.ravel())
+        filtered = volume_from_half_space(half, self.size)
         return np.asarray(self.gather(filtered), dtype=coefficients.dtype)
 
     def filtered_noise(self, rng: np.random.Generator, gain: Float) -> NDArray[np.float32]:
@@ -306,6 +309,23 @@ class VoxelBasis:
         mixed = np.einsum("zyxpq,qzyx->pzyx", roots, half, optimize=True)
         cubes = volume_from_half_space(mixed, self.size)
         return np.asarray(self.gather(cubes), dtype=np.float32)
+
+
+@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _mix(half: Any, gain: Any, shells: Any) -> None:
+    """half_q = sum_p gain_qp half_p in every shell, in place; (q, m), (n_shells, q, q), (m,)."""
+    n_q, n = half.shape
+    for block in numba.prange((n + _BLOCK - 1) // _BLOCK):
+        old = np.empty(n_q, dtype=half.dtype)
+        for i in range(block * _BLOCK, min((block + 1) * _BLOCK, n)):
+            own = gain[shells[i]]
+            for q in range(n_q):
+                old[q] = half[q, i]
+            for q in range(n_q):
+                total = own[q, 0] * old[0]
+                for p in range(1, n_q):
+                    total += own[q, p] * old[p]
+                half[q, i] = total
 
 
 def _fold(

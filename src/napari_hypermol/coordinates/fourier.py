@@ -16,6 +16,8 @@ __all__ = [
     "half_plane_to_image",
     "half_plane_weights",
     "image_to_half_plane",
+    "padded_from_half_space",
+    "padded_to_half_space",
     "radius_index",
     "resample_volume",
     "volume_from_half_space",
@@ -113,6 +115,34 @@ def volume_from_half_space(volumes_ft: Any, size: int) -> Any:
         volumes_ft, s=(size, size, size), axes=axes, **_workers(volumes_ft)
     )
     return xp.fft.fftshift(centred, axes=axes)
+
+
+def padded_to_half_space(volumes: Any, edge: int) -> Any:
+    """Unnormalised transform of real cubes that are padded with zeros, origin at index 0.
+
+    Parameters
+    ----------
+    volumes : (..., n, n, n) real array
+    edge : int
+        Of the padded cubes; transforms of lines that hold nothing but padding are not computed.
+
+    Returns
+    -------
+    (..., edge, edge, edge // 2 + 1) complex array
+    """
+    fft, workers = _fft(volumes), _workers(volumes)
+    half = fft.rfft(volumes, n=edge, axis=-1, **workers)
+    half = fft.fft(half, n=edge, axis=-2, **workers)
+    return fft.fft(half, n=edge, axis=-3, **workers)
+
+
+def padded_from_half_space(volumes_ft: Any, size: int) -> Any:
+    """Inverse of `padded_to_half_space`, cut to (..., size, size, size)."""
+    fft, workers = _fft(volumes_ft), _workers(volumes_ft)
+    edge = volumes_ft.shape[-2]
+    volumes = fft.ifft(volumes_ft, axis=-3, **workers)[..., :size, :, :]
+    volumes = fft.ifft(volumes, axis=-2, **workers)[..., :size, :]
+    return fft.irfft(volumes, n=edge, axis=-1, **workers)[..., :size]
 
 
 def resample_volume(volumes: Any, size: int) -> Any:

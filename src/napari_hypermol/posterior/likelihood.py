@@ -34,6 +34,7 @@ __all__ = [
     "image_adjoint",
     "normal_operator",
     "overlaps",
+    "residual_adjoint",
 ]
 
 Float32 = NDArray[np.float32]
@@ -178,8 +179,9 @@ def _mix(columns: Any, second: Any, used: Any, mixed: Any) -> None:
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _normal_operator(
     weights: Any, second: Any, rotations: Any, grids: Any, placements: Any, samples: Any,
-    targets: Any,
+    targets: Any, data: Any, first: Any,
 ) -> None:  # fmt: skip
+    """Adds W E[a^2 c c^T] A theta, sent back, or D E[a c] less that where there is any D."""
     n, n_samples, n_q = weights.shape[0], weights.shape[1], second.shape[1]
     parts = targets.shape[0]
     for part in numba.prange(parts):
@@ -201,6 +203,12 @@ def _normal_operator(
                     j = 2 * used[u]
                     rows[k, j] = mixed[j, k] * weights[i, k]
                     rows[k, j + 1] = mixed[j + 1, k] * weights[i, k]
+            if len(data) > 0:
+                for k in range(n_samples):
+                    for u in range(n_used):
+                        j, mean = 2 * used[u], first[i, used[u]]
+                        rows[k, j] = data[i, 0, k] * mean - rows[k, j]
+                        rows[k, j + 1] = data[i, 1, k] * mean - rows[k, j + 1]
             scatter_particle(rows, rotations[i], grids, placements, samples, active, target)
 
 
@@ -343,7 +351,55 @@ def normal_operator(
     check_band_limit(grids, samples)
     targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
     second = np.ascontiguousarray(second_moments, dtype=np.float32)
-    _normal_operator(images.weights, second, images.rotations, grids, placements, samples, targets)
+    _normal_operator(
+        images.weights, second, images.rotations, grids, placements, samples, targets,
+        images.data[:0], second[:0, 0],
+    )  # fmt: skip
+    return np.asarray(targets.sum(axis=0))
+
+
+def residual_adjoint(
+    images: WhitenedImages,
+    first_moments: Float32,
+    second_moments: Float32,
+    grids: FourierGrids,
+    placements: Placements,
+    samples: FourierSamples,
+) -> Float32:
+    """`image_adjoint` less `normal_operator`, in one pass: the gradient of the log likelihood.
+
+    Parameters
+    ----------
+    images : WhitenedImages
+    first_moments : (n, q) float32 ndarray
+        E[a c]; zero where `second_moments` are.
+    second_moments : (n, q, q) float32 ndarray
+        E[a^2 c c^T].
+    grids : FourierGrids
+    placements : Placements
+    samples : FourierSamples
+
+    Returns
+    -------
+    (total,) float32 ndarray
+        Laid out as ``grids.values``.
+    """
+    if array_module(images.data) is not np:
+        values: Float32 = likelihood_cuda.image_adjoint(
+            images, first_moments, grids, placements, samples
+        )
+        values -= likelihood_cuda.normal_operator(
+            images, second_moments, grids, placements, samples
+        )
+        return values
+    check_band_limit(grids, samples)
+    targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
+    first = np.ascontiguousarray(first_moments, dtype=np.float32)
+    second = np.ascontiguousarray(second_moments, dtype=np.float32)
+    _normal_operator(
+        images.weights, second, images.rotations, grids, placements, samples, targets,
+        images.data, first,
+    )  # fmt: skip
     return np.asarray(targets.sum(axis=0))
 
 

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from napari_hypermol.posterior.likelihood import image_adjoint, normal_operator
 from napari_hypermol.posterior.priors import posterior_covariance
+from napari_hypermol.runs.coefficient_step import blockwise, precisions, stand_in
 from napari_hypermol.runs.stage_problem import StageProblem
-from napari_hypermol.runs.sweep import blockwise, precisions
 from napari_hypermol.runs.whitening import rows_of
 from napari_hypermol.samplers.conjugate_gradient import SolveInfo
 from napari_hypermol.samplers.gaussian import gaussian_draw
@@ -86,9 +86,11 @@ def coefficient_draw(
 
     data = precisions(problem, second)
     covariances = [posterior_covariance(h, p) for h, p in zip(data, priors, strict=True)]
+    radial = blockwise(molecule, covariances)
+    cheap = stand_in(problem, second, prior, radial)
     value, info = gaussian_draw(
-        rng, theta, operator, right, perturbation, blockwise(molecule, covariances),
-        max_iterations, tolerance,
+        rng, theta, operator, right, perturbation, radial if cheap is None else cheap.solved,
+        max_iterations, tolerance, is_flexible=cheap is not None,
     )  # fmt: skip
     return np.asarray(value, dtype=np.float32), info
 

@@ -16,12 +16,13 @@ from napari_hypermol.posterior.priors import posterior_covariance, signal_precis
 from napari_hypermol.posterior.states import StateTable
 from napari_hypermol.runs.alignment import align_hands
 from napari_hypermol.runs.chunks import stage_problem
+from napari_hypermol.runs.coefficient_step import precisions
 from napari_hypermol.runs.fourier_stack import AnyStack
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.snapshot import Snapshot
 from napari_hypermol.runs.stage_problem import StageProblem
 from napari_hypermol.runs.state_axes import middle_states, shown_states
-from napari_hypermol.runs.sweep import expectation, precisions, state_tables
+from napari_hypermol.runs.sweep import expectation, state_tables
 
 __all__ = ["diagnose", "diagnosis_sentences", "mirror_check", "state_use"]
 

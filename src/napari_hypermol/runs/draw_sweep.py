@@ -7,12 +7,13 @@ import numpy as np
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.coefficient_draw import coefficient_draw
+from napari_hypermol.runs.coefficient_step import blockwise
 from napari_hypermol.runs.noise_draw import noise_draw
 from napari_hypermol.runs.pose_step import PoseSettings, pose_step
 from napari_hypermol.runs.priors import PriorSettings, precision_priors
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
-from napari_hypermol.runs.sweep import blockwise, state_tables
+from napari_hypermol.runs.sweep import state_tables
 from napari_hypermol.samplers.conjugate import contrast_spread, spread_start
 from napari_hypermol.samplers.scale import scale_draw
 from napari_hypermol.samplers.state_draws import StateDraw, draw_states

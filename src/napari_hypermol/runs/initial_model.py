@@ -21,6 +21,7 @@ from napari_hypermol.molecules.support import Ball
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.runs.chunks import starting_noise, whitened_images
+from napari_hypermol.runs.coefficient_step import maximisation
 from napari_hypermol.runs.fourier_stack import AnyStack
 from napari_hypermol.runs.grid_search import (
     SearchGrid,
@@ -33,7 +34,6 @@ from napari_hypermol.runs.grid_search import (
 from napari_hypermol.runs.pose_step import Poses
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.stage_problem import Estimate
-from napari_hypermol.runs.sweep import maximisation
 from napari_hypermol.samplers.search import Cells, Mode, SearchSums, search
 
 __all__ = ["InitialModel", "InitialSettings", "initial_model", "whole_of"]

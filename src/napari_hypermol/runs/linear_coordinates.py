@@ -14,8 +14,9 @@ from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.protocols import StateBasis
+from napari_hypermol.runs.coefficient_step import maximisation
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
-from napari_hypermol.runs.sweep import kindled_mixing, maximisation
+from napari_hypermol.runs.sweep import kindled_mixing
 
 __all__ = ["linear_coordinates"]
 

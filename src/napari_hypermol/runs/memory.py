@@ -18,6 +18,7 @@ import psutil
 from napari_hypermol.coordinates.grids import fourier_samples
 from napari_hypermol.errors import RunFolderError
 from napari_hypermol.molecules.composite import Composite
+from napari_hypermol.runs.gridded_normal import gridded_size
 from napari_hypermol.runs.scratch import is_in_memory
 from napari_hypermol.runs.sweep import state_tables
 from napari_hypermol.schedules.stage import Stage
@@ -89,6 +90,7 @@ def planned_memory(
     memory += min(n, _SCALED) * k * 4
     memory += (_GRID_COPIES + numba.get_num_threads()) * molecule.empty_grids.values.nbytes
     memory += _THETA_COPIES * 4 * molecule.n_coefficients
+    memory += 2 * gridded_size(molecule)  # and transforms of the functions, about as large
     disk = 0
     if not is_remote:
         # samples; D and W, of which there are two each while the noise changes

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.coordinates.grids import FourierSamples
+from napari_hypermol.backend import array_module
+from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.likelihood import (
@@ -19,6 +20,7 @@ from napari_hypermol.posterior.likelihood import (
     image_adjoint,
     normal_operator,
     overlaps,
+    residual_adjoint,
 )
 from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.image_work import Images, each, total
@@ -31,7 +33,7 @@ __all__ = ["Estimate", "StageProblem"]
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
-_CHUNK = 4096  # particles scaled at once
+_CHUNK = 4096  # particles whose D and W, or G, are made at once
 
 
 class Estimate(NamedTuple):
@@ -113,6 +115,17 @@ class StageProblem:
         scene = self.scene(theta)
         return np.asarray(total(self.images, normal_operator, (second,), scene, self.molecule))
 
+    def residual(self, theta: Float32, first: Any, second: Any) -> Float32:
+        """`adjoint` of `first` less `normal` of theta, in one pass."""
+        scene = self.scene(theta)
+        moments = first, second
+        return np.asarray(total(self.images, residual_adjoint, moments, scene, self.molecule))
+
+    def curvature(self, theta: Float32, second: Any) -> float:
+        """Theta . `normal` of theta, for less than half of its cost."""
+        about = *self.scene(theta), self.molecule.pairs
+        return float(total(self.images, _curvature, (second,), about)[0])
+
     # ---- other images --------------------------------------------------------------------------
 
     def here(self) -> tuple["StageProblem", WhitenedImages]:
@@ -149,6 +162,24 @@ class StageProblem:
         else:
             images = _scaled(self.images, ratio, self.samples)
         return replace(self, images=images, mean_weights=means)
+
+
+def _curvature(
+    images: WhitenedImages,
+    second: Float32,
+    grids: FourierGrids,
+    placements: Placements,
+    samples: FourierSamples,
+    pairs: NDArray[np.bool_],
+) -> Float64:
+    """Sum over particles of second moments times G; (1,)."""
+    xp = array_module(second)
+    value: Float64 = xp.zeros(1)
+    for start in range(0, len(second), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        _, g = overlaps(rows_of(images, part), grids, placements, samples, pairs)
+        value += (g * second[part]).sum(dtype=np.float64)
+    return value
 
 
 def _scaled(images: WhitenedImages, ratio: Float32, samples: FourierSamples) -> WhitenedImages:

@@ -9,9 +9,9 @@ from napari_hypermol.bases.state_algebra import embedding
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.circle_start import circle_states
+from napari_hypermol.runs.coefficient_step import precisions
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
-from napari_hypermol.runs.sweep import precisions
 from napari_hypermol.runs.trajectory_step import initial_trajectories
 
 __all__ = [

@@ -10,6 +10,7 @@ from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.coefficient_draw import coefficient_draw
+from napari_hypermol.runs.coefficient_step import maximisation
 from napari_hypermol.runs.halfway import Keeper
 from napari_hypermol.runs.image_work import scaled
 from napari_hypermol.runs.maps import HyperMaps
@@ -29,7 +30,6 @@ from napari_hypermol.runs.state_reading import Reading, read_states
 from napari_hypermol.runs.sweep import (
     edge_share,
     expectation,
-    maximisation,
     state_tables,
     updated_noise,
 )

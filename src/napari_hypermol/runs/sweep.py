@@ -1,12 +1,10 @@
-"""One sweep over all unknowns with known poses: states and contrasts, coefficients, spectra, noise.
+"""What a sweep finds with coefficients given: states and contrasts of every particle, and noise.
 
 Expectation maximisation of Eq. (23): exact posterior tables of the particles given the coefficients
-(E), a regularised least-squares solve given the tables' moments (M), then the hyperparameters.
-This is where algorithm and molecule meet.
+(E) here, the coefficients given the tables' moments (M) in `coefficient_step`.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,35 +18,24 @@ from napari_hypermol.posterior.likelihood import (
     explained_power,
     overlaps,
 )
-from napari_hypermol.posterior.priors import (
-    posterior_covariance,
-    precision_of,
-    signal_precision,
-    updated_spectrum,
-    weighted_moments,
-)
+from napari_hypermol.posterior.priors import posterior_covariance, signal_precision
 from napari_hypermol.posterior.states import (
     MAX_ENTRIES,
     ParticlePosterior,
     StateTable,
     table_posterior,
 )
-from napari_hypermol.protocols import CoefficientPrior
-from napari_hypermol.runs.image_work import each, spread, total
+from napari_hypermol.runs.coefficient_step import precisions
+from napari_hypermol.runs.image_work import each, total
 from napari_hypermol.runs.pieces import joined
-from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
-from napari_hypermol.runs.whitening import mean_weights, rows_of
-from napari_hypermol.samplers.conjugate_gradient import SolveInfo, solve
+from napari_hypermol.runs.whitening import rows_of
 from napari_hypermol.samplers.gibbs import gibbs_posterior
 
 __all__ = [
-    "blockwise",
     "edge_share",
     "expectation",
     "kindled_mixing",
-    "maximisation",
-    "precisions",
     "residual_noise",
     "state_tables",
     "updated_noise",
@@ -59,10 +46,6 @@ Float32 = NDArray[np.float32]
 # Posterior probability below which a position is given no slices in the solve; 24 of them together
 # weigh less than the noise of any estimate here.
 _NEGLIGIBLE = 1e-3
-# Components that overlap near a hinge, where they hardly move against one another, are told apart
-# slowly, and what is left unsolved grows from sweep to sweep: with trajectories a solve may take
-# longer.
-_PATIENCE, _ENOUGH = 5, 0.03
 _CHUNK = 16384  # particles whose overlaps are kept at once; there are Q^2 of them each
 
 
@@ -188,46 +171,6 @@ def kindled_mixing(molecule: LinearMolecule, g: Float32, target: float) -> Float
     return mixing
 
 
-def precisions(problem: StageProblem, second: Float32) -> list[Float64]:
-    """Data precision of every coefficient set, shell by shell."""
-    molecule = problem.molecule
-    if isinstance(problem.images, RemoteImages):
-        about = problem.samples, problem.mean_weights.shape[1], molecule.placement_columns
-        flat = total(problem.images, _weighed, (second,), about)
-        widths = [q for q, _ in molecule.set_shapes]
-        parts = np.split(flat, np.cumsum([q * q for q in widths])[:-1], axis=1)
-        products = [part.reshape(-1, q, q) for part, q in zip(parts, widths, strict=True)]
-    else:
-        products = _set_moments(problem.mean_weights, second, molecule.placement_columns)
-    return [precision_of(p, basis) for p, basis in zip(products, molecule.bases, strict=True)]
-
-
-def _set_moments(
-    weights: Float64, second: Float32, placed: Sequence[tuple[int, slice]]
-) -> list[Float64]:
-    """Weighted second moments (shells, q, q) of every coefficient set."""
-    n_sets = 1 + max(owner for owner, _ in placed)
-    # placements of one set meet the same modes: their moments add up
-    blocks: list[Any] = [
-        sum(second[:, c, c] for owner, c in placed if owner == s) for s in range(n_sets)
-    ]
-    return [weighted_moments(weights, block) for block in blocks]
-
-
-def _weighed(
-    images: WhitenedImages,
-    second: Float32,
-    samples: FourierSamples,
-    n_shells: int,
-    placed: Sequence[tuple[int, slice]],
-) -> Float64:
-    """`_set_moments` of one chunk, side by side; (shells, all q^2)."""
-    weights = mean_weights(images.weights, samples, n_shells)
-    parts = _set_moments(weights, second, placed)
-    flat = [part.reshape(n_shells, -1) for part in parts]
-    return array_module(images.weights).concatenate(flat, axis=1)  # type: ignore[no-any-return]
-
-
 def edge_share(problem: StageProblem, estimate: Estimate, posterior: ParticlePosterior) -> float:
     """Share of the mean molecule that is data, not prior, in the last shells of the band limit.
 
@@ -243,114 +186,6 @@ def edge_share(problem: StageProblem, estimate: Estimate, posterior: ParticlePos
         seen = np.flatnonzero(h[:, 0, 0] > 1e-2 * h[:, 0, 0].max())[-3:]
         shares.append(float((1 - covariance[seen, 0, 0] / spectrum[0, seen]).mean()))
     return max(shares)
-
-
-def blockwise(molecule: LinearMolecule, gains: list[Float64]) -> Callable[[Float32], Float32]:
-    """Radial filters, one per coefficient set, as one operator on theta."""
-    compact = [_diagonal_if_possible(gain) for gain in gains]
-
-    def apply(theta: Float32) -> Float32:
-        parts = zip(molecule.bases, molecule.split(theta), compact, strict=True)
-        return np.concatenate([basis.filter(part, gain).ravel() for basis, part, gain in parts])
-
-    return apply
-
-
-def _diagonal_if_possible(gain: Float64) -> Float32:
-    """(n_shells, q, q), or (n_shells, q) where nothing mixes the functions."""
-    diagonal = np.einsum("sqq->sq", gain)
-    is_diagonal = np.count_nonzero(gain) == np.count_nonzero(diagonal)
-    return np.ascontiguousarray(diagonal if is_diagonal else gain, dtype=np.float32)
-
-
-def maximisation(
-    problem: StageProblem,
-    estimate: Estimate,
-    posterior: ParticlePosterior,
-    iterations: int,
-    tolerance: float = 3e-3,
-    check: Callable[[], None] = lambda: None,
-    priors: Sequence[Float64] | None = None,
-    further: Sequence[Sequence[CoefficientPrior]] = (),
-) -> tuple[Estimate, SolveInfo]:
-    """MAP coefficients given the moments, then signal spectra that fit them.
-
-    Parameters
-    ----------
-    problem : StageProblem
-    estimate : Estimate
-    posterior : ParticlePosterior
-    iterations : int
-        Of conjugate gradients, at most.
-    tolerance : float
-    check : callable
-        Called before every application of the normal operator; may raise to stop.
-    priors : sequence of (n_shells, q, q) float64 ndarray or None
-        Prior precision of every coefficient set; None: of its signal spectra.
-    further : sequence of sequence of CoefficientPrior
-        More priors of every coefficient set; those that are not quadratic by the parabola that
-        touches them at ``estimate.theta``.
-    """
-    molecule = problem.molecule
-    second = spread(problem.images, posterior.second)
-    data = precisions(problem, posterior.second)
-    priors = [signal_precision(s) for s in estimate.spectra] if priors is None else priors
-    prior = blockwise(molecule, list(priors))
-    covariances = [posterior_covariance(h, p) for h, p in zip(data, priors, strict=True)]
-    right = problem.adjoint(posterior.first)
-
-    curvature, slope = _touching(molecule, estimate.theta, further)
-    right = right + slope
-
-    def operator(theta: Float32) -> Float32:
-        check()
-        return problem.normal(theta, second) + prior(theta) + curvature(theta)
-
-    theta, info = solve(
-        operator,
-        right,
-        estimate.theta,
-        blockwise(molecule, covariances),
-        iterations,
-        tolerance,
-        _PATIENCE if any(t is not None for t in molecule.trajectories) else 1,
-        _ENOUGH,
-    )
-    spectra = [
-        updated_spectrum(part, h, p, basis)
-        for part, h, p, basis in zip(
-            molecule.split(theta), data, priors, molecule.bases, strict=True
-        )
-    ]
-    return estimate._replace(theta=theta, spectra=spectra), info
-
-
-def _touching(
-    molecule: LinearMolecule, theta: Float32, priors: Sequence[Sequence[CoefficientPrior]]
-) -> tuple[Callable[[Float32], Float32], Float32]:
-    """Curvature C of the priors at `theta`, and C theta + gradient, for the right-hand side."""
-    parts = molecule.split(theta)
-    curvatures = [
-        [prior.curvature(part) for prior in own]
-        for part, own in zip(parts, priors or [()] * len(parts), strict=True)
-    ]
-
-    def apply(x: Float32) -> Float32:
-        out = np.zeros_like(x)
-        for target, part, own in zip(
-            molecule.split(out), molecule.split(x), curvatures, strict=True
-        ):
-            for curvature in own:
-                target += curvature(part)
-        return out
-
-    slope = apply(theta)
-    for target, part, own in zip(
-        molecule.split(slope), parts, priors or [()] * len(parts), strict=True
-    ):
-        for prior in own:
-            target += prior.gradient(part)
-    return apply, slope
 
 
 def updated_noise(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SolveInfo", "solve"]
+__all__ = ["SolveInfo", "refine", "solve"]
 
 Vector = NDArray[np.floating]
 
@@ -41,6 +41,7 @@ def solve(
     tolerance: float,
     patience: int = 1,
     enough: float = np.inf,
+    is_flexible: bool = False,
 ) -> tuple[Vector, SolveInfo]:
     """Solve ``operator(x) = right_side`` for a symmetric positive operator.
 
@@ -55,6 +56,9 @@ def solve(
     patience : int
         Up to so many times `max_iterations` while the residual exceeds `enough`.
     enough : float
+    is_flexible : bool
+        `precondition` is a solve itself, cut short, and so not the same matrix twice: directions
+        are made orthogonal by what they are, not by what exact arithmetic says.
 
     Returns
     -------
@@ -76,9 +80,61 @@ def solve(
         applied = operator(direction)
         step = rho / _dot(direction, applied)
         x = x + np.asarray(step, x.dtype) * direction
-        residual = residual - np.asarray(step, x.dtype) * applied
+        residual, before = residual - np.asarray(step, x.dtype) * applied, residual
         z = precondition(residual)
         rho, previous = _dot(residual, z), rho
-        direction = z + np.asarray(rho / previous, x.dtype) * direction
+        kept = rho - (_dot(before, z) if is_flexible else 0.0)
+        direction = z + np.asarray(kept / previous, x.dtype) * direction
         done += 1
     return x, SolveInfo(done, float(np.sqrt(max(rho, 0.0) / scale)))
+
+
+def refine(
+    residual: Callable[[Vector], Vector],
+    approximate: Callable[[Vector], Vector],
+    curvature: Callable[[Vector], float],
+    start: Vector,
+    precondition: Callable[[Vector], Vector],
+    max_iterations: int,
+    tolerance: float,
+) -> tuple[Vector, SolveInfo]:
+    """One step of iterative refinement: x + t B^-1 (b - A x), where B is cheap and near A.
+
+    The error that is left is that of x times how far B is from A: where x is refined again and
+    again it converges to the solution of A, not to that of B. The length t that is best for A lets
+    it converge however far B is.
+
+    Parameters
+    ----------
+    residual : callable, (k,) -> (k,)
+        b - A x; called once.
+    approximate : callable, (k,) -> (k,)
+        B, symmetric positive.
+    curvature : callable, (k,) -> float
+        s -> s.A s; called once.
+    start : (k,) float ndarray
+        x.
+    precondition : callable, (k,) -> (k,)
+        Of the solve with B.
+    max_iterations : int
+    tolerance : float
+        Of that solve, on the preconditioned residual relative to what it begins with.
+
+    Returns
+    -------
+    x : (k,) float ndarray
+    info : SolveInfo
+        Iterations with B; the residual that they leave relative to B's right-hand side at x.
+    """
+    right = residual(start)
+    step, info = solve(
+        approximate, right, np.zeros_like(start), precondition, max_iterations, tolerance
+    )
+    along = _dot(step, right)
+    if along <= 0:  # nothing to do
+        return start.copy(), SolveInfo(info.n_iterations, 0.0)
+    x = start + np.asarray(along / curvature(step), step.dtype) * step
+    left = info.residual**2 * _dot(right, precondition(right))
+    whole = approximate(x)
+    scale = _dot(whole, precondition(whole))
+    return x, SolveInfo(info.n_iterations, float(np.sqrt(left / scale)) if scale > 0 else 0.0)

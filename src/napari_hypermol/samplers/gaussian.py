@@ -27,6 +27,7 @@ def gaussian_draw(
     precondition: Operator,
     max_iterations: int,
     tolerance: float = 1e-6,
+    is_flexible: bool = False,
 ) -> tuple[Vector, SolveInfo]:
     """A draw from N(A^-1 b, A^-1), independent of the last up to the tolerance of the solve.
 
@@ -44,6 +45,8 @@ def gaussian_draw(
     max_iterations : int
     tolerance : float
         Of the solve; what is left unsolved stays near the last draw.
+    is_flexible : bool
+        `precondition` is itself a solve, cut short.
 
     Returns
     -------
@@ -51,4 +54,6 @@ def gaussian_draw(
     info : SolveInfo
     """
     perturbed = right_side + perturbation(rng)
-    return solve(operator, perturbed, value, precondition, max_iterations, tolerance)
+    return solve(
+        operator, perturbed, value, precondition, max_iterations, tolerance, is_flexible=is_flexible
+    )

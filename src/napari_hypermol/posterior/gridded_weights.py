@@ -1,0 +1,220 @@
+"""The normal operator of one coefficient set as a product on its Fourier grid.
+
+Particle by particle the operator of Eq. (23) costs a slice and an adjoint for everyone, every time.
+But on densities rho_q of one placed set it is a convolution,
+
+    (N rho)_q (r) = sum_p sum_r' h_qp(r - r') rho_p(r'),
+    h_qp(d) = sum_i E[a^2 c_q c_p] sum_k W_ik cos(2 pi k.R_i d / N),
+
+so on the Fourier grid of the cube, padded to twice its edge, it is a multiplication by H_qp = the
+weights of all samples, each spread over the eight grid points around it. That takes one pass over
+the images; then an application costs some transforms, however many particles there are. Spreading
+blurs H by a grid step: the product is within a few per cent of the operator, good enough to solve
+with where the operator itself says what is left to solve (`samplers.conjugate_gradient.refine`).
+
+E[a^2 c c^T] of all particles lie in few directions (products of Q cosines are 2 Q - 1 cosines), so
+weights are spread for those, not for all Q (Q + 1) / 2 pairs.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hypermol.backend import array_module, as_numpy
+from napari_hypermol.coordinates.grids import FourierSamples
+from napari_hypermol.imaging.projector import Placements
+from napari_hypermol.posterior.likelihood import WhitenedImages
+
+__all__ = ["PaddedGrid", "gridded_weights", "pair_products", "paired", "principal_pairs"]
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+_ROUND = 4096.0  # makes truncation round down; no grid has that many steps
+
+
+class PaddedGrid(NamedTuple):
+    """Where the weights of a coefficient set are gathered.
+
+    Attributes
+    ----------
+    edge : int
+        Points along an edge, even: twice the set's own voxels.
+    scale : float
+        Grid steps per frequency index of the image.
+    pairs : (p, r) float32 ndarray
+        Directions, in the pairs q <= p of `paired`, in which second moments differ.
+    """
+
+    edge: int
+    scale: float
+    pairs: Float32
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(z, y, x, r) with x >= 0."""
+        return (self.edge, self.edge, self.edge // 2 + 1, self.pairs.shape[1])
+
+
+def paired(second: Any) -> Any:
+    """The entries on and above the diagonal, row by row; (n, q, q) -> (n, q (q + 1) / 2)."""
+    xp = array_module(second)
+    rows, columns = (xp.asarray(index) for index in np.triu_indices(second.shape[-1]))
+    return second[:, rows, columns]
+
+
+def pair_products(
+    images: WhitenedImages, second: Any, placed: Sequence[tuple[int, slice]]
+) -> Float64:
+    """Sum over particles and placements of the outer products of `paired` second moments.
+
+    Parameters
+    ----------
+    images : WhitenedImages
+        Not looked at.
+    second : (n, q, q) float32 ndarray
+        E[a^2 c c^T] of all columns.
+    placed : sequence of (set, columns)
+        Of every placement.
+
+    Returns
+    -------
+    (total,) float64 ndarray
+        One flat (pairs, pairs) matrix after the other, set by set.
+    """
+    xp = array_module(second)
+    n_sets = 1 + max(owner for owner, _ in placed)
+    out: list[Any] = []
+    for s in range(n_sets):
+        total: Any = 0.0
+        for owner, columns in placed:
+            if owner == s:
+                pairs = paired(second[:, columns, columns])
+                total = total + (pairs.T @ pairs).astype(np.float64)
+        out.append(total.ravel())
+    flat: Float64 = xp.concatenate(out)
+    return flat
+
+
+def principal_pairs(products: Float64, tolerance: float = 1e-3) -> Float32:
+    """Orthonormal directions that second moments keep to.
+
+    Parameters
+    ----------
+    products : (p, p) float64 ndarray
+        Of one set, as `pair_products` sums them.
+    tolerance : float
+        Directions weaker than this, beside the strongest, are left out.
+
+    Returns
+    -------
+    (p, r) float32 ndarray
+    """
+    values, vectors = np.linalg.eigh(products)
+    kept = values > tolerance**2 * values[-1]
+    return np.ascontiguousarray(vectors[:, kept], dtype=np.float32)
+
+
+@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _spread(
+    weights: Any, moments: Any, rotations: Any, placed: Any, scale: Any, kx: Any, ky: Any,
+    targets: Any,
+) -> None:  # fmt: skip
+    n, parts, edge, width, rank = (
+        weights.shape[0], targets.shape[0], targets.shape[1], targets.shape[3], targets.shape[4]
+    )  # fmt: skip
+    for part in numba.prange(parts):
+        target = targets[part].reshape(-1)
+        rows = np.empty((2, 3), dtype=np.float32)
+        own = np.empty(rank, dtype=np.float32)
+        for i in range(part * n // parts, (part + 1) * n // parts):
+            strongest = np.float32(0)
+            for r in range(rank):
+                own[r] = np.float32(0.5) * moments[i, r]
+                strongest = max(strongest, abs(own[r]))
+            if strongest == 0:
+                continue
+            for a in range(2):
+                for b in range(3):
+                    total = np.float32(0)
+                    for c in range(3):
+                        total += rotations[i, a, c] * placed[c, b]
+                    rows[a, b] = total * scale
+            for k in range(kx.shape[0]):
+                ux = rows[0, 0] * kx[k] + rows[1, 0] * ky[k]
+                uy = rows[0, 1] * kx[k] + rows[1, 1] * ky[k]
+                uz = rows[0, 2] * kx[k] + rows[1, 2] * ky[k]
+                if ux < 0:
+                    ux, uy, uz = -ux, -uy, -uz
+                ix = int(ux)
+                iy = int(uy + np.float32(_ROUND)) - int(_ROUND)
+                iz = int(uz + np.float32(_ROUND)) - int(_ROUND)
+                dx, dy, dz = ux - np.float32(ix), uy - np.float32(iy), uz - np.float32(iz)
+                weight = weights[i, k]
+                for z in range(2):
+                    at_z = iz + z if iz + z >= 0 else iz + z + edge
+                    along_z = weight * (dz if z else np.float32(1) - dz)
+                    for y in range(2):
+                        at_y = iy + y if iy + y >= 0 else iy + y + edge
+                        along_y = along_z * (dy if y else np.float32(1) - dy)
+                        at = ((at_z * edge + at_y) * width + ix) * rank
+                        near, far = along_y * (np.float32(1) - dx), along_y * dx
+                        for r in range(rank):
+                            target[at + r] += near * own[r]
+                            target[at + rank + r] += far * own[r]
+
+
+def gridded_weights(
+    images: WhitenedImages,
+    second: Any,
+    placements: Placements,
+    samples: FourierSamples,
+    grids: Sequence[PaddedGrid],
+) -> Float32:
+    """Weights of all samples on the padded grids, times second moments in their directions.
+
+    Parameters
+    ----------
+    images : WhitenedImages
+    second : (n, q, q) float32 ndarray
+        E[a^2 c c^T] of all columns.
+    placements : Placements
+    samples : FourierSamples
+    grids : sequence of PaddedGrid
+        One a coefficient set.
+
+    Returns
+    -------
+    (total,) float32 ndarray
+        Flat grids of `PaddedGrid.shape`, one set after the other.
+    """
+    xp = array_module(images.weights)
+    weights, rotations = as_numpy(images.weights), as_numpy(images.rotations)
+    second = as_numpy(second)
+    out = []
+    for s, grid in enumerate(grids):
+        n_z, n_y, n_x, rank = grid.shape
+        # one column more: the far point of the last step, whose weight is zero
+        targets = np.zeros((numba.get_num_threads(), n_z, n_y, n_x + 1, rank), dtype=np.float32)
+        width = _width(grid)
+        for m in np.flatnonzero(placements.grids == s):
+            columns = slice(placements.starts[m], placements.starts[m] + width)
+            moments = paired(second[:, columns, columns]) @ grid.pairs
+            moments = np.ascontiguousarray(moments, dtype=np.float32)
+            _spread(
+                weights, moments, rotations, placements.rotations[m], np.float32(grid.scale),
+                samples.kx, samples.ky, targets,
+            )  # fmt: skip
+        total = targets.sum(axis=0)[:, :, :n_x]
+        for plane in (0, n_x - 1):  # these hold both k and -k
+            total[:, :, plane] += np.roll(total[::-1, ::-1, plane], 1, axis=(0, 1))
+        out.append(total.ravel())
+    values: Float32 = xp.asarray(np.concatenate(out))
+    return values
+
+
+def _width(grid: PaddedGrid) -> int:
+    """Q of q (q + 1) / 2 pairs."""
+    return int((np.sqrt(8 * len(grid.pairs) + 1) - 1) // 2)
