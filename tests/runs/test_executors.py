@@ -79,7 +79,7 @@ def _out_of_time():
     raise TimeoutError("of its own")
 
 
-def test_a_worker_that_stands_still_is_started_anew(tmp_path):
+def test_a_worker_that_stands_still_is_started_anew_and_given_longer(tmp_path):
     def standing_still_once(mark):  # in here, so that it travels whole
         import time
         from pathlib import Path
@@ -87,6 +87,7 @@ def test_a_worker_that_stands_still_is_started_anew(tmp_path):
         if not Path(mark).exists():
             Path(mark).touch()
             time.sleep(3600)
+        time.sleep(4)
         return 7
 
     with executor_at("local:2") as executor:

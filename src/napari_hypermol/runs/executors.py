@@ -25,7 +25,7 @@ _AHEAD = 4  # chunks in flight for every worker: it never waits, and memory stay
 _MERGED = 4  # results summed at once: a shallow tree, and little for one worker to take in
 _LOOK = 2.0  # [s] between looks at whether there still are workers
 _PATIENCE = 120.0  # [s] without any worker before a run gives up
-_STALLED = 1800.0  # [s] with the same work under way and none ended: a chunk takes seconds
+_STALLED = 300.0  # [s] with the same work under way and none ended: a chunk takes seconds
 _QUEUED = 7 * 24 * 3600.0  # [s] a batch system may take to start the first one
 _LARGE = "4GiB"  # Dask warns of values that go by the scheduler, as moments do on purpose
 
@@ -74,7 +74,8 @@ class DaskExecutor:
     patience : float
         How long to go on without any worker [s].
     stalled : float
-        After how long without anything ended workers are started anew [s].
+        After how long without anything ended workers are started anew [s]; twice as long the next
+        time, in case the work does take so long.
     """
 
     client: Any
@@ -138,7 +139,7 @@ class DaskExecutor:
         """Wait for a future, for as long as there are workers."""
         from distributed import KilledWorker, wait
 
-        under_way, since = None, time.monotonic()
+        under_way, since, stalled = None, time.monotonic(), self.stalled
         while not future.done():
             with contextlib.suppress(TimeoutError):
                 wait([future], timeout=_LOOK)
@@ -147,10 +148,10 @@ class DaskExecutor:
             now = {worker: keys for worker, keys in self.client.processing().items() if keys}
             if now != under_way:
                 under_way, since = now, time.monotonic()
-            elif time.monotonic() - since > self.stalled:
+            elif time.monotonic() - since > stalled:
                 # seen once in some twenty runs whose workers were killed under load
                 self._start_anew(list(now))
-                since = time.monotonic()
+                since, stalled = time.monotonic(), 2 * stalled
         if future.status == "error" and isinstance(problem := future.exception(), KilledWorker):
             raise DeviceError(
                 "Dask workers died again and again on the same particles, most likely for want of "
