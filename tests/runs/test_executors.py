@@ -1,6 +1,7 @@
 """The same tests wherever chunks are worked on."""
 
 import os
+import signal
 
 import numpy as np
 import psutil
@@ -57,6 +58,20 @@ def test_a_cluster_of_its_own_ends_with_the_work():
         pids = set(executor.client.run(os.getpid).values())
         assert os.getpid() not in pids
     assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Unix signals")
+def test_workers_do_not_hear_ctrl_c_even_those_that_come_later():
+    with executor_at("local:1") as executor:
+        (first,) = executor.client.run(os.getpid).values()
+        os.kill(first, signal.SIGINT)
+        assert executor.result(executor.submit(os.getpid)) == first
+        os.kill(first, signal.SIGKILL)
+        second = executor.result(executor.submit(os.getpid))
+        assert second != first
+        os.kill(second, signal.SIGINT)
+        assert executor.result(executor.submit(os.getpid)) == second
+        assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_sums_do_not_depend_on_who_made_them(scheduler):

@@ -9,6 +9,7 @@ import collections
 import contextlib
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -230,11 +231,12 @@ def _cluster(where: str) -> contextlib.AbstractContextManager[Any]:
         threads = max(1, cores // n)
         # Ctrl-C ends workers before they tidy up, which Python's own watcher then complains of
         os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
-        cluster: Any = LocalCluster(
-            n_workers=n, threads_per_worker=1, dashboard_address=":0",
-            silence_logs=logging.CRITICAL,  # a worker that dies is our business, and said if it is
-            env={"NUMBA_NUM_THREADS": str(threads)},
-        )  # fmt: skip
+        with _deaf_to_ctrl_c():
+            cluster: Any = LocalCluster(
+                n_workers=n, threads_per_worker=1, dashboard_address=":0",
+                silence_logs=logging.CRITICAL,  # one that dies is our business, and said if it is
+                env={"NUMBA_NUM_THREADS": str(threads)},
+            )  # fmt: skip
         return cluster  # type: ignore[no-any-return]
     try:
         from dask_jobqueue import SLURMCluster
@@ -253,6 +255,22 @@ def _cluster(where: str) -> contextlib.AbstractContextManager[Any]:
     return cluster  # type: ignore[no-any-return]
 
 
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Threads begun in here, and all processes that they ever start, do not hear SIGINT.
+
+    It goes to every process of a terminal; workers are to be ended by the run, which hears it too.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _one_worker_a_gpu() -> Any:
     try:
         from dask_cuda import LocalCUDACluster
@@ -260,4 +278,5 @@ def _one_worker_a_gpu() -> Any:
         raise DeviceError(
             "--scheduler gpus: dask-cuda is not installed; install napari-hypermol[cluster]"
         ) from None
-    return LocalCUDACluster(dashboard_address=":0")
+    with _deaf_to_ctrl_c():
+        return LocalCUDACluster(dashboard_address=":0")
