@@ -130,10 +130,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests go first, so that no worker ends long after the others.
 
-    Tests that open a window are skipped where none can be opened.
+    Those that open windows go after the others: a user who waits for a run does not wait for the
+    compiler too. They are skipped where no window can be opened.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    windows = {item.path for item in items if item.get_closest_marker("qt")}
+    items.sort(key=lambda item: (item.path not in slow, item.path in windows and item.path in slow))
     if NO_WINDOW:
         for item in items:
             if item.get_closest_marker("qt"):

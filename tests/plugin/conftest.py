@@ -63,6 +63,19 @@ def _runs_do_not_step_back(monkeypatch):
     monkeypatch.setattr("napari_hypermol.runs.launch._step_back", lambda pid: None)
 
 
+@pytest.fixture(autouse=True)
+def answer(monkeypatch):
+    """What the user answers when a window with a run at work is closed: a list, and its use.
+
+    For every test: in one that fails at that moment the question would wait for ever.
+    """
+    answers = ["stop"]
+    monkeypatch.setattr(
+        "napari_hypermol.plugin.widgets.run.ask_about_run", lambda parent, name: answers[-1]
+    )
+    return answers
+
+
 @pytest.fixture
 def plugin(npe2pm):
     """The plugin's manifest, in a plugin manager that has no other one but napari's."""

@@ -20,7 +20,7 @@ from napari_hypermol.runs.store import Run, is_run_folder
 
 pytestmark = pytest.mark.qt
 
-WAIT = 120_000  # [ms]: other tests may have the machine
+WAIT = 300_000  # [ms]: other tests may have the machine
 
 
 @pytest.fixture(autouse=True)
@@ -32,16 +32,6 @@ def told(monkeypatch):
     sentences = []
     monkeypatch.setattr("napari_hypermol.plugin.widgets.run.show_error", sentences.append)
     return sentences
-
-
-@pytest.fixture(autouse=True)
-def answer(monkeypatch):
-    """What the user answers when a window with a run at work is closed: a list, and its use."""
-    answers = ["stop"]
-    monkeypatch.setattr(
-        "napari_hypermol.plugin.widgets.run.ask_about_run", lambda parent, name: answers[-1]
-    )
-    return answers
 
 
 @pytest.fixture
