@@ -46,9 +46,11 @@ from napari_hypermol.posterior.likelihood import (
     image_adjoint,
     normal_operator,
     overlaps,
+    residual_adjoint,
 )
 from napari_hypermol.posterior.states import table_posterior
 from napari_hypermol.runs.coefficient_step import maximisation
+from napari_hypermol.runs.gridded_normal import gridded_normal
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.sweep import (
     expectation,
@@ -118,25 +120,26 @@ def kernels(case: Case) -> dict[str, Callable[[], Any]]:
         "state tables": lambda: table_posterior(b, g, tables, estimate.contrast_std),
         "adjoint": lambda: image_adjoint(images, first, *where),
         "normal operator": lambda: normal_operator(images, second, *where),
+        "residual": lambda: residual_adjoint(images, first, second, *where),
+        "gridded weights": lambda: gridded_normal(problem, second),
         "explained power": lambda: explained_power(images, first, second, noise, *where),
         "sweep": lambda: sweep(case),
     }
 
 
-def sweep(case: Case) -> tuple[float, float, float]:
-    """Seconds of the expectation, the maximisation and the noise of one sweep."""
+def sweep(case: Case) -> tuple[Estimate, tuple[float, float, float]]:
+    """What one sweep finds; seconds of its expectation, its maximisation and its noise."""
     problem, estimate = case.problem, case.estimate
     marks = [time.perf_counter()]
     tables = state_tables(problem.molecule)
     posterior = expectation(problem, estimate, tables, np.random.default_rng(0))
     marks.append(time.perf_counter())
-    # no tolerance: all iterations are done
-    estimate, _ = maximisation(problem, estimate, posterior, SOLVES, tolerance=0.0)
+    estimate, _ = maximisation(problem, estimate, posterior, SOLVES)
     marks.append(time.perf_counter())
     updated_noise(problem, estimate, posterior)
     marks.append(time.perf_counter())
     expected, solved, noise = np.diff(marks)
-    return float(expected), float(solved), float(noise)
+    return estimate, (float(expected), float(solved), float(noise))
 
 
 # ---- growth ----------------------------------------------------------------------------------
@@ -219,14 +222,15 @@ def fused_claim(case: Case) -> dict[str, float]:
 
 
 def sweep_claim(case: Case) -> float:
-    """Seconds of one sweep, the best of three."""
-    sweep(case)
-    rounds = [sweep(case) for _ in range(3)]
+    """Seconds of one sweep among others, the best of three."""
+    near, _ = sweep(case)
+    case = case._replace(estimate=near)
+    rounds = [sweep(case)[1] for _ in range(3)]
     best = min(rounds, key=sum)
     expected, solved, noise = best
     print(
         f"  radius {case.problem.samples.max_radius:g}: {sum(best):.2f} s (expectation "
-        f"{expected:.2f}, {SOLVES} iterations of the solve {solved:.2f}, noise {noise:.2f})",
+        f"{expected:.2f}, solve {solved:.2f}, noise {noise:.2f})",
         flush=True,
     )
     return sum(best)

@@ -213,7 +213,7 @@ def without(monkeypatch):
 
 def test_a_sweep_asks_the_particles_twice(stage):
     stage.solved(stage.start, 3)
-    assert stage.calls == 2
+    assert stage.calls == 2  # from anywhere else one component twice, several three times
 
 
 def test_sweep_after_sweep_it_is_the_exact_solution(stage):
@@ -224,7 +224,7 @@ def test_sweep_after_sweep_it_is_the_exact_solution(stage):
         errors.append(stage.error(estimate))
     assert errors[0] < 0.4
     assert errors[-1] < 0.02
-    assert (np.diff(errors) < 0).all()
+    assert (np.diff(errors) <= 0).all()
 
 
 def test_a_sweep_is_nearer_than_three_iterations_without(stage, without):

@@ -40,7 +40,6 @@ Operator = Callable[[Float32], Float32]
 # slowly, and what is left unsolved grows from sweep to sweep: with trajectories a solve may take
 # longer.
 _PATIENCE, _ENOUGH = 5, 0.03
-_FEW = 3  # iterations of a solve that is one of many: fewer do where there is a stand-in
 _MOST_INNER, _INNER_TOLERANCE = 30, 0.1  # of a solve with the stand-in: it is no nearer than that
 
 
@@ -169,7 +168,7 @@ def maximisation(
         Of conjugate gradients with the normal operator itself, at most.
     tolerance : float or None
         On the relative preconditioned residual. None: as near as one sweep among others needs,
-        which is a single step where something stands in for the operator.
+        which is a single step where the operator's stand-in leaves nothing out.
     check : callable
         Called before every pass over the particles; may raise to stop.
     priors : sequence of (n_shells, q, q) float64 ndarray or None
@@ -196,9 +195,7 @@ def maximisation(
         return problem.normal(theta, second) + prior(theta)
 
     cheap = stand_in(problem, second, prior, radial)
-    is_patient = any(t is not None for t in molecule.trajectories)
-    is_little = iterations <= _FEW and not is_patient
-    if cheap is not None and tolerance is None and (cheap.is_whole or is_little):
+    if cheap is not None and cheap.is_whole and tolerance is None:
 
         def residual(theta: Float32) -> Float32:
             check()
@@ -212,12 +209,15 @@ def maximisation(
             residual, cheap.operator, curved, estimate.theta, radial, _MOST_INNER, _INNER_TOLERANCE
         )
     else:
+        is_patient = any(t is not None for t in molecule.trajectories)
+        # blocks of the components stand in well enough to leave out every third iteration
+        is_fewer = cheap is not None and tolerance is None
         theta, info = solve(
             operator,
             problem.adjoint(first) + slope,
             estimate.theta,
             radial if cheap is None else cheap.solved,
-            iterations,
+            max(1, 2 * iterations // 3) if is_fewer else iterations,
             3e-3 if tolerance is None else tolerance,
             _PATIENCE if is_patient else 1,
             _ENOUGH,
