@@ -348,13 +348,21 @@ def normal_operator(
             images, second_moments, grids, placements, samples
         )
         return values
+    second = np.ascontiguousarray(second_moments, dtype=np.float32)
+    # no D: what the moments make of the grids, sent back
+    data, first = images.data[:0], second[:0, 0]
+    return _sent_back(images, data, first, second, grids, placements, samples)
+
+
+def _sent_back(
+    images: WhitenedImages, data: Float32, first: Float32, second: Float32,
+    grids: FourierGrids, placements: Placements, samples: FourierSamples,
+) -> Float32:  # fmt: skip
     check_band_limit(grids, samples)
     targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
-    second = np.ascontiguousarray(second_moments, dtype=np.float32)
     _normal_operator(
-        images.weights, second, images.rotations, grids, placements, samples, targets,
-        images.data[:0], second[:0, 0],
-    )  # fmt: skip
+        images.weights, second, images.rotations, grids, placements, samples, targets, data, first
+    )
     return np.asarray(targets.sum(axis=0))
 
 
@@ -392,15 +400,9 @@ def residual_adjoint(
             images, second_moments, grids, placements, samples
         )
         return values
-    check_band_limit(grids, samples)
-    targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
     first = np.ascontiguousarray(first_moments, dtype=np.float32)
     second = np.ascontiguousarray(second_moments, dtype=np.float32)
-    _normal_operator(
-        images.weights, second, images.rotations, grids, placements, samples, targets,
-        images.data, first,
-    )  # fmt: skip
-    return np.asarray(targets.sum(axis=0))
+    return _sent_back(images, images.data, first, second, grids, placements, samples)
 
 
 def explained_power(
