@@ -3,8 +3,9 @@
     python benchmarks/chains.py [--particles 50] [--seeds 3] [--kept 200]
 
 The hinge, 64 pixels, SNR 0.1, radius 16 px; the true maps, true contrasts' spread and noise known.
-Ours: Metropolis on rotations with shift, state and contrast summed out, states then drawn from
-their table. The baseline: rotation, shift, contrast and state in turn, each a random walk whose
+Ours: Metropolis on rotations with shift, state and contrast summed out, proposed as a run proposes
+them (a guide from the images, which follows the chain in its warm-up), states then drawn from their
+table. The baseline: rotation, shift, contrast and state in turn, each a random walk whose
 step was tuned for every particle, each proposal a new slice of all columns and a new residual; the
 same compiled slices, the same 32 states to interpolate between. Four chains a particle start at the
 truth and are warmed up before the clock starts. Rotations count as the least of the three
@@ -32,9 +33,11 @@ from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.posterior.collapsed import CollapsedModel, PosePrior, moved_data
 from napari_hypermol.posterior.likelihood import WhitenedImages, overlaps
+from napari_hypermol.posterior.pose_information import pose_information
 from napari_hypermol.posterior.states import contrast_moments
 from napari_hypermol.runs.chunks import whitened_images
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
+from napari_hypermol.runs.pose_guide import Guide, guide_from
 from napari_hypermol.samplers.pose_metropolis import PoseChain, draw_proposals, pose_metropolis
 from napari_hypermol.synthetic.hinge import hinge
 from napari_hypermol.synthetic.simulate import Simulation, simulated_particles
@@ -110,6 +113,18 @@ def draw_states(b: Any, g: Any, nodes: Any, uniforms: Any, out: Any) -> None:
         out[i] = t / (len(nodes) - 1)
 
 
+def first_guide(problem: Problem, prior: PosePrior) -> Guide:
+    """As `fresh_guide` of a run makes one, knowing neither states nor contrasts."""
+    n, basis = len(problem.shifts), CosineBasis(DEGREE)
+    middle = np.full((n, 1), 0.5)
+    said = pose_information(
+        problem.images, problem.shifts, prior, np.ones(n), basis.evaluate(middle),
+        basis.derivative(middle).swapaxes(1, 2), middle, problem.grids, problem.placements,
+        problem.samples, CONTRAST_STD,
+    )  # fmt: skip
+    return guide_from(said, problem.images.rotations)
+
+
 def ours(problem: Problem, rng: np.random.Generator, n_kept: int, n_warm_up: int) -> tuple:
     images, n = problem.images, len(problem.shifts)
     chain = PoseChain(images.rotations, problem.shifts, images.data)
@@ -118,14 +133,18 @@ def ours(problem: Problem, rng: np.random.Generator, n_kept: int, n_warm_up: int
         np.zeros(N_NODES), CONTRAST_STD, 1.0,
     )  # fmt: skip
     prior = PosePrior(images.rotations, 0.0, np.zeros((n, 2)), SHIFT_STD**-2)
+    guide = first_guide(problem, prior)
     rotations, states = np.empty((n_kept, n, 3, 3), dtype=np.float32), np.empty((n_kept, n))
     for step in range(-n_warm_up, n_kept):
         if step == 0:
             began = time.perf_counter()
         proposals = draw_proposals(
-            rng, n, PER_KEPT, (0.25 * TURN, 3.0 * TURN), (0.2 * SHIFT, 1.5 * SHIFT)
-        )
-        chain, _ = pose_metropolis(images, chain, prior, model, proposals)
+            rng, n, PER_KEPT, (0.25 * TURN, 3.0 * TURN), (0.2 * SHIFT, 1.5 * SHIFT),
+            guide=guide.poses,
+        )  # fmt: skip
+        chain, _ = pose_metropolis(images, chain, prior, model, proposals, guide.poses)
+        if step < 0:
+            guide = guide.followed(chain.rotations)
         moved = images._replace(data=chain.data, rotations=chain.rotations)
         b, g = overlaps(moved, problem.grids, problem.placements, problem.samples)
         draw_states(b, g, problem.nodes, rng.random(n), states[step])

@@ -11,7 +11,9 @@ def test_noise_is_drawn_about_its_truth(rng):
     case = calibration.case_of(rng, n=60)
     molecule = case.problem.molecule
     c = molecule.state_bases[0].evaluate(case.states)
-    drawn = StateDraw(np.zeros((60, 1), dtype=np.int64), c, case.contrasts, np.zeros(60))
+    drawn = StateDraw(
+        np.zeros((60, 1), dtype=np.int64), c, case.contrasts, np.zeros(60), np.zeros((60, 1))
+    )
     draws = np.array([noise_draw(rng, case.problem, case.estimate, drawn) for _ in range(200)])
     inside = np.unique(case.problem.samples.shells)
     freedom = case.problem.images.fill.sum(axis=0)[inside]

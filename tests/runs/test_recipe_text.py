@@ -168,11 +168,30 @@ def test_impossible_recipes_are_one_sentence_with_the_file(tmp_path, text, says)
         ),
         (
             "schedule: [{resolution: 20, degree: 1, state: table}]",
-            "schedule.0.state: expected 'exact', 'draw' or 'hold' (got 'table')",
+            "expected 'exact', 'draw', 'metropolis', 'mala', 'hmc' or 'hold' (got 'table')",
         ),
         (
             "schedule: [{resolution: 20, degree: 0, theta: draw}]",
             "theta: draw is given states that are drawn too; add state: draw",
+        ),
+        (
+            "schedule: [{resolution: 20, degree: 0, theta: langevin}]",
+            "theta: langevin is given states that are drawn too; add state: draw",
+        ),
+        (
+            "schedule: [{resolution: 20, degree: 0, noise: draw}]",
+            "noise: draw is given states that are drawn too; add state: draw",
+        ),
+        (
+            (
+                "{latents: {rotation: refine}, "
+                "schedule: [{resolution: 20, degree: 0, rotation: mala}]}"
+            ),
+            "rotation: mala is given states that are drawn too; add state: draw",
+        ),
+        (
+            "schedule: [{resolution: 20, degree: 0, state: draw, shift: hmc}]",
+            "schedule.0.shift: has no effect while latents.shift is known",
         ),
         (
             "schedule: [{resolution: 20, degree: 0, theta: hold}]",

@@ -3,8 +3,16 @@ import pytest
 
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.halfway import read_halfway, write_halfway
+from napari_hypermol.runs.pose_guide import Guide
 from napari_hypermol.runs.stage_point import StagePoint, at_poses, rewhitened
+from napari_hypermol.samplers.pose_metropolis import PoseGuide
 from small_poses import PIXEL, rigid_stack
+
+
+def some_guide(n):
+    rng = np.random.default_rng(5)
+    shapes = (n, 3, 3), (n, 3, 3), (n, 2, 3)
+    return Guide(PoseGuide(*(rng.normal(size=s).astype(np.float32) for s in shapes)), 7.5, 4)
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +26,7 @@ def point(mixed_run):
         noises=(0.5 * noise, noise),
         rotations=np.tile(np.eye(3, dtype=np.float32), (n, 1, 1)), shifts=np.full((n, 2), 1 / 3),
         trace=[{"stage": "x", "sweep": 1.0, "value": 0.1}],
-        random=np.random.default_rng(3).bit_generator.state, edge_share=0.7,
+        random=np.random.default_rng(3).bit_generator.state, edge_share=0.7, guide=some_guide(n),
     )  # fmt: skip
 
 
@@ -45,6 +53,9 @@ def test_to_disk_and_back(point, mixed_run, tmp_path):
     np.testing.assert_array_equal(one.axis, two.axis)
     np.testing.assert_array_equal(one.pivot, two.pivot)
     np.testing.assert_array_equal(one.angles, two.angles)
+    assert again.guide[1:] == (7.5, 4)
+    for one, two in zip(again.guide.poses, point.guide.poses, strict=True):
+        np.testing.assert_array_equal(one, two)
     assert again.generator().random() == np.random.default_rng(3).random()
 
 

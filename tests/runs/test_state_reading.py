@@ -21,14 +21,14 @@ def reading(case, rng, **keys):
 
 
 def test_tables_are_those_of_the_posterior(case, rng):
-    found, drawn = reading(case, rng)
+    found, drawn, *_ = reading(case, rng)
     expected = expectation(case.problem, case.estimate, state_tables(case.problem.molecule), rng)
     assert drawn is None
     np.testing.assert_array_equal(found.tables[0], expected.tables[0])
 
 
 def test_draws_average_to_the_tables(case, rng):
-    exact, _ = reading(case, rng)
+    exact, *_ = reading(case, rng)
     draws = [reading(case, rng, state="draw").posterior for _ in range(300)]
     mean = np.mean([d.tables[0] for d in draws], axis=0)
     # 300 draws: 0.03 at most of a probability; 5 standard errors
@@ -39,7 +39,7 @@ def test_draws_average_to_the_tables(case, rng):
 
 
 def test_a_draw_is_one_state_and_one_contrast(case, rng):
-    found, drawn = reading(case, rng, state="draw")
+    found, drawn, *_ = reading(case, rng, state="draw")
     assert (found.tables[0].max(axis=1) == 1).all()
     assert (found.contrast_std == 0).all()
     np.testing.assert_allclose(found.first, drawn.contrasts[:, None] * drawn.c, rtol=1e-6)
@@ -48,7 +48,7 @@ def test_a_draw_is_one_state_and_one_contrast(case, rng):
 
 def test_held_contrasts_are_one(case, rng):
     for state in ("exact", "draw"):
-        found, _ = reading(case, rng, contrast="hold", state=state)
+        found, *_ = reading(case, rng, contrast="hold", state=state)
         np.testing.assert_allclose(found.contrast_mean, 1)
 
 

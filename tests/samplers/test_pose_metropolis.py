@@ -11,7 +11,7 @@ from scipy.integrate import quad
 
 from contracts.kernel import LARGEST_SCORE
 from examples import one_ball, random_data, random_rotations, scene
-from napari_hypermol.coordinates.rotations import angles_between, turned
+from napari_hypermol.coordinates.rotations import angles_between, turn_between, turned
 from napari_hypermol.coordinates.tangent import log_tangent_normal, tangent_normal
 from napari_hypermol.imaging import projector
 from napari_hypermol.posterior.collapsed import (
@@ -22,6 +22,7 @@ from napari_hypermol.posterior.collapsed import (
 )
 from napari_hypermol.samplers.pose_metropolis import (
     PoseChain,
+    PoseGuide,
     draw_proposals,
     pose_metropolis,
 )
@@ -80,16 +81,30 @@ class Target:
         images = self.images()
         return PoseChain(images.rotations, np.zeros((N, 2)), images.data)
 
-    def run(self, rng, n_kept=20, n_between=8, broken=False):
+    def guide(self, about=None, root=None):
+        """One that is off, and of another shape than the posterior's."""
+        about = turned(self.centre, np.array([0.4, 0.2, -0.3])) if about is None else about
+        root = np.array([[0.5, 0, 0], [0.2, 0.3, 0], [-0.1, 0.1, 0.4]]) if root is None else root
+        lever = np.array([[0.5, -0.3, 0.2], [0.1, 0.6, -0.4]])
+        pieces = zip((about, root, lever), ((3, 3), (3, 3), (2, 3)), strict=True)
+        return PoseGuide(*(np.broadcast_to(x, (N, *s)).astype(np.float32) for x, s in pieces))
+
+    def run(self, rng, n_kept=20, n_between=8, broken=False, guide=None, kernels_guide=None):
         """Statistics (kept, n, m) of chains that begin at the prior's centre."""
         chain, kept = self.chain(), []
         for i in range(n_kept + 8):
-            proposals = draw_proposals(rng, N, n_between, (0.2, 1.2), (0.3, 1.5))
+            if callable(guide):
+                own = kernels_guide = guide(chain.rotations)
+            else:
+                own, kernels_guide = guide, kernels_guide or guide
+            proposals = draw_proposals(rng, N, n_between, (0.2, 1.2), (0.3, 1.5), guide=own)
             if broken:  # the present shift always in the same corner of the patch
                 proposals = proposals._replace(
                     patches=proposals.patches - proposals.patches[:, :, :1]
                 )
-            chain, _ = pose_metropolis(self.images(), chain, self.prior(), self.model(), proposals)
+            chain, _ = pose_metropolis(
+                self.images(), chain, self.prior(), self.model(), proposals, kernels_guide
+            )
             if i >= 8:
                 kept.append(self.statistics(chain.rotations, chain.shifts))
         return np.array(kept)
@@ -167,6 +182,23 @@ def test_finds_the_posterior(rng, target, expected):
     assert largest_score(samples, (prior, expected[1])) > 2 * LARGEST_SCORE  # the data say much
 
 
+def test_finds_the_posterior_with_a_guide_that_is_off(rng, target, expected):
+    guide = target.guide()
+    assert largest_score(target.run(rng, guide=guide), expected) < LARGEST_SCORE
+    proposals = draw_proposals(rng, N, 8, (0.2, 1.2), (0.3, 1.5), guide=guide)
+    assert 0.3 < proposals.is_leap.mean() < 0.7
+
+
+@pytest.mark.parametrize("what", ["another shape", "follows the chain"])
+def test_wrong_guide_is_noticed(rng, target, expected, what):
+    """Leaps that are not from the density that acceptance takes them to be from."""
+    if what == "another shape":
+        others = {"kernels_guide": target.guide(root=0.7 * np.eye(3)), "guide": target.guide()}
+    else:
+        others = {"guide": lambda rotations: target.guide(about=rotations)}
+    assert largest_score(target.run(rng, **others), expected) > LARGEST_SCORE
+
+
 @pytest.mark.parametrize("change", ["temperature", "std", "shift prior", "rotation prior"])
 def test_wrong_target_is_noticed(rng, expected, change):
     wrong = Target(strength=2.0)
@@ -185,10 +217,11 @@ def test_patch_that_begins_at_the_present_shift_is_noticed(rng, target, expected
     assert largest_score(target.run(rng, broken=True), expected) > 2 * LARGEST_SCORE
 
 
-def test_priors_alone(rng):
+@pytest.mark.parametrize("is_guided", [False, True])
+def test_priors_alone(rng, is_guided):
     """Nothing in the images: shifts normal, rotations of density exp(-angle^2 / 2 std^2)."""
     empty = Target(strength=1e-9)
-    samples = empty.run(rng)
+    samples = empty.run(rng, guide=empty.guide() if is_guided else None)
 
     def mean(function):
         def density(t):
@@ -202,10 +235,13 @@ def test_priors_alone(rng):
     assert largest_score(some, (1.1 * known, 0)) > LARGEST_SCORE
 
 
-def test_uniform_rotations_where_nothing_is_known(rng):
+@pytest.mark.parametrize("is_guided", [False, True])
+def test_uniform_rotations_where_nothing_is_known(rng, is_guided):
     empty = Target(strength=1e-9)
     empty.precisions[0] = 0.0
-    samples = empty.run(rng, n_kept=15, n_between=30)
+    # leaps of more than half a turn are among them, and are refused
+    guide = empty.guide(root=1.5 * np.eye(3)) if is_guided else None
+    samples = empty.run(rng, n_kept=15, n_between=30, guide=guide)
     matrices = samples[5:, :, :9]
     assert largest_score(matrices, (np.zeros(9), 0)) < LARGEST_SCORE
     assert largest_score(matrices**2, (np.full(9, 1 / 3), 0)) < LARGEST_SCORE
@@ -270,6 +306,26 @@ def test_one_step_is_accepted_as_the_evidence_says(rng, target):
     np.testing.assert_allclose(info.mean_turn, turns * (info.acceptance_rate > 0), rtol=1e-5)
     moved = (chain.shifts - start.shifts)[:, None] - offsets
     assert (abs(moved).sum(axis=2).min(axis=1) < 1e-12).all()
+
+
+def test_patch_goes_along_with_the_turn(rng, target):
+    """A shift of the chain is one of the patch and what the turns took along."""
+    guide = target.guide()
+    proposals = draw_proposals(rng, N, 1, (0.1, 1.0), (0.2, 1.0), guide=guide)
+    start = target.chain()
+    args = target.images(), start, target.prior(), target.model(), proposals, guide
+    chain, info = pose_metropolis(*args)
+    leaps = proposals.is_leap[:, :1]
+    begin = np.where(leaps[..., None], guide.centres, start.rotations)
+    where = turned(begin, proposals.turns[:, 0])
+    is_taken = info.acceptance_rate > 0
+    assert 0.1 < is_taken.mean() < 0.9
+    np.testing.assert_allclose(chain.rotations[is_taken], where[is_taken], atol=1e-6)
+    before = np.where(leaps, turn_between(guide.centres, start.rotations), 0.0)
+    along = np.einsum("nij,nj->ni", guide.levers, proposals.turns[:, 0] - before)
+    offsets = proposals.patches[:, 0] + (along * is_taken[:, None])[:, None]
+    moved = (chain.shifts - start.shifts)[:, None] - offsets
+    assert (abs(moved).sum(axis=2).min(axis=1) < 1e-5).all()
 
 
 def test_tiny_turns_are_accepted(rng, target):

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-__all__ = ["angles_between", "grid_spacing", "rotation_grid", "turned"]
+__all__ = ["angles_between", "grid_spacing", "rotation_grid", "turn_between", "turned"]
 
 Float = NDArray[np.floating]
 Float64 = NDArray[np.float64]
@@ -64,6 +64,12 @@ def turned(rotations: Float, omega: Float) -> Float64:
     cross = cross.reshape(*omega.shape, 3)
     first, second = np.sinc(angle / np.pi), 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
     return np.asarray((np.eye(3) + first * cross + second * (cross @ cross)) @ rotations)
+
+
+def turn_between(first: Float, second: Float) -> Float64:
+    """omega, of which exp([omega]_x) first = second; (n, 3, 3) twice -> (n, 3) [rad]."""
+    turn = np.asarray(second, dtype=np.float64) @ np.swapaxes(first, -1, -2)
+    return np.asarray(Rotation.from_matrix(turn).as_rotvec())
 
 
 def angles_between(first: Float, second: Float) -> Float64:

@@ -9,6 +9,7 @@ from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.coefficient_draw import coefficient_draw
 from napari_hypermol.runs.coefficient_step import blockwise
 from napari_hypermol.runs.noise_draw import noise_draw
+from napari_hypermol.runs.pose_guide import Guide, fresh_guide
 from napari_hypermol.runs.pose_step import PoseSettings, pose_step
 from napari_hypermol.runs.priors import PriorSettings, precision_priors
 from napari_hypermol.runs.progress import Reporter
@@ -54,11 +55,12 @@ class DrawSettings(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """Where a chain is; `problem` has its poses and its noise."""
+    """Where a chain is; `problem` has its poses and its noise, `guide` proposes them."""
 
     problem: StageProblem
     estimate: Estimate
     drawn: StateDraw
+    guide: Guide | None = None
 
 
 class SweepInfo(NamedTuple):
@@ -76,15 +78,21 @@ def draw_sweep(
     prior: PosePrior | None,
     settings: DrawSettings,
     reporter: Reporter,
+    is_warming_up: bool = False,
 ) -> tuple[Chain, SweepInfo]:
-    """Everything drawn once."""
-    problem, estimate, drawn = chain
+    """Everything drawn once; what poses are proposed from follows the chain in its warm-up only."""
+    problem, estimate, drawn, guide = chain
     problem, _ = problem.here()  # noise is drawn for every sample of every image
     acceptance: dict[str, float] = {}
     if settings.poses is not None and prior is not None:
+        if is_warming_up and guide is not None and guide.is_stale:
+            guide = _guided(problem, estimate, drawn, prior, settings.poses, guide)
         problem, moved = pose_step(
-            problem, estimate, _one_hot(problem, chain), prior, settings.poses, rng, _POSE_STEPS
-        )
+            problem, estimate, _one_hot(problem, chain), prior, settings.poses, rng, _POSE_STEPS,
+            guide=None if guide is None else guide.poses,
+        )  # fmt: skip
+        if is_warming_up and guide is not None:
+            guide = guide.followed(problem.rotations)
         acceptance["poses"] = float(moved.acceptance_rate.mean())
     drawn = _drawn_states(rng, problem, estimate, drawn)
     if settings.draws_contrast_std and estimate.contrast_std > 0:
@@ -112,7 +120,7 @@ def draw_sweep(
         rng, problem, estimate.theta, drawn, priors, settings.solve_iterations,
         settings.tolerance, reporter.check,
     )  # fmt: skip
-    chain = Chain(problem, estimate._replace(theta=theta), drawn)
+    chain = Chain(problem, estimate._replace(theta=theta), drawn, guide)
     return chain, SweepInfo(log_likelihood, log_prior, acceptance, solved.residual)
 
 
@@ -127,18 +135,38 @@ def begun_chain(
     """A chain's own start: poses a few steps on, states and coefficients drawn."""
     problem, _ = problem.here()
     drawn = _drawn_states(rng, problem, estimate, None)
+    guide = None
     if settings.poses is not None and prior is not None:
         last = _one_hot(problem, Chain(problem, estimate, drawn))
+        guide = _guided(problem, estimate, drawn, prior, settings.poses)
         problem, _ = pose_step(
-            problem, estimate, last, prior, settings.poses, rng, _FIRST_POSE_STEPS
-        )
+            problem, estimate, last, prior, settings.poses, rng, _FIRST_POSE_STEPS,
+            guide=None if guide is None else guide.poses,
+        )  # fmt: skip
         drawn = _drawn_states(rng, problem, estimate, drawn)
     priors = precision_priors(estimate.spectra, problem.molecule, settings.priors)
     theta, _ = coefficient_draw(
         rng, problem, estimate.theta, drawn, priors, settings.solve_iterations,
         settings.tolerance, reporter.check,
     )  # fmt: skip
-    return Chain(problem, estimate._replace(theta=theta), drawn)
+    return Chain(problem, estimate._replace(theta=theta), drawn, guide)
+
+
+def _guided(
+    problem: StageProblem,
+    estimate: Estimate,
+    drawn: StateDraw,
+    prior: PosePrior,
+    settings: PoseSettings,
+    last: Guide | None = None,
+) -> Guide | None:
+    """What rotations are proposed from, at drawn states; None where they are known."""
+    if settings.rotation == "known":
+        return None
+    return fresh_guide(
+        problem, estimate, prior, drawn.contrasts, drawn.states,
+        is_shift_known=settings.shift == "known", last=last,
+    )  # fmt: skip
 
 
 def _one_hot(problem: StageProblem, chain: Chain) -> ParticlePosterior:

@@ -21,6 +21,7 @@ from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.runs.draw_sweep import Chain, DrawSettings, SweepInfo, begun_chain, draw_sweep
 from napari_hypermol.runs.halfway import Halfway, Keeper, generator_at
 from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.pose_guide import Guide
 from napari_hypermol.runs.pose_step import chordal_mean
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.stage_point import Renewed, at_poses, rewhitened
@@ -110,7 +111,7 @@ class _Kept:
 
     def add(self, rng: np.random.Generator, chain: Chain, info: SweepInfo, poses: bool) -> None:
         """One draw."""
-        problem, estimate, drawn = chain
+        problem, estimate, drawn, _ = chain
         tables = state_tables(problem.molecule, estimate.occupancies)
         states = spread_states(rng, tables, drawn.entries)
         inside = np.unique(problem.samples.shells)
@@ -203,6 +204,8 @@ def _halfway(
     if has_poses:
         problem = chain.problem
         arrays |= {"rotations": problem.rotations, "shifts": problem.shifts}
+    if chain.guide is not None:
+        arrays |= chain.guide.arrays()
     return Halfway("draws", facts, arrays)
 
 
@@ -227,7 +230,7 @@ def _resumed(
     else:
         problem = rewhitened(problem, noises)
     drawn = StateDraw(*(arrays[f"drawn_{name}"] for name in StateDraw._fields))
-    return Chain(problem, estimate, drawn)
+    return Chain(problem, estimate, drawn, Guide.of(arrays))
 
 
 def sample_posterior(
@@ -298,7 +301,9 @@ def sample_posterior(
             if renewed is not None:
                 chain = chain._replace(problem=renewed(chain.problem, chain.estimate.noise))
         for sweep in range(first, n_sweeps):
-            chain, info = draw_sweep(own, chain, prior, settings, reporter)
+            chain, info = draw_sweep(
+                own, chain, prior, settings, reporter, sweep < settings.n_warm_up
+            )
             noises.append(chain.estimate.noise)
             if renewed is not None:
                 noises = [chain.estimate.noise]

@@ -307,6 +307,11 @@ def stages_of(recipe: Recipe, composite: Composite, pixel_size: float) -> list[S
                 f"schedule.{index}.resolution: {stage.resolution} Å is beyond Nyquist, "
                 f"{edge / nyquist:.1f} Å for these images"
             )
+        if stage.state in ("mala", "hmc") and any("class" in c.kinds for c in composite.components):
+            raise RecipeError(
+                f"schedule.{index}.state: a class has no slope for {stage.state} to follow; use "
+                "draw or metropolis"
+            )
         is_first_moving = stage.degree > 0 and all(s.max_degree == 0 for s in stages)
         kindled = min(6, stage.sweeps) if is_first_moving else 0
         stages.append(
@@ -317,12 +322,16 @@ def stages_of(recipe: Recipe, composite: Composite, pixel_size: float) -> list[S
                 stage.sweeps,
                 kindled,
                 searches=stage.rotation == "search",
-                rotation="hold" if stage.rotation == "hold" else "metropolis",
+                rotation="metropolis" if stage.rotation == "search" else stage.rotation,
                 shift=stage.shift,
                 state=stage.state,
                 contrast=stage.contrast,
                 theta=stage.theta,
+                noise=stage.noise,
                 pose_steps=stage.pose_steps,
+                state_steps=stage.state_steps,
+                theta_steps=stage.theta_steps,
+                warm_up=stage.warm_up,
                 temperature=stage.temperature,
             )
         )

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.coordinates.rotations import angles_between
-from napari_hypermol.imaging.shift import shift_phases
 from napari_hypermol.posterior.collapsed import PosePrior, collapsed_evidence
 from napari_hypermol.runs.grid_search import SearchGrid, random_grid, search_target, shift_spacing
+from napari_hypermol.runs.pose_guide import fresh_guide
+from napari_hypermol.runs.pose_kernels import shifted
 from napari_hypermol.runs.pose_step import PoseSettings, collapsed_model, joint_nodes, pose_step
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.samplers.search import Cells, search
@@ -119,12 +120,12 @@ def pose_search(
         return problem, places.particles
     there = _placed(problem, places, prior)
     own = _of_prior(prior, places.particles)
-    there, _ = pose_step(there, estimate, None, own, settings, rng, _STEPS)
+    there = _bettered(there, estimate, own, settings, rng)
     check()
     # against the same steps from where they are, so that neither has the luck of more tries
     here = problem.of(np.unique(places.particles))
     its = _of_prior(prior, np.unique(places.particles))
-    here, _ = pose_step(here, estimate, None, its, settings, rng, _STEPS)
+    here = _bettered(here, estimate, its, settings, rng)
     log_p = np.full((len(problem.shifts), 1 + _MOST_PLACES), -np.inf)
     log_p[np.unique(places.particles), 0] = _evidence(here, estimate, its, rng)
     index = _numbered(places.particles)
@@ -155,6 +156,19 @@ def _searched(
     return cells, grid
 
 
+def _bettered(
+    problem: StageProblem,
+    estimate: Estimate,
+    prior: PosePrior,
+    settings: PoseSettings,
+    rng: np.random.Generator,
+) -> StageProblem:
+    """After local steps, in the shape that each image allows where it is."""
+    guide = fresh_guide(problem, estimate, prior, is_shift_known=settings.shift == "known")
+    problem, _ = pose_step(problem, estimate, None, prior, settings, rng, _STEPS, guide=guide.poses)
+    return problem
+
+
 def _numbered(particles: Int64) -> Int64:
     """1, 2, ... for the first, second, ... mention of every particle."""
     seen: dict[int, int] = {}
@@ -173,14 +187,9 @@ def _placed(problem: StageProblem, places: Places, prior: PosePrior) -> StagePro
     """One "particle" for every place, put there."""
     there = problem.of(places.particles)
     shifts = (prior.shifts[places.particles] + places.shifts) * problem.pixel_size
-    phases = np.conj(shift_phases(shifts - there.shifts, there.samples, problem.pixel_size))
-    _, images = there.here()
-    data = (images.data[:, 0] + 1j * images.data[:, 1]) * phases
-    images = images._replace(
-        data=np.ascontiguousarray(np.stack([data.real, data.imag], axis=1), dtype=np.float32),
-        rotations=np.ascontiguousarray(places.rotations, dtype=np.float32),
-    )
-    return replace(there, images=images, shifts=shifts)
+    there = shifted(there, shifts)
+    rotations = np.ascontiguousarray(places.rotations, dtype=np.float32)
+    return replace(there, images=there.here()[1]._replace(rotations=rotations))
 
 
 def _evidence(

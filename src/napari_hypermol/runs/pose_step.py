@@ -19,11 +19,13 @@ from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.posterior.states import ParticlePosterior, StateTable, state_moments
 from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.pieces import joined
+from napari_hypermol.runs.pose_guide import Guide, guide_of
 from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.sweep import expectation, state_tables
 from napari_hypermol.samplers.pose_metropolis import (
     PoseChain,
+    PoseGuide,
     PoseInfo,
     PoseProposals,
     draw_proposals,
@@ -43,6 +45,7 @@ __all__ = [
     "with_poses",
 ]
 
+Float = NDArray[np.floating]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 PoseMode = Literal["known", "refine", "search"]
@@ -198,9 +201,10 @@ def collapsed_model(
     posterior: ParticlePosterior | None,
     rng: np.random.Generator,
     temperature: float = 1.0,
+    functions: Float | None = None,
 ) -> CollapsedModel:
-    """What rotations are judged by, at the stage's band limit."""
-    nodes, log_prior = joint_nodes(problem, estimate, posterior, rng)
+    """What rotations are judged by, at the stage's band limit; `functions` as in `pose_step`."""
+    nodes, log_prior = _nodes(problem, estimate, posterior, rng, functions)
     return CollapsedModel(
         problem.molecule.grids(estimate.theta),
         Placements(*problem.molecule.placement_arrays),
@@ -212,6 +216,19 @@ def collapsed_model(
     )
 
 
+def _nodes(
+    problem: StageProblem,
+    estimate: Estimate,
+    posterior: ParticlePosterior | None,
+    rng: np.random.Generator,
+    functions: Float | None,
+) -> tuple[Float32, Float64]:
+    """`joint_nodes`, or every particle's own."""
+    if functions is None:
+        return joint_nodes(problem, estimate, posterior, rng)
+    return np.asarray(functions[:, None], dtype=np.float32), np.zeros(1)
+
+
 def pose_step(
     problem: StageProblem,
     estimate: Estimate,
@@ -221,6 +238,8 @@ def pose_step(
     rng: np.random.Generator,
     n_steps: int,
     temperature: float = 1.0,
+    guide: PoseGuide | None = None,
+    functions: Float | None = None,
 ) -> tuple[StageProblem, PoseInfo]:
     """Metropolis steps of all poses; the images follow.
 
@@ -238,12 +257,18 @@ def pose_step(
     n_steps : int
     temperature : float
         Factor on the log likelihood.
+    guide : PoseGuide or None
+        Where rotations are proposed; None: about where they are, in all directions alike.
+    functions : (n, q) float ndarray or None
+        c of every particle, whose states stay; None: states are summed out, and must be drawn next.
 
     Returns
     -------
     problem : StageProblem
     info : PoseInfo
     """
+    if settings.rotation == "known":
+        guide = None
     n, box, radius = len(problem.shifts), problem.samples.box_size, problem.samples.max_radius
     per_turn = 1.0 / (2 * np.pi * radius * _REACH)
     per_shift = box / (2 * np.pi * radius)
@@ -253,24 +278,25 @@ def pose_step(
         (_SHIFTS[0] * per_shift, _SHIFTS[1] * per_shift),
         width=1 if settings.shift == "known" else 3,
         turns_per_patch=2 if n_steps % 2 == 0 else 1,
+        guide=guide,
     )  # fmt: skip
     if settings.rotation == "known":
         proposals = proposals._replace(turns=np.zeros_like(proposals.turns))
     images, shifts = problem.images, problem.shifts / problem.pixel_size
     if isinstance(images, RemoteImages):
-        nodes, log_prior = joint_nodes(problem, estimate, posterior, rng)
+        nodes, log_prior = _nodes(problem, estimate, posterior, rng, functions)
         own, common = (nodes, None) if len(nodes) == n else (None, nodes)
         judged = (common, log_prior, float(estimate.contrast_std), temperature)
         scene = problem.scene(estimate.theta)
-        spread = shifts, prior, proposals, own
+        spread = shifts, prior, proposals, own, guide
         pieces = images.each(_moved, spread, (*scene, *judged), device="cpu")
         rotations, shifts, info = joined(pieces)
         shifts = shifts * problem.pixel_size
         return replace(problem, images=images.at(rotations, shifts), shifts=shifts), info
     _, images = problem.here()
     chain = PoseChain(images.rotations, shifts, images.data)
-    model = collapsed_model(problem, estimate, posterior, rng, temperature)
-    chain, info = pose_metropolis(images, chain, prior, model, proposals)
+    model = collapsed_model(problem, estimate, posterior, rng, temperature, functions)
+    chain, info = pose_metropolis(images, chain, prior, model, proposals, guide)
     return at_chain(problem, chain), info
 
 
@@ -280,6 +306,7 @@ def _moved(
     prior: PosePrior,
     proposals: PoseProposals,
     own_nodes: Float32 | None,
+    guide: PoseGuide | None,
     grids: FourierGrids,
     placements: Placements,
     samples: FourierSamples,
@@ -293,7 +320,7 @@ def _moved(
     c = np.ascontiguousarray(c)
     model = CollapsedModel(grids, placements, samples, c, log_prior, contrast_std, temperature)
     chain = PoseChain(images.rotations, shifts, images.data)
-    chain, info = pose_metropolis(images, chain, prior, model, proposals)
+    chain, info = pose_metropolis(images, chain, prior, model, proposals, guide)
     return chain.rotations, chain.shifts, info
 
 
@@ -315,11 +342,13 @@ def averaged(
     n_draws: int,
     n_steps: int,
     check: Any = lambda: None,
+    guide: Guide | None = None,
 ) -> tuple[StageProblem, ParticlePosterior, Poses]:
     """Posterior of states, contrasts and poses given the coefficients, over draws of the poses.
 
     States are not those of the likeliest pose: what is uncertain about it is in their mean and
-    spread (the tables of every draw are averaged).
+    spread (the tables of every draw are averaged). Poses are proposed from the guide, which goes on
+    from where it is.
 
     Returns
     -------
@@ -333,9 +362,19 @@ def averaged(
     tables = state_tables(problem.molecule, estimate.occupancies)
     draws: list[ParticlePosterior] = []
     rotations, shifts = [], []
+    if settings.rotation != "known":
+        is_shift_known = settings.shift == "known"
+        guide = guide_of(
+            problem, estimate, prior, posterior, is_shift_known=is_shift_known, last=guide
+        )
     for _ in range(n_draws):
         check()
-        problem, _ = pose_step(problem, estimate, posterior, prior, settings, rng, n_steps)
+        problem, _ = pose_step(
+            problem, estimate, posterior, prior, settings, rng, n_steps,
+            guide=None if guide is None else guide.poses,
+        )  # fmt: skip
+        if guide is not None:
+            guide = guide.followed(problem.rotations)
         posterior = expectation(problem, estimate, tables, rng)
         nothing: Any = posterior.contrast_mean[:0]  # the moments of draws are not needed
         draws.append(posterior._replace(first=nothing, second=nothing))

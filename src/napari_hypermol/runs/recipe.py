@@ -158,24 +158,42 @@ class StageRecipe(Strict):
         ge=0, le=20, description="Highest degree of the state; 0: nothing moves yet"
     )
     sweeps: int = Field(default=4, ge=1, le=100_000, description="Passes over all unknowns")
-    rotation: Literal["metropolis", "search", "hold"] = Field(
+    rotation: Literal["metropolis", "search", "mala", "hold"] = Field(
         default="metropolis",
-        description="Local steps, the same after a look at the whole grid, or as they are",
+        description="Local steps with all else summed out, the same after a look at the whole "
+        "grid, Langevin steps at drawn states, or as they are",
     )
-    shift: Literal["exact", "hold"] = Field(
-        default="exact", description="Drawn from patches beside the rotations, or as they are"
-    )
-    state: Literal["exact", "draw", "hold"] = Field(
+    shift: Literal["exact", "metropolis", "mala", "hmc", "hold"] = Field(
         default="exact",
-        description="All of their posterior, one draw from it, or as the stage first reads them",
+        description="Drawn from patches beside the rotations, steps at drawn states, or as they "
+        "are",
+    )
+    state: Literal["exact", "draw", "metropolis", "mala", "hmc", "hold"] = Field(
+        default="exact",
+        description="All of their posterior, one draw from it, steps off its table, or as the "
+        "stage first reads them",
     )
     contrast: Literal["exact", "hold"] = Field(
         default="exact", description="With the states, or 1 in this stage"
     )
-    theta: Literal["solve", "draw", "hold"] = Field(
-        default="solve", description="The likeliest maps, one draw from their posterior, or held"
+    theta: Literal["solve", "draw", "mala", "hmc", "langevin", "hold"] = Field(
+        default="solve",
+        description="The likeliest maps, one draw from their posterior, steps (langevin: on "
+        "batches of the particles), or held",
     )
-    pose_steps: int = Field(default=4, ge=1, le=1000, description="Steps of every rotation a sweep")
+    noise: Literal["estimate", "draw", "hold"] = Field(
+        default="estimate", description="The likeliest spectra, one draw of them, or as they are"
+    )
+    pose_steps: int = Field(
+        default=4, ge=1, le=1000, description="Steps of every rotation and shift a sweep"
+    )
+    state_steps: int = Field(default=4, ge=1, le=1000, description="Steps of every state a sweep")
+    theta_steps: int = Field(default=4, ge=1, le=1000, description="Steps of the maps a sweep")
+    warm_up: int | None = Field(
+        default=None,
+        ge=0,
+        description="Sweeps in which step sizes are found; the first half if left out",
+    )
     temperature: float = Field(
         default=1.0,
         gt=0,
@@ -185,8 +203,18 @@ class StageRecipe(Strict):
 
     @model_validator(mode="after")
     def _drawn_together(self) -> "StageRecipe":
-        if self.theta == "draw" and self.state != "draw":
-            raise ValueError("theta: draw is given states that are drawn too; add state: draw")
+        given = {
+            "rotation": ("mala",),
+            "shift": ("metropolis", "mala", "hmc"),
+            "theta": ("draw", "mala", "hmc", "langevin"),
+            "noise": ("draw",),
+        }
+        if self.state in ("exact", "hold"):
+            for name, kernels in given.items():
+                if (kernel := getattr(self, name)) in kernels:
+                    raise ValueError(
+                        f"{name}: {kernel} is given states that are drawn too; add state: draw"
+                    )
         return self
 
 

@@ -12,8 +12,10 @@ from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.halfway import Halfway, generator_at
 from napari_hypermol.runs.image_work import brought
+from napari_hypermol.runs.pose_guide import Guide
 from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
+from napari_hypermol.runs.step_sizes import NO_STEPS, StepSizes
 from napari_hypermol.samplers.state_draws import StateDraw
 from napari_hypermol.schedules.stage import Stage
 
@@ -68,6 +70,10 @@ class StagePoint:
         Set when all sweeps are done.
     drawn : StateDraw or None
         Of the last sweep, where states are drawn.
+    guide : Guide or None
+        Where rotations move.
+    sizes : StepSizes
+        Of kernels that move by steps.
     has_moments : bool
         Whether the posterior's moments are kept: where the next sweep does not read states anew.
     is_repeat : bool
@@ -87,6 +93,8 @@ class StagePoint:
     random: dict[str, Any]
     edge_share: float | None = None
     drawn: StateDraw | None = None
+    guide: Guide | None = None
+    sizes: StepSizes = NO_STEPS
     has_moments: bool = False
     is_repeat: bool = False
 
@@ -102,6 +110,8 @@ class StagePoint:
             arrays |= {"first": brought(posterior.first), "second": brought(posterior.second)}
         if self.drawn is not None:
             arrays |= {f"drawn_{name}": value for name, value in self.drawn._asdict().items()}
+        if self.guide is not None:
+            arrays |= self.guide.arrays()
         for index, spectrum in enumerate(estimate.spectra):
             arrays[f"spectrum_{index}"] = spectrum
         for index, occupancy in enumerate(estimate.occupancies):
@@ -120,6 +130,7 @@ class StagePoint:
             "random": self.random,
             "edge_share": self.edge_share,
             "is_repeat": self.is_repeat,
+            "step_sizes": self.sizes.facts(),
         }
         return Halfway("stage", facts, arrays)
 
@@ -165,6 +176,8 @@ class StagePoint:
             random=facts["random"],
             edge_share=facts["edge_share"],
             drawn=drawn,
+            guide=Guide.of(arrays),
+            sizes=StepSizes.of_facts(facts["step_sizes"]),
             has_moments="first" in arrays,
             is_repeat=bool(facts["is_repeat"]),
         )

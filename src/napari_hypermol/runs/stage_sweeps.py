@@ -10,11 +10,14 @@ from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.coefficient_draw import coefficient_draw
+from napari_hypermol.runs.coefficient_kernels import move_coefficients
 from napari_hypermol.runs.coefficient_step import maximisation
 from napari_hypermol.runs.halfway import Keeper
 from napari_hypermol.runs.image_work import scaled
 from napari_hypermol.runs.maps import HyperMaps
-from napari_hypermol.runs.pose_step import Poses, averaged, pose_step
+from napari_hypermol.runs.noise_draw import noise_draw
+from napari_hypermol.runs.pose_guide import Guide
+from napari_hypermol.runs.pose_step import Poses, averaged
 from napari_hypermol.runs.priors import (
     density_priors,
     given_occupancies,
@@ -24,9 +27,11 @@ from napari_hypermol.runs.priors import (
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
 from napari_hypermol.runs.stage_point import Renewed, StagePoint
+from napari_hypermol.runs.stage_poses import move_poses
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.stage_start import NEW_FUNCTION
 from napari_hypermol.runs.state_reading import Reading, read_states
+from napari_hypermol.runs.step_sizes import NO_STEPS, StepSizes
 from napari_hypermol.runs.sweep import (
     edge_share,
     expectation,
@@ -82,6 +87,8 @@ def run_stage(
     if moving is not None and moving.rotation == moving.shift == "known":
         moving = None
     drawn: StateDraw | None = None
+    guide: Guide | None = None
+    sizes = NO_STEPS
     tables = state_tables(molecule)
     users = [int(np.flatnonzero(molecule.owners == s)[0]) for s in range(len(molecule.bases))]
     kindled_sets = np.array(["circle" not in molecule.kinds(m) for m in users])
@@ -92,7 +99,7 @@ def run_stage(
     if begun is not None:
         rng, previous = begun.generator(), begun.posterior.state_mean
         noises, first, share = list(begun.noises), begun.sweep, begun.edge_share
-        drawn = begun.drawn
+        drawn, guide, sizes = begun.drawn, begun.guide, begun.sizes
     for sweep in range(first, stage.sweeps if share is None else first):
         began = time.monotonic()
         is_kindled = sweep < stage.kindled_sweeps
@@ -100,7 +107,8 @@ def run_stage(
             estimate = with_new_functions(estimate, _KINDLED_FUNCTION, kindled_sets)
         elif sweep > 0 and sweep == stage.kindled_sweeps:
             estimate = with_new_functions(estimate, NEW_FUNCTION, kindled_sets)
-        acceptance = None
+        rates: dict[str, float] = {}
+        sizes = replace(sizes, is_warming_up=sweep < stage.warms_up_for)
         # poses of a moving molecule wait for its states: its mean map would blur those of the file,
         # not those of a grid, which are coarser
         is_found = poses is not None and poses.is_search
@@ -109,25 +117,29 @@ def run_stage(
             reporter.check()
             last = posterior if posterior is not None and posterior.tables else None
             judged = estimate if stage.contrast != "hold" else estimate._replace(contrast_std=0.0)
-            problem, moved_poses = pose_step(
-                problem, judged, last, prior, moving, rng, stage.pose_steps, stage.temperature
+            problem, guide, sizes, rates = move_poses(
+                problem, judged, last, drawn, prior, moving, stage, rng, guide, sizes
             )
-            acceptance = float(moved_poses.acceptance_rate.mean())
         if posterior is None or (sweep > 0 and stage.state != "hold"):
             kindling = _KINDLING if is_kindled else 0.0
             tables = state_tables(molecule, estimate.occupancies)
-            posterior, drawn = read_states(problem, estimate, tables, stage, rng, kindling, drawn)
-            if stage.theta != "draw":
+            read = read_states(problem, estimate, tables, stage, rng, kindling, drawn, sizes)
+            posterior, drawn, sizes, rate = read
+            if rate is not None:
+                rates["state_acceptance"] = rate
+            if not stage.draws_theta:
                 posterior = _unit_contrast(posterior)
             if settings.priors.occupancy == "histogram" and not is_kindled:
                 learned = learned_occupancies(tables, posterior.tables)
                 estimate = estimate._replace(occupancies=learned)
         is_new = stage.kindled_sweeps > 0 and sweep in (0, stage.kindled_sweeps)
         rounds = stage.solve_iterations * (2 if is_new else 1)
-        read = Reading(posterior, drawn)
-        solved, info = _maps(
-            problem, estimate, read, stage, settings, rng, rounds, is_kindled, reporter
+        read = Reading(posterior, drawn, sizes)
+        solved, info, sizes, rate = _maps(
+            problem, estimate, read, stage, settings, rng, rounds, sweep, reporter
         )
+        if rate is not None:
+            rates["theta_acceptance"] = rate
         if is_kindled:
             solved = _with_functions_of(solved, estimate, kindled_sets)
         estimate = solved
@@ -138,8 +150,8 @@ def run_stage(
         has_spread = drawn is not None or posterior.contrast_std.any()
         if is_estimated and stage.contrast != "hold" and has_spread:
             estimate = estimate._replace(contrast_std=_contrast_spread(posterior))
-        if sweep % 2 == 1 or sweep == stage.sweeps - 1:
-            noise = updated_noise(problem, estimate, posterior)
+        noise = _noise(problem, estimate, posterior, drawn, stage, sweep, rng)
+        if noise is not None:
             if renewed is None:
                 problem = problem.with_noise(estimate.noise, noise)
             estimate = estimate._replace(noise=noise)
@@ -162,8 +174,7 @@ def run_stage(
                 "contrast_std": estimate.contrast_std,
             },
         ]
-        if acceptance is not None:
-            trace[-1]["pose_acceptance"] = acceptance
+        trace[-1].update(rates)
         detail = molecule.box_size * problem.pixel_size / stage.max_radius
         message = f"{stage.name}, sweep {sweep + 1}/{stage.sweeps}, {detail:.1f} Å"
         is_settled = not is_kindled and sweep > stage.kindled_sweeps and moved < stage.settle
@@ -187,7 +198,7 @@ def run_stage(
             point = StagePoint(
                 stage, position, sweep + 1, estimate, posterior, molecule, tuple(noises),
                 rotations, shifts, trace, dict(rng.bit_generator.state), share, drawn,
-                has_moments=stage.state == "hold", is_repeat=is_repeat,
+                guide, sizes, has_moments=stage.state == "hold", is_repeat=is_repeat,
             )  # fmt: skip
             keeper.offer(point.halfway)
         reporter.advance(worth * (1 + remaining), message, maps, row)
@@ -205,7 +216,7 @@ def run_stage(
         if is_last and moving is not None:
             _, posterior, final = averaged(
                 problem, estimate, posterior, prior, moving, rng, _POSE_DRAWS, stage.pose_steps,
-                reporter.check,
+                reporter.check, guide,
             )  # fmt: skip
     return Snapshot(stage, position, molecule, estimate, posterior, share, trace, final)
 
@@ -218,27 +229,58 @@ def _maps(
     settings: RecoverySettings,
     rng: np.random.Generator,
     rounds: int,
-    is_kindled: bool,
+    sweep: int,
     reporter: Reporter,
-) -> tuple[Estimate, SolveInfo]:
-    """Coefficients given the rest, as the stage says; solved for, also their spectra."""
-    molecule = problem.molecule
+) -> tuple[Estimate, SolveInfo, StepSizes, float | None]:
+    """Coefficients given the rest, as the stage says; solved for, also their spectra.
+
+    With the step sizes after it, and the mean acceptance of steps.
+    """
+    molecule, sizes = problem.molecule, read.sizes
     if stage.theta == "hold":
-        return estimate, SolveInfo(0, 0.0)
+        return estimate, SolveInfo(0, 0.0), sizes, None
     priors = precision_priors(estimate.spectra, molecule, settings.priors)
     if stage.theta == "draw" and read.drawn is not None:
         theta, info = coefficient_draw(
             rng, problem, estimate.theta, read.drawn, priors, _DRAW_ITERATIONS, _DRAW_TOLERANCE,
             reporter.check,
         )  # fmt: skip
-        return estimate._replace(theta=theta), info
+        return estimate._replace(theta=theta), info, sizes, None
     # kindled state functions are not densities yet
-    seen = molecule.zeros() if is_kindled else estimate.theta
+    seen = molecule.zeros() if sweep < stage.kindled_sweeps else estimate.theta
     further = density_priors(seen, molecule, settings.priors)
-    return maximisation(
+    kernel = stage.theta
+    if read.drawn is not None and (kernel == "mala" or kernel == "hmc" or kernel == "langevin"):
+        theta, sizes, rate = move_coefficients(
+            rng, problem, estimate.theta, read.drawn, priors, further, kernel, stage.theta_steps,
+            sizes, sweep * stage.theta_steps, reporter.check,
+        )  # fmt: skip
+        return estimate._replace(theta=theta), SolveInfo(stage.theta_steps, 0.0), sizes, rate
+    solved, info = maximisation(
         problem, estimate, read.posterior, rounds, check=reporter.check, priors=priors,
         further=further,
     )  # fmt: skip
+    return solved, info, sizes, None
+
+
+def _noise(
+    problem: StageProblem,
+    estimate: Estimate,
+    posterior: ParticlePosterior,
+    drawn: StateDraw | None,
+    stage: Stage,
+    sweep: int,
+    rng: np.random.Generator,
+) -> Float64 | None:
+    """New noise spectra; None where they stay."""
+    if stage.noise == "hold":
+        return None
+    if stage.noise == "draw" and drawn is not None:
+        return noise_draw(rng, problem, estimate, drawn)
+    # every other time: it follows the maps
+    if sweep % 2 == 1 or sweep == stage.sweeps - 1:
+        return updated_noise(problem, estimate, posterior)
+    return None
 
 
 def _with_functions_of(

@@ -4,6 +4,11 @@ Each step places a small patch of shifts so that the present one is a random mem
 or refuses a turned rotation by the evidence summed over patch, states and contrast, then draws
 the shift exactly from the patch. Slices of the present rotation are kept from step to step, so a
 step costs one slice; nothing of size (n, k, q) is stored.
+
+An image may tell one turn seven times as well as another, so an isotropic walk is either too timid
+or refused. With a `PoseGuide` turns have the shape that the image allows, the patch goes along
+with them as far as a turn looks like a shift, and some proposals do not depend on where the chain
+is: they are drawn about the guide's centre.
 """
 
 import math
@@ -23,10 +28,22 @@ from napari_hypermol.posterior.collapsed import (
 )
 from napari_hypermol.posterior.likelihood import WhitenedImages
 
-__all__ = ["PoseChain", "PoseInfo", "PoseProposals", "draw_proposals", "pose_metropolis"]
+__all__ = [
+    "PoseChain",
+    "PoseGuide",
+    "PoseInfo",
+    "PoseProposals",
+    "draw_proposals",
+    "pose_metropolis",
+]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+# Of the proposals with a guide: drawn about its centre, wider than the guide so that its tails are
+# not lighter than the posterior's; and walks in no shape, should the guide be wrong. The others
+# are walks in its shape, of scales about that of the greatest efficiency in three dimensions.
+_LEAPS, _WIDER, _PLAIN = 0.5, 1.2, 0.1
+_WALKS = (0.7, 2.0)
 
 
 class PoseChain(NamedTuple):
@@ -46,6 +63,25 @@ class PoseChain(NamedTuple):
     data: Float32
 
 
+class PoseGuide(NamedTuple):
+    """A normal density about where each of n poses is thought to be, in the image frame.
+
+    It must not depend on where the chain is, or the chain has another equilibrium.
+
+    Attributes
+    ----------
+    centres : (n, 3, 3) float32 ndarray
+    roots : (n, 3, 3) float32 ndarray
+        L, lower triangles, of the covariances L L^T of omega [rad], for R = exp([omega]_x) centre.
+    levers : (n, 2, 3) float32 ndarray
+        How the shift that fits best changes with a turn [pixels / rad].
+    """
+
+    centres: Float32
+    roots: Float32
+    levers: Float32
+
+
 class PoseProposals(NamedTuple):
     """Everything random in m steps of n particles.
 
@@ -53,6 +89,8 @@ class PoseProposals(NamedTuple):
     ----------
     turns : (n, m, 3) float32 ndarray
         omega [rad].
+    is_leap : (n, m) bool ndarray
+        Whether omega leads from the guide's centre, not from where the rotation is.
     patches : (n, p, s, 2) float64 ndarray
         Shifts to choose from, relative to the present one, which is among them [pixels]; each
         serves m / p turns, then the shift is drawn.
@@ -61,6 +99,7 @@ class PoseProposals(NamedTuple):
     """
 
     turns: Float32
+    is_leap: NDArray[np.bool_]
     patches: Float64
     uniforms: Float64
 
@@ -90,6 +129,7 @@ def draw_proposals(
     shift_scales: tuple[float, float],
     width: int = 3,
     turns_per_patch: int = 1,
+    guide: PoseGuide | None = None,
 ) -> PoseProposals:
     """Symmetric proposals at several scales.
 
@@ -105,6 +145,8 @@ def draw_proposals(
         A patch has width x width shifts.
     turns_per_patch : int
         A divisor of `n_steps`.
+    guide : PoseGuide or None
+        None: no leaps, and walks in all directions alike.
 
     Returns
     -------
@@ -113,12 +155,21 @@ def draw_proposals(
     lows, highs = np.log([turn_scales, shift_scales]).T
     scales = np.exp(lows + (highs - lows) * rng.random((n, n_steps, 2)))
     turns = rng.normal(size=(n, n_steps, 3)) * scales[..., :1]
+    is_leap = np.zeros((n, n_steps), dtype=np.bool_)
+    if guide is not None:
+        kind = rng.random((n, n_steps))
+        is_leap, is_plain = kind < _LEAPS, kind > 1 - _PLAIN
+        low, high = np.log(_WALKS)
+        size = np.where(is_leap, _WIDER, np.exp(low + (high - low) * rng.random(kind.shape)))
+        shaped = np.einsum("nij,nmj->nmi", guide.roots, rng.normal(size=turns.shape))
+        turns = np.where(is_plain[..., None], turns, size[..., None] * shaped)
     spacings = scales[:, ::turns_per_patch, None, 1:]
     axis = np.arange(width, dtype=np.float64)
     unit = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
     own = unit[rng.integers(0, len(unit), spacings.shape[:2])]
     patches = (unit - own[:, :, None, :]) * spacings
-    return PoseProposals(turns.astype(np.float32), patches, rng.random((n, n_steps, 2)))
+    uniforms = rng.random((n, n_steps, 2))
+    return PoseProposals(turns.astype(np.float32), is_leap, patches, uniforms)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -161,6 +212,35 @@ def _turn(omega: Any, rotation: Any, out: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _offset(rotation: Any, centre: Any, out: Any) -> None:
+    """Fills omega, of which exp([omega]_x) centre is the rotation."""
+    q = np.zeros((3, 3))
+    for i in range(3):
+        for j in range(3):
+            for k in range(3):
+                q[i, j] += np.float64(rotation[i, k]) * np.float64(centre[j, k])
+    out[0], out[1], out[2] = q[2, 1] - q[1, 2], q[0, 2] - q[2, 0], q[1, 0] - q[0, 1]
+    sine = 0.5 * math.sqrt((out * out).sum())
+    angle = math.atan2(sine, 0.5 * (q[0, 0] + q[1, 1] + q[2, 2] - 1.0))
+    out *= 0.5 * (angle / sine if sine > 1e-12 else 1.0)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _log_leap(omega: Any, root: Any) -> Any:
+    """Log density of a leap by omega, with respect to the uniform measure of rotations."""
+    solved, square = np.empty(3), 0.0
+    for i in range(3):
+        rest = omega[i]
+        for j in range(i):
+            rest -= root[i, j] * solved[j]
+        solved[i] = rest / root[i, i]
+        square += solved[i] * solved[i]
+    half = 0.5 * math.sqrt((omega * omega).sum())
+    volume = (math.sin(half) / half) ** 2 if half > 1e-6 else 1.0
+    return -0.5 * square / (_WIDER * _WIDER) - math.log(volume)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _drawn(log_terms: Any, uniform: Any) -> Any:
     """Index drawn with probabilities exp(log_terms), not normalised."""
     top = log_terms.max()
@@ -176,7 +256,8 @@ def _drawn(log_terms: Any, uniform: Any) -> Any:
 def _steps(
     data: Any, weights: Any, rotations: Any, shifts: Any, prior: Any,
     grids: Any, placements: Any, samples: Any, nodes: Any, log_prior: Any, std: Any,
-    temperature: Any, proposals: Any, parts: Any, accepted: Any, density: Any, mean_turn: Any,
+    temperature: Any, guide: Any, proposals: Any, parts: Any, accepted: Any, density: Any,
+    mean_turn: Any,
 ) -> None:  # fmt: skip
     n, n_samples = weights.shape
     n_q, n_steps = nodes.shape[2], proposals.turns.shape[1]
@@ -189,6 +270,8 @@ def _steps(
         by_shift = np.empty((2, n_shifts))
         other = np.empty((3, 3), dtype=np.float32)
         moved = np.empty((2, n_samples), dtype=np.float32)
+        omega, before = np.empty(3), np.empty(3)
+        along, drift = np.empty(2), np.zeros(2)
         for i in range(part * n // parts, (part + 1) * n // parts):
             own = nodes[i % nodes.shape[0]]
             now, here = 0, 0.0
@@ -199,34 +282,49 @@ def _steps(
                 offsets = proposals.patches[i, step // every]
                 toward = prior.shifts[i] - shifts[i]
                 if step % every == 0:
+                    drift[:] = 0.0
                     here = patch_evidence(
                         data[i], columns[now], gram[now], offsets, toward, prior.shift_precision,
                         samples, own, log_prior, std, temperature, by_shift[now],
                     )  # fmt: skip
                     if prior.rotation_precision > 0:
                         here -= half * angle_square(rotations[i], prior.rotations[i])
-                new = 1 - now
-                _turn(proposals.turns[i, step], rotations[i], other)
+                new, ratio = 1 - now, 0.0
+                for axis in range(3):
+                    omega[axis] = proposals.turns[i, step, axis]
+                before[:] = 0.0
+                if proposals.is_leap[i, step]:
+                    _offset(rotations[i], guide.centres[i], before)
+                    ratio = _log_leap(before, guide.roots[i]) - _log_leap(omega, guide.roots[i])
+                    if (omega * omega).sum() >= math.pi * math.pi:  # more than once around
+                        ratio = -np.inf
+                    _turn(omega, guide.centres[i], other)
+                else:
+                    _turn(omega, rotations[i], other)
                 slice_and_gram(
                     other, weights[i], grids, placements, samples, rows, columns[new], gram[new]
                 )
+                for axis in range(2):  # the patch goes with the turn, and comes back with it
+                    along[axis] = drift[axis]
+                    for j in range(3):
+                        along[axis] += guide.levers[i, axis, j] * (omega[j] - before[j])
                 there = patch_evidence(
-                    data[i], columns[new], gram[new], offsets, toward, prior.shift_precision,
-                    samples, own, log_prior, std, temperature, by_shift[new],
+                    data[i], columns[new], gram[new], offsets + along, toward,
+                    prior.shift_precision, samples, own, log_prior, std, temperature, by_shift[new],
                 )  # fmt: skip
                 if prior.rotation_precision > 0:
                     there -= half * angle_square(other, prior.rotations[i])
-                if math.log(proposals.uniforms[i, step, 0]) < there - here:
+                if math.log(proposals.uniforms[i, step, 0]) < there - here + ratio:
                     here, now = there, new
+                    drift[:] = along
                     accepted[i] += 1.0 / n_steps
-                    turn = proposals.turns[i, step]
-                    mean_turn[i] += math.sqrt((turn * turn).sum())
+                    mean_turn[i] += math.sqrt(angle_square(other, rotations[i]))
                     rotations[i] = other
                 density[i] = here
                 if (step + 1) % every:
                     continue
                 chosen = _drawn(by_shift[now], proposals.uniforms[i, step, 1])
-                offset = offsets[chosen]
+                offset = offsets[chosen] + drift
                 if offset[0] != 0.0 or offset[1] != 0.0:
                     moved_data(data[i], offset, samples, moved)
                     data[i] = moved
@@ -242,6 +340,7 @@ def pose_metropolis(
     prior: PosePrior,
     model: CollapsedModel,
     proposals: PoseProposals,
+    guide: PoseGuide | None = None,
 ) -> tuple[PoseChain, PoseInfo]:
     """Metropolis steps of every particle's rotation, each with an exact draw of its shift.
 
@@ -253,6 +352,8 @@ def pose_metropolis(
     prior : PosePrior
     model : CollapsedModel
     proposals : PoseProposals
+    guide : PoseGuide or None
+        The one they were drawn with.
 
     Returns
     -------
@@ -263,13 +364,17 @@ def pose_metropolis(
     -----
     Leaves p(R, s | Y) with state and contrast summed out invariant. Given the patch's origin, an
     auxiliary variable that makes the present shift a uniformly random member, the rotation is
-    updated under the sum over the patch and the shift then drawn given the rotation.
+    updated under the sum over the patch and the shift then drawn given the rotation. With a guide
+    a turn takes the origin with it by a fixed map of omega, whose inverse is that of -omega.
     """
     n = len(chain.rotations)
     rotations, shifts, data = chain.rotations.copy(), chain.shifts.copy(), chain.data.copy()
     accepted, density, mean_turn = np.zeros(n), np.zeros(n), np.zeros(n)
+    if guide is None:
+        nothing = np.zeros((n, 2, 3), dtype=np.float32)
+        guide = PoseGuide(rotations, np.tile(np.eye(3, dtype=np.float32), (n, 1, 1)), nothing)
     _steps(
-        data, images.weights, rotations, shifts, prior, *model, proposals,
+        data, images.weights, rotations, shifts, prior, *model, guide, proposals,
         numba.get_num_threads(), accepted, density, mean_turn,
     )  # fmt: skip
     return PoseChain(rotations, shifts, data), PoseInfo(accepted, density, mean_turn)

@@ -38,12 +38,16 @@ class StateDraw(NamedTuple):
     contrasts : (n,) float64 ndarray
     log_likelihood : (n,) float64 ndarray
         Of all three, against the empty molecule.
+    states : (n, d) float64 ndarray
+        Components side by side: those of the entries, or near them where they were not drawn from a
+        table.
     """
 
     entries: Int64
     c: Float64
     contrasts: Float64
     log_likelihood: Float64
+    states: Float64
 
 
 @numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -132,7 +136,9 @@ def draw_states(
     linear = np.einsum("nq,nq->n", c, b)
     square = np.maximum(np.einsum("nq,nqr,nr->n", c, g, c, optimize=True), 0.0)
     a = contrasts(rng.random((n,)), linear, square, contrast_std)
-    return StateDraw(entries, c, a, a * linear - 0.5 * a**2 * square)
+    found = [t.states[own] for t, own in zip(tables, entries.T, strict=True)]
+    states = np.concatenate([np.zeros((n, 0)), *found], axis=1)
+    return StateDraw(entries, c, a, a * linear - 0.5 * a**2 * square, states)
 
 
 def spread_states(

@@ -29,16 +29,23 @@ class Stage:
         Stop early when states move less than this per sweep (mean absolute change).
     searches : bool
         Before its sweeps every pose that moves is looked for on the whole grid again.
-    rotation, shift : {"metropolis", "exact", "hold"}
-        How poses that are not known move: rotations by Metropolis steps, shifts by exact draws.
-    state : {"exact", "draw", "hold"}
-        Whole posterior tables; one draw of state and contrast; or as the stage finds them.
+    rotation : {"metropolis", "mala", "hold"}
+        How rotations that are not known move: by Metropolis steps with all else summed out, or by
+        Langevin steps given the drawn states.
+    shift : {"exact", "metropolis", "mala", "hmc", "hold"}
+        Drawn from patches beside the rotations, or by steps given the drawn states.
+    state : {"exact", "draw", "metropolis", "mala", "hmc", "hold"}
+        Whole posterior tables; one draw of state and contrast; steps, then a contrast; or as the
+        stage finds them.
     contrast : {"exact", "hold"}
         With the state, or 1.
-    theta : {"solve", "draw", "hold"}
-        The likeliest coefficients given the others, or one draw of them.
-    pose_steps : int
-        Metropolis steps of every rotation a sweep.
+    theta : {"solve", "draw", "mala", "hmc", "langevin", "hold"}
+        The likeliest coefficients given the others; one draw of them; or steps.
+    noise : {"estimate", "draw", "hold"}
+    pose_steps, state_steps, theta_steps : int
+        Steps a sweep of every rotation and shift, of every state, and of the coefficients.
+    warm_up : int or None
+        Sweeps in which step sizes are found; None: the first half.
     temperature : float
         Factor on the log likelihood by which poses, states and contrasts are judged.
     """
@@ -51,13 +58,32 @@ class Stage:
     solve_iterations: int = 3
     settle: float = 0.0
     searches: bool = False
-    rotation: Literal["metropolis", "hold"] = "metropolis"
-    shift: Literal["exact", "hold"] = "exact"
-    state: Literal["exact", "draw", "hold"] = "exact"
+    rotation: Literal["metropolis", "mala", "hold"] = "metropolis"
+    shift: Literal["exact", "metropolis", "mala", "hmc", "hold"] = "exact"
+    state: Literal["exact", "draw", "metropolis", "mala", "hmc", "hold"] = "exact"
     contrast: Literal["exact", "hold"] = "exact"
-    theta: Literal["solve", "draw", "hold"] = "solve"
+    theta: Literal["solve", "draw", "mala", "hmc", "langevin", "hold"] = "solve"
+    noise: Literal["estimate", "draw", "hold"] = "estimate"
     pose_steps: int = 4
+    state_steps: int = 4
+    theta_steps: int = 4
+    warm_up: int | None = None
     temperature: float = 1.0
+
+    @property
+    def warms_up_for(self) -> int:
+        """Sweeps in which step sizes are found."""
+        return self.sweeps // 2 if self.warm_up is None else self.warm_up
+
+    @property
+    def steps_states(self) -> bool:
+        """Whether states are moved by steps from where they are."""
+        return self.state in ("metropolis", "mala", "hmc")
+
+    @property
+    def draws_theta(self) -> bool:
+        """Whether coefficients are those of one draw or step, given drawn states."""
+        return self.theta in ("draw", "mala", "hmc", "langevin")
 
 
 def work_of(stages: Sequence[Stage]) -> float:
