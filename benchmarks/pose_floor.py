@@ -23,7 +23,7 @@ from napari_hypermol.posterior.likelihood import overlaps
 from napari_hypermol.posterior.states import StateTable, table_posterior
 from napari_hypermol.runs.chunks import whitened_images
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
-from napari_hypermol.runs.pose_step import chordal_mean
+from napari_hypermol.runs.pose_average import chordal_mean
 from napari_hypermol.runs.state_scores import spearman
 from napari_hypermol.samplers.pose_metropolis import PoseChain, draw_proposals, pose_metropolis
 from napari_hypermol.synthetic.simulate import MOLECULES, Simulation, simulated_particles

@@ -13,6 +13,7 @@ from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.molecules.trajectory import RigidTrajectory, Turn
+from napari_hypermol.runs import pose_guide as module
 from napari_hypermol.runs.pose_guide import Guide, fresh_guide, state_functions
 from napari_hypermol.runs.pose_step import PoseSettings, pose_prior
 from napari_hypermol.samplers.pose_metropolis import PoseGuide
@@ -120,6 +121,14 @@ def test_known_shifts_do_not_go_along(stack):
         return np.linalg.det(guide.poses.roots.astype(float))
 
     assert (spread(known) < spread(free)).all()
+
+
+def test_chunks_say_the_same(stack, monkeypatch):
+    _, whole = guided(stack, stack.told)
+    monkeypatch.setattr(module, "_CHUNK", 70)
+    _, parts = guided(stack, stack.told)
+    for one, two in zip(whole.poses, parts.poses, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6)
 
 
 def test_temperature_widens(stack):

@@ -21,15 +21,13 @@ from napari_hypermol.runs.pose_step import (
     Poses,
     PoseSettings,
     at_chain,
-    averaged,
-    chordal_mean,
     joint_nodes,
     pose_prior,
     pose_step,
     with_poses,
 )
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
-from napari_hypermol.runs.sweep import expectation, state_tables
+from napari_hypermol.runs.sweep import state_tables
 from napari_hypermol.samplers.pose_metropolis import PoseChain
 from small_poses import PIXEL, RADIUS, rigid_stack
 
@@ -162,24 +160,6 @@ def test_too_many_joint_states_of_which_nothing_is_known(rng, monkeypatch):
 # ---- means of rotations ------------------------------------------------------------------------
 
 
-def test_chordal_mean_is_scipys(rng):
-    draws = Rotation.random(6, rng=rng).as_matrix()
-    spread = Rotation.from_rotvec(rng.normal(scale=0.4, size=(30, 6, 3)).reshape(-1, 3))
-    draws = spread.as_matrix().reshape(30, 6, 3, 3) @ draws
-    found = chordal_mean(draws.mean(axis=0))
-    expected = [Rotation.from_matrix(draws[:, i]).mean().as_matrix() for i in range(6)]
-    np.testing.assert_allclose(found, expected, atol=1e-10)
-
-
-def test_chordal_mean_is_a_rotation_even_of_a_mean_that_is_nearly_a_reflection(rng):
-    mean = np.diag([1.0, 1.0, -0.1])[None] + 0.01 * rng.normal(size=(4, 3, 3))
-    found = chordal_mean(mean)
-    np.testing.assert_allclose(np.linalg.det(found), 1)
-    np.testing.assert_allclose(
-        found @ found.swapaxes(1, 2), np.tile(np.eye(3), (4, 1, 1)), atol=1e-12
-    )
-
-
 # ---- poses and priors --------------------------------------------------------------------------
 
 
@@ -307,92 +287,6 @@ def test_a_chain_becomes_the_problem_at_its_poses(small):
     np.testing.assert_array_equal(at.images.data, 2 * problem.images.data)
     np.testing.assert_array_equal(at.shifts, PIXEL)  # pixels to Å
     np.testing.assert_array_equal(at.images.weights, problem.images.weights)
-
-
-# ---- averages over draws -----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def found(small):
-    """After some steps from the told poses: means and spreads over draws."""
-    problem, _ = moved(small, REFINE, calls=3)
-    rng = np.random.default_rng(5)
-    prior = pose_prior(small.told, small.rows, REFINE)
-    tables = state_tables(small.molecule)
-    posterior = expectation(problem, small.estimate, tables, rng)
-    return averaged(
-        problem, small.estimate, posterior, prior, REFINE, rng, n_draws=16, n_steps=6
-    )  # fmt: skip
-
-
-def test_means_over_draws_are_poses(small, found):
-    _, posterior, poses = found
-    n = len(small.rows)
-    assert poses.rotations.shape == (n, 3, 3)
-    np.testing.assert_allclose(np.linalg.det(poses.rotations), 1, atol=1e-5)
-    assert poses.shifts.shape == (n, 2)
-    assert posterior.log_evidence.shape == posterior.contrast_mean.shape == (n,)
-    assert np.isfinite(posterior.log_evidence).all()
-    assert (posterior.contrast_std > 0).all()
-    assert posterior.contrast_mean.mean() == pytest.approx(1, abs=0.1)
-
-
-def test_spread_over_draws_tells_the_error(small, found):
-    """Of a mean over draws the error is the posterior's spread, where the model is right."""
-    _, _, poses = found
-    error = angles_between(poses.rotations, small.true.rotations)
-    ratio = np.sqrt(np.median(error**2) / np.median(poses.rotation_std**2))
-    # the map is made of these particles, and 96 steps are a short chain: within a factor of two
-    assert 0.5 < ratio < 2
-    shift_error = (poses.shifts - small.true.shifts)[:, 0]
-    ratio = np.sqrt(np.median(shift_error**2) / np.median(poses.shift_std**2))
-    assert 0.3 < ratio < 2
-
-
-def test_what_is_not_sampled_has_no_spread(small):
-    rng, settings = np.random.default_rng(0), PoseSettings("known", "refine", None, PIXEL)
-    problem = small.problem(small.told).of(np.arange(20))
-    prior = pose_prior(small.told, np.arange(20), settings)
-    posterior = expectation(problem, small.estimate, (), rng)
-    _, _, poses = averaged(problem, small.estimate, posterior, prior, settings, rng, 3, 2)
-    np.testing.assert_allclose(poses.rotation_std, 0, atol=1e-4)  # [rad], float32's rounding
-    assert (poses.shift_std > 0).mean() > 0.5  # a few steps; some are still where they were
-
-
-def test_averages_can_be_stopped(small):
-    class Stopped(Exception):
-        pass
-
-    def stop():
-        raise Stopped
-
-    rng = np.random.default_rng(0)
-    problem = small.problem(small.told).of(np.arange(4))
-    prior = pose_prior(small.told, np.arange(4), REFINE)
-    posterior = expectation(problem, small.estimate, (), rng)
-    with pytest.raises(Stopped):
-        averaged(problem, small.estimate, posterior, prior, REFINE, rng, 3, 2, stop)
-
-
-def test_states_are_averaged_over_draws(rng):
-    """A posterior that forgets its poses is the mixture of those at the draws."""
-    problem, _ = problem_of(COMPOSITES["one"], rng)
-    tables = state_tables(problem.molecule)
-    draws = []
-    for contrast in (0.8, 1.2):
-        p = rng.dirichlet(np.ones(len(tables[0].states)), size=N)
-        draws.append(
-            posterior_of((p,))._replace(
-                contrast_mean=np.full(N, contrast), contrast_std=np.full(N, 0.1)
-            )
-        )
-    mixed = module._mixed(draws, draws[-1], tables)
-    expected = (draws[0].tables[0] + draws[1].tables[0]) / 2
-    np.testing.assert_allclose(mixed.tables[0], expected)
-    np.testing.assert_allclose(mixed.state_mean[:, 0], expected @ tables[0].states[:, 0])
-    np.testing.assert_allclose(mixed.contrast_mean, 1.0)
-    # law of total variance: 0.1 within, 0.2 between
-    np.testing.assert_allclose(mixed.contrast_std, np.hypot(0.1, 0.2))
 
 
 def test_band_limit_is_that_of_the_stack(small):

@@ -17,12 +17,9 @@ from napari_hypermol.protocols import CoefficientPrior
 from napari_hypermol.runs.coefficient_draw import moments
 from napari_hypermol.runs.coefficient_step import blockwise, precisions
 from napari_hypermol.runs.stage_problem import StageProblem
-from napari_hypermol.runs.step_sizes import StepSizes
+from napari_hypermol.runs.step_sizes import StepSizes, gradient_steps
 from napari_hypermol.runs.whitening import rows_of
-from napari_hypermol.samplers.adaptation import HMC_ACCEPTANCE, MALA_ACCEPTANCE
-from napari_hypermol.samplers.hmc import hmc
 from napari_hypermol.samplers.langevin import DecreasingSteps, LangevinChain, langevin
-from napari_hypermol.samplers.mala import mala, start
 from napari_hypermol.samplers.preconditioner import Preconditioner
 from napari_hypermol.samplers.state_draws import StateDraw
 
@@ -89,19 +86,11 @@ def move_coefficients(
         for _ in range(n_steps):
             walk, _ = langevin(rng, walk, density.on_a_batch(rng, share), steps, ahead)
         return density.at(walk.value), sizes, 1.0
-    name, rates = f"theta {kernel}", []
-    sizes = sizes.begun(name, _FIRST[kernel])
-    chain = start(np.zeros((1, len(theta))), density)
-    for _ in range(n_steps):
-        if kernel == "mala":
-            chain, moved = mala(rng, chain, density, sizes.of(name), ahead)
-            rate, target = moved.acceptance_rate, MALA_ACCEPTANCE
-        else:
-            chain, flown = hmc(rng, chain, density, sizes.of(name), _LEAPFROG, ahead)
-            rate, target = flown.acceptance_rate, HMC_ACCEPTANCE
-        sizes = sizes.told(name, rate, target)
-        rates.append(rate.mean())
-    return density.at(chain.value), sizes, float(np.mean(rates))
+    sizes = sizes.begun(f"theta {kernel}", _FIRST[kernel])
+    value, sizes, rate = gradient_steps(
+        rng, kernel, "theta", np.zeros((1, len(theta))), density, n_steps, sizes, _LEAPFROG, ahead
+    )
+    return density.at(value), sizes, rate
 
 
 class _Density:

@@ -21,8 +21,8 @@ from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.runs.draw_sweep import Chain, DrawSettings, SweepInfo, begun_chain, draw_sweep
 from napari_hypermol.runs.halfway import Halfway, Keeper, generator_at
 from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.pose_average import chordal_mean
 from napari_hypermol.runs.pose_guide import Guide
-from napari_hypermol.runs.pose_step import chordal_mean
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.stage_point import Renewed, at_poses, rewhitened
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem

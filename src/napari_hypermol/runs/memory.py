@@ -84,7 +84,8 @@ def planned_memory(
     if not is_remote:  # at workers power and fill stay there, and moments
         per_image += n_shells * 2 * (4 + 4)
         per_image += q * q * (4 + 4 + 4 + 4) + q * 16
-    per_image += 400  # poses, optics, states, and the columns of the particle file
+    # poses and what they are proposed from, optics, states, the columns of the particle file
+    per_image += 500
     memory = psutil.Process().memory_info().rss + _PROGRAM + n * per_image
     memory += min(n, _TABLED) * (q * q * (4 + 8 + 4) + entries * 8 * 2)
     memory += min(n, _SCALED) * k * 4

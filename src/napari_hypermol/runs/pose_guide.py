@@ -19,6 +19,7 @@ from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.pieces import joined
 from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
+from napari_hypermol.runs.whitening import rows_of
 from napari_hypermol.samplers.pose_metropolis import PoseGuide
 
 __all__ = ["Guide", "fresh_guide", "guide_from", "guide_of", "state_functions"]
@@ -30,6 +31,7 @@ _REMEMBERED = 6.0  # of the poses before a guide was made anew
 _FURTHEST = 0.3  # [rad] that the mode may lie from the pose: farther it is no more than a direction
 # Sweeps in a stage whose map is still moving; the first guide is made farther off, and worse.
 _LASTS, _FIRST_LASTS = 6, 2
+_CHUNK = 16384  # particles at once, which need 2 KB each for a while
 
 
 class Guide(NamedTuple):
@@ -112,14 +114,26 @@ def fresh_guide(
     if is_shift_known:
         prior = prior._replace(shifts=shifts, shift_precision=1e9)
     contrasts = np.ones(n) if contrasts is None else contrasts
-    own = shifts, prior, contrasts, functions, slopes, middles
     std = float(estimate.contrast_std)
     if isinstance(problem.images, RemoteImages):
+        own = shifts, prior, contrasts, functions, slopes, middles
         shared = *problem.scene(estimate.theta), std, temperature
         said = joined(problem.images.each(pose_information, own, shared, device="cpu"))
     else:
-        scene = molecule.grids(estimate.theta), problem.placements, problem.samples
-        said = pose_information(problem.here()[1], *own, *scene, std, temperature)
+        _, images = problem.here()
+        grids = molecule.grids(estimate.theta)
+        pieces = []
+        for begin in range(0, n, _CHUNK):
+            part = slice(begin, begin + _CHUNK)
+            about = prior._replace(rotations=prior.rotations[part], shifts=prior.shifts[part])
+            pieces.append(
+                pose_information(
+                    rows_of(images, part), shifts[part], about, contrasts[part], functions[part],
+                    slopes[part], middles[part], grids, problem.placements, problem.samples, std,
+                    temperature,
+                )
+            )  # fmt: skip
+        said = joined(pieces)
     guide = guide_from(said, problem.rotations)
     poses = guide.poses
     if is_shift_known:

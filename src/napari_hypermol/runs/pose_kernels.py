@@ -17,17 +17,11 @@ from napari_hypermol.posterior.pose_gradient import PosePoint, pose_gradient
 from napari_hypermol.runs.pose_step import at_chain
 from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
-from napari_hypermol.runs.step_sizes import StepSizes
-from napari_hypermol.samplers.adaptation import (
-    HMC_ACCEPTANCE,
-    MALA_ACCEPTANCE,
-    WALK_ACCEPTANCE,
-)
-from napari_hypermol.samplers.hmc import hmc
-from napari_hypermol.samplers.mala import mala, rotation_mala
+from napari_hypermol.runs.step_sizes import StepSizes, gradient_steps
+from napari_hypermol.samplers.adaptation import MALA_ACCEPTANCE, WALK_ACCEPTANCE
+from napari_hypermol.samplers.mala import rotation_mala
 from napari_hypermol.samplers.mala import start as start_gradient
-from napari_hypermol.samplers.metropolis import random_walk
-from napari_hypermol.samplers.metropolis import start as start_walk
+from napari_hypermol.samplers.metropolis import random_walk, start
 from napari_hypermol.samplers.pose_metropolis import PoseChain
 from napari_hypermol.samplers.state_draws import StateDraw
 
@@ -83,31 +77,23 @@ def move_shifts(
 ) -> tuple[StageProblem, StepSizes, float]:
     """Steps of all shifts, everything else as drawn; returns as `move_rotations`."""
     density = _Density(problem, estimate, drawn, prior, temperature)
-    name, rates = f"shift {kernel}", []
     first = _FIRST_PHASE * problem.samples.box_size / (2 * np.pi * problem.samples.max_radius)
-    sizes = sizes.begun(name, 0.5 * first**2 if kernel == "mala" else first)
+    sizes = sizes.begun(f"shift {kernel}", 0.5 * first**2 if kernel == "mala" else first)
     origin = np.zeros((len(problem.shifts), 2))
     if kernel == "metropolis":
-        walk = start_walk(origin, lambda shifts: density.of_shifts(shifts)[0])
+        walk, rates = start(origin, lambda x: density.of_shifts(x)[0]), []
         for _ in range(n_steps):
-            walk, info = random_walk(rng, walk, lambda x: density.of_shifts(x)[0], sizes.of(name))
-            sizes = sizes.told(name, info.acceptance_rate, WALK_ACCEPTANCE)
+            size = sizes.of("shift metropolis")
+            walk, info = random_walk(rng, walk, lambda x: density.of_shifts(x)[0], size)
+            sizes = sizes.told("shift metropolis", info.acceptance_rate, WALK_ACCEPTANCE)
             rates.append(info.acceptance_rate.mean())
-        moved = walk.value
+        moved, rate = walk.value, float(np.mean(rates))
     else:
-        path = start_gradient(origin, density.of_shifts)
-        for _ in range(n_steps):
-            if kernel == "mala":
-                path, told = mala(rng, path, density.of_shifts, sizes.of(name))
-                rate, target = told.acceptance_rate, MALA_ACCEPTANCE
-            else:
-                path, flown = hmc(rng, path, density.of_shifts, sizes.of(name), _LEAPFROG)
-                rate, target = flown.acceptance_rate, HMC_ACCEPTANCE
-            sizes = sizes.told(name, rate, target)
-            rates.append(rate.mean())
-        moved = path.value
+        moved, sizes, rate = gradient_steps(
+            rng, kernel, "shift", origin, density.of_shifts, n_steps, sizes, _LEAPFROG
+        )
     shifts = problem.shifts + moved * problem.pixel_size
-    return _at(problem, None, shifts), sizes, float(np.mean(rates))
+    return _at(problem, None, shifts), sizes, rate
 
 
 class _Density:

@@ -11,18 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
-from napari_hypermol.coordinates.rotations import angles_between
 from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.collapsed import CollapsedModel, PosePrior
 from napari_hypermol.posterior.likelihood import WhitenedImages
-from napari_hypermol.posterior.states import ParticlePosterior, StateTable, state_moments
+from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.pieces import joined
-from napari_hypermol.runs.pose_guide import Guide, guide_of
 from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
-from napari_hypermol.runs.sweep import expectation, state_tables
+from napari_hypermol.runs.sweep import state_tables
 from napari_hypermol.samplers.pose_metropolis import (
     PoseChain,
     PoseGuide,
@@ -36,8 +34,6 @@ __all__ = [
     "PoseSettings",
     "Poses",
     "at_chain",
-    "averaged",
-    "chordal_mean",
     "collapsed_model",
     "joint_nodes",
     "pose_prior",
@@ -330,89 +326,3 @@ def at_chain(problem: StageProblem, chain: PoseChain) -> StageProblem:
     moved = moved._replace(data=chain.data, rotations=chain.rotations)
     images = DeviceImages(moved) if isinstance(problem.images, DeviceImages) else moved
     return replace(problem, images=images, shifts=chain.shifts * problem.pixel_size)
-
-
-def averaged(
-    problem: StageProblem,
-    estimate: Estimate,
-    posterior: ParticlePosterior,
-    prior: PosePrior,
-    settings: PoseSettings,
-    rng: np.random.Generator,
-    n_draws: int,
-    n_steps: int,
-    check: Any = lambda: None,
-    guide: Guide | None = None,
-) -> tuple[StageProblem, ParticlePosterior, Poses]:
-    """Posterior of states, contrasts and poses given the coefficients, over draws of the poses.
-
-    States are not those of the likeliest pose: what is uncertain about it is in their mean and
-    spread (the tables of every draw are averaged). Poses are proposed from the guide, which goes on
-    from where it is.
-
-    Returns
-    -------
-    problem : StageProblem
-        At the last draw.
-    posterior : ParticlePosterior
-        Mean tables and moments.
-    poses : Poses
-        Means: of rotations the chordal one.
-    """
-    tables = state_tables(problem.molecule, estimate.occupancies)
-    draws: list[ParticlePosterior] = []
-    rotations, shifts = [], []
-    if settings.rotation != "known":
-        is_shift_known = settings.shift == "known"
-        guide = guide_of(
-            problem, estimate, prior, posterior, is_shift_known=is_shift_known, last=guide
-        )
-    for _ in range(n_draws):
-        check()
-        problem, _ = pose_step(
-            problem, estimate, posterior, prior, settings, rng, n_steps,
-            guide=None if guide is None else guide.poses,
-        )  # fmt: skip
-        if guide is not None:
-            guide = guide.followed(problem.rotations)
-        posterior = expectation(problem, estimate, tables, rng)
-        nothing: Any = posterior.contrast_mean[:0]  # the moments of draws are not needed
-        draws.append(posterior._replace(first=nothing, second=nothing))
-        rotations.append(problem.rotations)
-        shifts.append(problem.shifts)
-    mean = chordal_mean(np.mean(rotations, axis=0, dtype=np.float64))
-    away = np.array([angles_between(r, mean) for r in rotations])
-    poses = Poses(
-        mean.astype(np.float32),
-        np.mean(shifts, axis=0),
-        np.sqrt((away**2).mean(axis=0)),
-        np.sqrt(np.var(shifts, axis=0).mean(axis=1)),
-    )
-    return problem, _mixed(draws, posterior, tables), poses
-
-
-def chordal_mean(mean: Float64) -> Float64:
-    """The rotations nearest to arithmetic means of rotation matrices; (n, 3, 3)."""
-    u, _, v = np.linalg.svd(mean)
-    u[:, :, 2] *= np.sign(np.linalg.det(u @ v))[:, None]
-    return np.asarray(u @ v)
-
-
-def _mixed(
-    draws: list[ParticlePosterior], last: ParticlePosterior, tables: tuple[StateTable, ...]
-) -> ParticlePosterior:
-    """The mixture of the draws' posteriors, but for the moments of the last."""
-    mixed = tuple(np.mean(parts, axis=0) for parts in zip(*(d.tables for d in draws), strict=True))
-    moments = [state_moments(p, t) for p, t in zip(mixed, tables, strict=True)]
-    nothing = np.zeros((len(last.contrast_mean), 0))
-    contrasts = np.array([d.contrast_mean for d in draws])
-    squares = np.mean([d.contrast_std**2 + d.contrast_mean**2 for d in draws], axis=0)
-    mean = contrasts.mean(axis=0)
-    return last._replace(
-        state_mean=np.concatenate([*(m for m, _ in moments), nothing], axis=1),
-        state_std=np.concatenate([*(s for _, s in moments), nothing], axis=1),
-        contrast_mean=mean,
-        contrast_std=np.sqrt(np.maximum(squares - mean**2, 0.0)),
-        log_evidence=np.mean([d.log_evidence for d in draws], axis=0),
-        tables=mixed,
-    )

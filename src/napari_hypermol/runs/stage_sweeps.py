@@ -16,8 +16,9 @@ from napari_hypermol.runs.halfway import Keeper
 from napari_hypermol.runs.image_work import scaled
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.noise_draw import noise_draw
+from napari_hypermol.runs.pose_average import averaged
 from napari_hypermol.runs.pose_guide import Guide
-from napari_hypermol.runs.pose_step import Poses, averaged
+from napari_hypermol.runs.pose_step import Poses
 from napari_hypermol.runs.priors import (
     density_priors,
     given_occupancies,

@@ -14,17 +14,10 @@ from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.state_gradient import state_evidence
 from napari_hypermol.posterior.states import StateTable
 from napari_hypermol.runs.pose_guide import state_functions
-from napari_hypermol.runs.step_sizes import StepSizes
-from napari_hypermol.samplers.adaptation import (
-    HMC_ACCEPTANCE,
-    MALA_ACCEPTANCE,
-    WALK_ACCEPTANCE,
-)
+from napari_hypermol.runs.step_sizes import StepSizes, gradient_steps
+from napari_hypermol.samplers.adaptation import WALK_ACCEPTANCE
 from napari_hypermol.samplers.conjugate import contrasts
 from napari_hypermol.samplers.folding import fold, unfolded
-from napari_hypermol.samplers.hmc import hmc
-from napari_hypermol.samplers.mala import mala
-from napari_hypermol.samplers.mala import start as start_gradient
 from napari_hypermol.samplers.metropolis import start, state_walk
 from napari_hypermol.samplers.state_draws import StateDraw
 
@@ -77,8 +70,7 @@ def move_states(
     """
     kinds = [kind for table in tables for kind in table.kinds]
     prior = _LogPrior(tables)
-    name, rates = f"state {kernel}", []
-    sizes = sizes.begun(name, _FIRST[kernel])
+    sizes = sizes.begun(f"state {kernel}", _FIRST[kernel])
 
     def both(states: Float64) -> tuple[Float64, Float64]:
         functions, slopes, _ = state_functions(molecule, states)
@@ -86,33 +78,26 @@ def move_states(
         return value + prior(states), np.einsum("ndq,nq->nd", slopes, over_c)
 
     if kernel == "metropolis":
-        chain = start(last.states, lambda states: both(states)[0])
+        chain, rates = start(last.states, lambda x: both(x)[0]), []
         for _ in range(n_steps):
-            chain, info = state_walk(rng, chain, lambda x: both(x)[0], sizes.of(name), kinds)
-            sizes = sizes.told(name, info.acceptance_rate, WALK_ACCEPTANCE)
+            size = sizes.of("state metropolis")
+            chain, info = state_walk(rng, chain, lambda x: both(x)[0], size, kinds)
+            sizes = sizes.told("state metropolis", info.acceptance_rate, WALK_ACCEPTANCE)
             rates.append(info.acceptance_rate.mean())
-        states = chain.value
+        states, rate = chain.value, float(np.mean(rates))
     else:
         on_line = unfolded(both, kinds)
-        path = start_gradient(last.states, on_line)
-        for _ in range(n_steps):
-            if kernel == "mala":
-                path, moved = mala(rng, path, on_line, sizes.of(name))
-                rate = moved.acceptance_rate
-                sizes = sizes.told(name, rate, MALA_ACCEPTANCE)
-            else:
-                path, flown = hmc(rng, path, on_line, sizes.of(name), _LEAPFROG)
-                rate = flown.acceptance_rate
-                sizes = sizes.told(name, rate, HMC_ACCEPTANCE)
-            rates.append(rate.mean())
-        states, _ = fold(path.value, kinds)
+        value, sizes, rate = gradient_steps(
+            rng, kernel, "state", last.states, on_line, n_steps, sizes, _LEAPFROG
+        )
+        states, _ = fold(value, kinds)
     functions, _, _ = state_functions(molecule, states)
     linear = np.einsum("nq,nq->n", functions, b)
     square = np.maximum(np.einsum("nq,nqr,nr->n", functions, g, functions, optimize=True), 0.0)
     a = contrasts(rng.random(len(b)), linear, square, contrast_std)
     log_likelihood = a * linear - 0.5 * a**2 * square
     drawn = StateDraw(prior.entries(states), functions, a, log_likelihood, states)
-    return drawn, sizes, float(np.mean(rates))
+    return drawn, sizes, rate
 
 
 class _LogPrior:

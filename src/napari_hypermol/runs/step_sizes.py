@@ -1,21 +1,29 @@
-"""Step sizes of a stage's kernels: found in its warm-up, then left alone."""
+"""Step sizes of a stage's kernels, found in its warm-up and then left alone, and steps of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.samplers.adaptation import (
+    HMC_ACCEPTANCE,
+    MALA_ACCEPTANCE,
     Adaptation,
     adapt,
     frozen_steps,
     start,
     step_sizes,
 )
+from napari_hypermol.samplers.hmc import hmc
+from napari_hypermol.samplers.mala import LogDensityGrad, mala
+from napari_hypermol.samplers.mala import start as start_gradient
+from napari_hypermol.samplers.preconditioner import IDENTITY, Preconditioner
 
-__all__ = ["NO_STEPS", "StepSizes"]
+__all__ = ["NO_STEPS", "StepSizes", "gradient_steps"]
+
+Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -75,3 +83,38 @@ class StepSizes:
 
 
 NO_STEPS = StepSizes()  # of a stage that has not begun
+
+
+def gradient_steps(
+    rng: np.random.Generator,
+    kernel: Literal["mala", "hmc"],
+    variable: str,
+    begin: Float64,
+    log_density_grad: LogDensityGrad,
+    n_steps: int,
+    sizes: StepSizes,
+    n_leapfrog: int,
+    preconditioner: Preconditioner = IDENTITY,
+) -> tuple[Float64, StepSizes, float]:
+    """Steps of n vectors by a kernel with gradients, at the size of "variable kernel".
+
+    Returns
+    -------
+    value : (n, ...) float64 ndarray
+    sizes : StepSizes
+    rate : float
+        Mean acceptance.
+    """
+    name, rates = f"{variable} {kernel}", []
+    chain = start_gradient(begin, log_density_grad)
+    for _ in range(n_steps):
+        size = sizes.of(name)
+        if kernel == "mala":
+            chain, moved = mala(rng, chain, log_density_grad, size, preconditioner)
+            rate, target = moved.acceptance_rate, MALA_ACCEPTANCE
+        else:
+            chain, flown = hmc(rng, chain, log_density_grad, size, n_leapfrog, preconditioner)
+            rate, target = flown.acceptance_rate, HMC_ACCEPTANCE
+        sizes = sizes.told(name, rate, target)
+        rates.append(rate.mean())
+    return chain.value, sizes, float(np.mean(rates))
