@@ -1,5 +1,7 @@
 """Which kernels move poses in a sweep, in which order, and what they are given."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def drawn_of(n):
     return StateDraw(entries, np.full((n, 1), 2.0), np.ones(n), np.zeros(n), nothing)
 
 
-def moves(stack, monkeypatch, moving=REFINE, has_draw=True, guide=None, **keys):
+def moves(stack, monkeypatch, moving=REFINE, has_draw=True, guide=None, sizes=NO_STEPS, **keys):
     """Names of the kernels that were called, with what the collapsed one was given."""
     called = []
 
@@ -44,7 +46,7 @@ def moves(stack, monkeypatch, moving=REFINE, has_draw=True, guide=None, **keys):
     drawn = drawn_of(12) if has_draw else None
     done = move_poses(
         problem, stack.estimate, None, drawn, prior, moving, stage, np.random.default_rng(2), guide,
-        NO_STEPS,
+        sizes,
     )  # fmt: skip
     return called, done, problem
 
@@ -82,6 +84,26 @@ def test_before_the_first_draw_there_are_no_such_steps(stack, monkeypatch):
 def test_states_that_move_by_steps_are_not_summed_out(stack, monkeypatch):
     called, _, _ = moves(stack, monkeypatch, state="mala")
     np.testing.assert_array_equal(called[0][1][-1], np.full((12, 1), 2.0))
+
+
+def test_states_that_are_not_drawn_as_a_whole_are_not_summed_out(stack, monkeypatch):
+    monkeypatch.setattr(module, "are_drawn_jointly", lambda tables: False)
+    called, _, _ = moves(stack, monkeypatch, state="draw")
+    np.testing.assert_array_equal(called[0][1][-1], np.full((12, 1), 2.0))
+    called, _, _ = moves(stack, monkeypatch, state="exact")  # no draw, no order to keep
+    assert called[-1][1][-1] is None
+
+
+@pytest.mark.parametrize(("theta", "is_warm"), [("draw", True), ("draw", False), ("solve", False)])
+def test_guide_is_frozen_where_maps_are_drawn(stack, monkeypatch, theta, is_warm):
+    _, done, _ = moves(stack, monkeypatch)
+    sizes = replace(NO_STEPS, is_warming_up=is_warm)
+    keys = {"state": "draw", "theta": theta, "guide": done.guide, "sizes": sizes}
+    _, again, _ = moves(stack, monkeypatch, **keys)
+    follows = is_warm or theta == "solve"
+    assert again.guide.age == (2 if follows else 1)
+    same = np.array_equal(again.guide.poses.centres, done.guide.poses.centres)
+    assert same != follows
 
 
 def test_known_poses_stay_whatever_the_stage_says(stack, monkeypatch):

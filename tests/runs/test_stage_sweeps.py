@@ -10,6 +10,7 @@ from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs import stage_sweeps as module
+from napari_hypermol.samplers.state_draws import StateDraw
 
 
 def posterior(contrasts, spread=0.0):
@@ -25,7 +26,13 @@ def posterior(contrasts, spread=0.0):
 def test_contrasts_are_one_on_average_and_the_molecule_takes_the_rest(rng):
     given = posterior(rng.uniform(1.1, 1.5, 40), spread=0.2)
     scale = given.contrast_mean.mean()
-    unit = module._unit_contrast(given)
+    n = len(given.contrast_mean)
+    drawn = StateDraw(
+        np.zeros((n, 0)), np.ones((n, 2)), given.contrast_mean, np.zeros(n), given.state_mean
+    )
+    unit, moved = module._unit_contrast(given, drawn)
+    np.testing.assert_allclose(moved.contrasts * scale, drawn.contrasts)
+    assert module._unit_contrast(given)[1] is None
     assert unit.contrast_mean.mean() == pytest.approx(1)
     np.testing.assert_allclose(unit.contrast_std, 0.2 / scale)
     np.testing.assert_allclose(unit.first * scale, given.first, rtol=1e-6)

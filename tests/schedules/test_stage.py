@@ -23,3 +23,13 @@ def test_nothing_stops_early_or_is_kindled_unless_asked():
 def test_work_grows_with_samples_functions_and_sweeps():
     assert work_of([Stage("a", 4.0, 1, sweeps=3)]) == 3 * 16 * 2
     assert work_of([]) == 0
+
+
+def test_half_of_the_sweeps_with_steps_warm_up():
+    """Steps begin after the first draw, which comes after states are kindled."""
+    plain = Stage("a", 4.0, 1, sweeps=9)
+    assert plain.warm_until == 1 + 4
+    assert dataclasses.replace(plain, kindled_sweeps=6).warm_until == 7 + 1
+    assert dataclasses.replace(plain, warm_up=3).warm_until == 4
+    assert dataclasses.replace(plain, warm_up=0).warm_until == 1
+    assert dataclasses.replace(plain, sweeps=4, kindled_sweeps=6).warm_until == 7

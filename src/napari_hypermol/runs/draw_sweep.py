@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.states import ParticlePosterior
@@ -17,10 +18,11 @@ from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.sweep import state_tables
 from napari_hypermol.samplers.conjugate import contrast_spread, spread_start
 from napari_hypermol.samplers.scale import scale_draw
-from napari_hypermol.samplers.state_draws import StateDraw, draw_states
+from napari_hypermol.samplers.state_draws import StateDraw, are_drawn_jointly, draw_states
 
 __all__ = ["Chain", "DrawSettings", "SweepInfo", "begun_chain", "draw_sweep"]
 
+Float64 = NDArray[np.float64]
 _POSE_STEPS = 10  # a sweep
 _FIRST_POSE_STEPS = 30  # of a chain, away from where the others begin
 
@@ -89,7 +91,7 @@ def draw_sweep(
             guide = _guided(problem, estimate, drawn, prior, settings.poses, guide)
         problem, moved = pose_step(
             problem, estimate, _one_hot(problem, chain), prior, settings.poses, rng, _POSE_STEPS,
-            guide=None if guide is None else guide.poses,
+            guide=None if guide is None else guide.poses, functions=_staying(problem, drawn),
         )  # fmt: skip
         if is_warming_up and guide is not None:
             guide = guide.followed(problem.rotations)
@@ -141,7 +143,7 @@ def begun_chain(
         guide = _guided(problem, estimate, drawn, prior, settings.poses)
         problem, _ = pose_step(
             problem, estimate, last, prior, settings.poses, rng, _FIRST_POSE_STEPS,
-            guide=None if guide is None else guide.poses,
+            guide=None if guide is None else guide.poses, functions=_staying(problem, drawn),
         )  # fmt: skip
         drawn = _drawn_states(rng, problem, estimate, drawn)
     priors = precision_priors(estimate.spectra, problem.molecule, settings.priors)
@@ -167,6 +169,11 @@ def _guided(
         problem, estimate, prior, drawn.contrasts, drawn.states,
         is_shift_known=settings.shift == "known", last=last,
     )  # fmt: skip
+
+
+def _staying(problem: StageProblem, drawn: StateDraw) -> Float64 | None:
+    """C of states that are not drawn anew as a whole, so that they cannot be summed out."""
+    return None if are_drawn_jointly(state_tables(problem.molecule)) else drawn.c
 
 
 def _one_hot(problem: StageProblem, chain: Chain) -> ParticlePosterior:

@@ -34,8 +34,8 @@ def averaged(
     """Posterior of states, contrasts and poses given the coefficients, over draws of the poses.
 
     States are not those of the likeliest pose: what is uncertain about it is in their mean and
-    spread (the tables of every draw are averaged). Poses are proposed from the guide, which goes on
-    from where it is.
+    spread (the tables of every draw are averaged). What poses are proposed from is made at the
+    start, with what the last guide remembers, and stays.
 
     Returns
     -------
@@ -58,8 +58,6 @@ def averaged(
             problem, estimate, posterior, prior, settings, rng, n_steps,
             guide=None if guide is None else guide.poses,
         )  # fmt: skip
-        if guide is not None:
-            guide = guide.followed(problem.rotations)
         posterior = expectation(problem, estimate, tables, rng)
         sums.add(problem, posterior)
     return problem, sums.posterior(posterior, tables), sums.poses()
@@ -86,7 +84,7 @@ class _Sums:
             *posterior.tables,
         )  # fmt: skip
         if not self._totals:
-            self._totals = [np.array(term, dtype=np.float64) for term in terms]
+            self._totals = [np.array(term) for term in terms]
             return
         for total, term in zip(self._totals, terms, strict=True):
             total += term
@@ -111,9 +109,9 @@ class _Sums:
         self, last: ParticlePosterior, tables: tuple[StateTable, ...]
     ) -> ParticlePosterior:
         """The mixture of the draws' posteriors, but for the moments of the last."""
-        means = [total / self._count for total in self._totals[2:]]
-        contrast, square, evidence, *found = means
-        mixed = tuple(p.astype(np.float32) for p in found)
+        contrast, square, evidence, *found = self._totals[2:]
+        contrast, square, evidence = (x / self._count for x in (contrast, square, evidence))
+        mixed = tuple(total / np.float32(self._count) for total in found)
         moments = [state_moments(p, t) for p, t in zip(mixed, tables, strict=True)]
         nothing = np.zeros((len(contrast), 0))
         return last._replace(

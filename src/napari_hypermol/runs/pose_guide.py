@@ -28,6 +28,7 @@ Float = NDArray[np.floating]
 Float64 = NDArray[np.float64]
 _SAYS = 3.0  # poses of the chain that the mode of the normal approximation is worth
 _REMEMBERED = 6.0  # of the poses before a guide was made anew
+_NARROWEST = 1e-4  # [rad] standard deviation
 _FURTHEST = 0.3  # [rad] that the mode may lie from the pose: farther it is no more than a direction
 # Sweeps in a stage whose map is still moving; the first guide is made farther off, and worse.
 _LASTS, _FIRST_LASTS = 6, 2
@@ -109,14 +110,14 @@ def fresh_guide(
     dims = sum(len(molecule.kinds(m)) for m in range(len(molecule.components)))
     if states is None or states.shape[1] < dims:  # before there are any, or fewer
         states = np.full((n, dims), 0.5)
-    functions, slopes, middles = state_functions(molecule, states[:, :dims])
+    states = states[:, :dims]
     shifts = problem.shifts / problem.pixel_size
     if is_shift_known:
         prior = prior._replace(shifts=shifts, shift_precision=1e9)
     contrasts = np.ones(n) if contrasts is None else contrasts
     std = float(estimate.contrast_std)
     if isinstance(problem.images, RemoteImages):
-        own = shifts, prior, contrasts, functions, slopes, middles
+        own = shifts, prior, contrasts, *state_functions(molecule, states)
         shared = *problem.scene(estimate.theta), std, temperature
         said = joined(problem.images.each(pose_information, own, shared, device="cpu"))
     else:
@@ -128,9 +129,9 @@ def fresh_guide(
             about = prior._replace(rotations=prior.rotations[part], shifts=prior.shifts[part])
             pieces.append(
                 pose_information(
-                    rows_of(images, part), shifts[part], about, contrasts[part], functions[part],
-                    slopes[part], middles[part], grids, problem.placements, problem.samples, std,
-                    temperature,
+                    rows_of(images, part), shifts[part], about, contrasts[part],
+                    *state_functions(molecule, states[part]), grids, problem.placements,
+                    problem.samples, std, temperature,
                 )
             )  # fmt: skip
         said = joined(pieces)
@@ -149,14 +150,16 @@ def fresh_guide(
 
 def guide_from(said: PoseInformation, rotations: Float) -> Guide:
     """A guide from what the images say at these rotations; (n, 3, 3)."""
-    turns = said.covariances[:, :3, :3]
+    values, axes = np.linalg.eigh(said.covariances[:, :3, :3])
+    # of images that tell a turn very well, sums in single precision may leave nothing of it
+    turns = np.einsum("nij,nj,nkj->nik", axes, np.maximum(values, _NARROWEST**2), axes)
     levers = np.linalg.solve(turns, said.covariances[:, :3, 3:]).swapaxes(1, 2)
     length = np.linalg.norm(said.steps[:, :3], axis=1, keepdims=True)
     toward = said.steps[:, :3] * np.minimum(1.0, _FURTHEST / np.maximum(length, 1e-12))
     poses = PoseGuide(
         turned(rotations, toward).astype(np.float32),
         np.linalg.cholesky(turns).astype(np.float32),
-        levers.astype(np.float32),
+        np.ascontiguousarray(levers, dtype=np.float32),
     )
     return Guide(poses, _SAYS)
 

@@ -11,7 +11,8 @@ from napari_hypermol.runs.pose_kernels import move_rotations, move_shifts
 from napari_hypermol.runs.pose_step import PoseSettings, pose_step
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.step_sizes import StepSizes
-from napari_hypermol.samplers.state_draws import StateDraw
+from napari_hypermol.runs.sweep import state_tables
+from napari_hypermol.samplers.state_draws import StateDraw, are_drawn_jointly
 from napari_hypermol.schedules.stage import Stage
 
 __all__ = ["MovedPoses", "move_poses"]
@@ -84,18 +85,22 @@ def move_poses(
     summed = moving.held(stage.rotation == "mala", shift != "exact")
     if summed.rotation == summed.shift == "known":
         return MovedPoses(problem, guide, sizes, rates)
-    if summed.rotation != "known" and (guide is None or guide.is_stale):
+    follows = sizes.is_warming_up or not stage.draws_theta  # else the chain is one of draws
+    if summed.rotation != "known" and (guide is None or (guide.is_stale and follows)):
         is_shift_known = summed.shift == "known"
         guide = guide_of(
             problem, estimate, prior, posterior, stage.temperature, is_shift_known, guide
         )
+    # what is not drawn anew as a whole cannot have been summed out
+    tables = state_tables(problem.molecule)
+    stays = stage.steps_states or (stage.state == "draw" and not are_drawn_jointly(tables))
+    has_tables = posterior is not None and posterior.tables
     problem, info = pose_step(
-        problem, estimate, posterior, prior, summed, rng, stage.pose_steps, stage.temperature,
-        None if guide is None else guide.poses,
-        # states that move by steps are not drawn anew, so they cannot have been summed out
-        drawn.c if drawn is not None and stage.steps_states else None,
+        problem, estimate, posterior if has_tables else None, prior, summed, rng,
+        stage.pose_steps, stage.temperature, None if guide is None else guide.poses,
+        drawn.c if drawn is not None and stays else None,
     )  # fmt: skip
-    if guide is not None:
+    if guide is not None and follows:
         guide = guide.followed(problem.rotations)
     rates["pose_acceptance"] = float(info.acceptance_rate.mean())
     return MovedPoses(problem, guide, sizes, rates)

@@ -109,17 +109,16 @@ def run_stage(
         elif sweep > 0 and sweep == stage.kindled_sweeps:
             estimate = with_new_functions(estimate, NEW_FUNCTION, kindled_sets)
         rates: dict[str, float] = {}
-        sizes = replace(sizes, is_warming_up=sweep < stage.warms_up_for)
+        sizes = replace(sizes, is_warming_up=sweep < stage.warm_until)
         # poses of a moving molecule wait for its states: its mean map would blur those of the file,
         # not those of a grid, which are coarser
         is_found = poses is not None and poses.is_search
         waits = is_kindled or (stage.max_degree == 0 and _will_move(molecule) and not is_found)
         if moving is not None and prior is not None and not waits and estimate.theta.any():
             reporter.check()
-            last = posterior if posterior is not None and posterior.tables else None
             judged = estimate if stage.contrast != "hold" else estimate._replace(contrast_std=0.0)
             problem, guide, sizes, rates = move_poses(
-                problem, judged, last, drawn, prior, moving, stage, rng, guide, sizes
+                problem, judged, posterior, drawn, prior, moving, stage, rng, guide, sizes
             )
         if posterior is None or (sweep > 0 and stage.state != "hold"):
             kindling = _KINDLING if is_kindled else 0.0
@@ -128,8 +127,8 @@ def run_stage(
             posterior, drawn, sizes, rate = read
             if rate is not None:
                 rates["state_acceptance"] = rate
-            if not stage.draws_theta:
-                posterior = _unit_contrast(posterior)
+            if stage.theta == "solve":
+                posterior, drawn = _unit_contrast(posterior, drawn)
             if settings.priors.occupancy == "histogram" and not is_kindled:
                 learned = learned_occupancies(tables, posterior.tables)
                 estimate = estimate._replace(occupancies=learned)
@@ -315,19 +314,24 @@ def with_new_functions(
     return estimate._replace(spectra=spectra)
 
 
-def _unit_contrast(posterior: ParticlePosterior) -> ParticlePosterior:
-    """The same posterior in units in which contrasts are 1 on average.
+def _unit_contrast(
+    posterior: ParticlePosterior, drawn: StateDraw | None = None
+) -> tuple[ParticlePosterior, StateDraw | None]:
+    """The same posterior and draw in units in which contrasts are 1 on average.
 
     Only the product of contrast and molecule is seen. A prior shrinks the molecule, contrasts make
     up for it, and their estimated spread then lets them drift further (to 1.26 in a test at SNR 1).
     """
     scale = posterior.contrast_mean.mean()
-    return posterior._replace(
+    if drawn is not None:
+        drawn = drawn._replace(contrasts=drawn.contrasts / scale)
+    posterior = posterior._replace(
         contrast_mean=posterior.contrast_mean / scale,
         contrast_std=posterior.contrast_std / scale,
         first=scaled(posterior.first, 1 / scale),
         second=scaled(posterior.second, 1 / scale**2),
     )
+    return posterior, drawn
 
 
 def _contrast_spread(posterior: ParticlePosterior) -> float:

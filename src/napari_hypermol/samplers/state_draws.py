@@ -18,7 +18,7 @@ from napari_hypermol.posterior.states import (
 )
 from napari_hypermol.samplers.conjugate import categorical, contrasts
 
-__all__ = ["StateDraw", "draw_states", "spread_states"]
+__all__ = ["StateDraw", "are_drawn_jointly", "draw_states", "spread_states"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -82,6 +82,13 @@ def _log_tables(
             out[i, t] = contrast_moments(linear, max(square, 0.0), std)[0] + log_prior[t]
 
 
+def are_drawn_jointly(tables: tuple[StateTable, ...]) -> bool:
+    """Whether a draw of all components' states does not depend on the last one."""
+    return len(tables) <= 1 or bool(
+        len(tables) == 2 and np.prod([len(t.states) for t in tables]) <= MAX_ENTRIES
+    )
+
+
 def draw_states(
     rng: np.random.Generator,
     b: Float32,
@@ -110,7 +117,7 @@ def draw_states(
     """
     n, n_q = b.shape
     order, rounds = list(range(len(tables))), 1
-    if len(tables) == 2 and np.prod([len(t.states) for t in tables]) <= MAX_ENTRIES:
+    if len(tables) == 2 and are_drawn_jointly(tables):
         marginal = table_posterior(b, g, tables, contrast_std).tables[0]
         with np.errstate(divide="ignore"):
             first = categorical(rng.random((n,)), np.log(marginal))

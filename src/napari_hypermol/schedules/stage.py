@@ -45,7 +45,7 @@ class Stage:
     pose_steps, state_steps, theta_steps : int
         Steps a sweep of every rotation and shift, of every state, and of the coefficients.
     warm_up : int or None
-        Sweeps in which step sizes are found; None: the first half.
+        Sweeps with steps in which their sizes are found; None: the first half of them.
     temperature : float
         Factor on the log likelihood by which poses, states and contrasts are judged.
     """
@@ -71,9 +71,10 @@ class Stage:
     temperature: float = 1.0
 
     @property
-    def warms_up_for(self) -> int:
-        """Sweeps in which step sizes are found."""
-        return self.sweeps // 2 if self.warm_up is None else self.warm_up
+    def warm_until(self) -> int:
+        """The sweep from which on step sizes stay; steps need a draw, which the first gives."""
+        first = self.kindled_sweeps + 1
+        return first + (max(0, self.sweeps - first) // 2 if self.warm_up is None else self.warm_up)
 
     @property
     def steps_states(self) -> bool:
