@@ -43,6 +43,15 @@ def test_what_does_not_fit_goes_to_the_disk(monkeypatch):
     assert moved == pytest.approx(both.disk, rel=0.02)
 
 
+def test_poses_that_move_cost_what_proposes_them(plenty):
+    still, moving = (
+        planned_memory(one_ball(24), STAGES, 1_000_000, moves_poses=moves)
+        for moves in (False, True)
+    )
+    # covariances in double, guides twice, a tangent vector for each of 24 draws
+    assert 400 < (moving.memory - still.memory) / 1_000_000 < 1200
+
+
 def test_images_at_workers_are_not_here(plenty):
     here = planned_memory(one_ball(24), STAGES, 100_000)
     there = planned_memory(one_ball(24), STAGES, 100_000, is_remote=True)

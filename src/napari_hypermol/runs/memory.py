@@ -28,6 +28,8 @@ __all__ = ["MemoryPlan", "check_room", "peak_memory", "planned_memory"]
 _PROGRAM = 100 * 2**20  # compiled loops, the libraries of store and report, buffers of one chunk
 _GRID_COPIES = 3  # grids, and transforms under way; each thread adds an adjoint of its own
 _THETA_COPIES = 12  # vectors of conjugate gradients, priors, maps being written
+# A particle's guide with what it is made from [bytes], and the draws of poses that are averaged.
+_GUIDE, _AVERAGED = 96 + 240, 24
 _TABLED, _SCALED = 16384, 4096  # images whose tables, whose D and W, are in the making at once
 
 
@@ -56,7 +58,11 @@ def _size(n_bytes: int) -> str:
 
 
 def planned_memory(
-    composite: Composite, stages: Sequence[Stage], n: int, is_remote: bool = False
+    composite: Composite,
+    stages: Sequence[Stage],
+    n: int,
+    is_remote: bool = False,
+    moves_poses: bool = False,
 ) -> MemoryPlan:
     """The peak of a run with its images in this process, or at the workers of a cluster.
 
@@ -67,6 +73,7 @@ def planned_memory(
     n : int
         Particles.
     is_remote : bool
+    moves_poses : bool
 
     Returns
     -------
@@ -84,8 +91,9 @@ def planned_memory(
     if not is_remote:  # at workers power and fill stay there, and moments
         per_image += n_shells * 2 * (4 + 4)
         per_image += q * q * (4 + 4 + 4 + 4) + q * 16
-    # poses and what they are proposed from, optics, states, the columns of the particle file
-    per_image += 500
+    per_image += 400  # poses, optics, states, and the columns of the particle file
+    if moves_poses:  # guides, the next beside the last; a tangent vector of every draw
+        per_image += 2 * _GUIDE + 12 * _AVERAGED
     memory = psutil.Process().memory_info().rss + _PROGRAM + n * per_image
     memory += min(n, _TABLED) * (q * q * (4 + 8 + 4) + entries * 8 * 2)
     memory += min(n, _SCALED) * k * 4

@@ -144,8 +144,9 @@ def reconstruct(
         posterior_work = draws_work(given.recipe.posterior, given.stages[-1])
         reporter.plan(images_work + rounds * work_of(given.stages) + posterior_work)
         plan = planned_memory(
-            given.composite, given.stages, given.file.n, is_remote=job.scheduler is not None
-        )
+            given.composite, given.stages, given.file.n, is_remote=job.scheduler is not None,
+            moves_poses=poses_of(given.recipe) is not None,
+        )  # fmt: skip
         check_room(plan, job.out.resolve().parent)
         # before the folder is made: only now can a damaged image come to light
         radius = max(s.max_radius for s in given.stages)
