@@ -1,4 +1,5 @@
 import pickle
+import threading
 
 import dask
 import mrcfile
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from napari_hypermol.errors import ParticleFileError
 from napari_hypermol.io.mrc import write_stack
-from napari_hypermol.io.stack import CHUNK_BYTES, images_in_memory, lazy_images
+from napari_hypermol.io.stack import CHUNK_BYTES, computed, images_in_memory, lazy_images
 
 BOX = 4
 SIZES = (5, 1, 7)
@@ -43,6 +44,31 @@ def test_any_order_equals_direct_indexing(stacks, rows, per_chunk):
         np.testing.assert_array_equal(images.compute(), expected)
         np.testing.assert_array_equal(images[::-2].compute(), expected[::-2])
     assert images.dtype == np.float32
+
+
+class Looker(dask.callbacks.Callback):
+    """Something registered with dask, as napari's cache of chunks is."""
+
+    def __init__(self):
+        super().__init__()
+        self.callers = []
+
+    def _pretask(self, key, dsk, state):
+        self.callers.append(threading.current_thread())
+
+
+def test_computing_calls_nothing_that_is_registered_with_dask(stacks):
+    paths, arrays = stacks
+    images = lazy_images(paths, [2, 0], [3, 1])
+    with Looker() as looker:
+        thread = threading.Thread(target=computed, args=(images,))
+        thread.start()
+        thread.join()
+        np.testing.assert_array_equal(computed(images), [arrays[2][3], arrays[0][1]])
+        assert computed(arrays[0]) is arrays[0]
+        assert not looker.callers
+        images.compute()
+        assert looker.callers  # it would have been called
 
 
 def test_signs_and_other_types(tmp_path):

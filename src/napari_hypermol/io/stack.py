@@ -20,7 +20,7 @@ from napari_hypermol.errors import ParticleFileError
 from napari_hypermol.io.mrc import open_stack
 from napari_hypermol.io.mrc_header import read_header
 
-__all__ = ["CHUNK_BYTES", "ImageChunk", "images_in_memory", "lazy_images"]
+__all__ = ["CHUNK_BYTES", "ImageChunk", "computed", "images_in_memory", "lazy_images"]
 
 CHUNK_BYTES = 16 * 2**20  # one read of tens of milliseconds from a disk; 256 images of 128 x 128
 
@@ -29,6 +29,17 @@ def images_in_memory(images: NDArray[np.float32]) -> Any:
     """Images (n, y, x) that are already here, as the lazy array that `Particles` holds."""
     rows = max(1, CHUNK_BYTES // max(images[0].nbytes, 1))
     return da.from_array(images, chunks=(rows, -1, -1))
+
+
+def computed(lazy: Any) -> NDArray[Any]:
+    """The values of a lazy array, from any thread.
+
+    napari registers a cache of chunks with dask, which must not be called by two threads at once:
+    one would clear what the other is about to look up. So nothing registered is called here.
+    """
+    if isinstance(lazy, da.Array):
+        lazy = lazy.compute(scheduler="threads", callbacks=())
+    return np.asarray(lazy)
 
 
 @dataclass(frozen=True)

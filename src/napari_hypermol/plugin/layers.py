@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_hypermol.io.mrc import Volume, open_stack
 from napari_hypermol.io.mrc_header import read_header
 from napari_hypermol.io.particle_file import ParticleFile
+from napari_hypermol.io.stack import computed
 from napari_hypermol.plugin.lazy_states import (
     STATE_STEPS,
     RecentVolumes,
@@ -64,7 +65,7 @@ def image_limits(images: Any) -> tuple[float, float]:
     """Contrast limits from a few images at the start, in the middle and at the end."""
     n, few = len(images), _SAMPLED // 3
     starts = sorted({0, max(n // 2 - few, 0), max(n - few, 0)})
-    some = np.concatenate([np.asarray(images[s : s + few]).reshape(-1) for s in starts])
+    some = np.concatenate([computed(images[s : s + few]).reshape(-1) for s in starts])
     low, high = np.percentile(some, [0.5, 99.5])
     return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_hypermol.errors import HypermolError
+from napari_hypermol.io.stack import computed
 from napari_hypermol.plugin.layers import LayerData, maps_layer
 from napari_hypermol.plugin.lazy_states import stops_of
 from napari_hypermol.runs.follow import Follower, Look
@@ -121,5 +122,5 @@ def prepared(
     wanted = states if is_fitting and states is not None else middle_states(maps.axes)
     stops = stops_of(maps.axes, steps)
     index = tuple(int(np.abs(s - t).argmin()) for s, t in zip(stops, wanted, strict=True))
-    np.asarray(layer[0][index])  # remembered by the layer's volumes
+    computed(layer[0][index])  # remembered by the layer's volumes
     return layer

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from napari_hypermol.imaging.forward import select_defocus
 from napari_hypermol.imaging.restoration import ctf_planes, low_pass, phase_flip, wiener
+from napari_hypermol.io.stack import computed
 from napari_hypermol.particles import Particles
 
 __all__ = ["Correction", "ImageView", "OneByOne", "ViewedImages"]
@@ -45,7 +46,7 @@ class ViewedImages:
     def __call__(self, rows: Rows) -> Float32:
         """Images of some rows; (m, y, x)."""
         particles, size = self.particles, float(self.particles.pixel_size)
-        images = np.asarray(particles.images[rows], dtype=np.float32)
+        images = computed(particles.images[rows]).astype(np.float32, copy=False)
         if self.correction != "none" and particles.defocus is not None:
             groups = particles.optics_group[rows].astype(np.int64)
             defocus = select_defocus(particles.defocus, rows)

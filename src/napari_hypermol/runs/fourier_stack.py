@@ -79,7 +79,7 @@ class _ImageChunks:
 
 def _transformed(chunk: _ImageChunk) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
     """Samples and shell powers of one chunk of images."""
-    images = np.asarray(get_sync(chunk.graph, chunk.key))
+    images = np.asarray(get_sync(chunk.graph, chunk.key, callbacks=()))  # as io.stack.computed
     values = image_samples(images, chunk.samples)
     squares = np.abs(values) ** 2 * chunk.samples.weights
     return values, shell_sums(squares, chunk.samples, chunk.n_shells).astype(np.float32)

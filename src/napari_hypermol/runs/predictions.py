@@ -17,6 +17,7 @@ from napari_hypermol.imaging.forward import image_samples, select_defocus, shell
 from napari_hypermol.imaging.projector import Placements, slice_particle
 from napari_hypermol.imaging.restoration import image_from_samples
 from napari_hypermol.imaging.shift import shift_phases
+from napari_hypermol.io.stack import computed
 from napari_hypermol.particles import Particles
 from napari_hypermol.runs.pose_step import with_poses
 from napari_hypermol.runs.snapshot import Snapshot
@@ -121,8 +122,7 @@ class Predictions:
 
     def measured(self, rows: Rows) -> Complex64:
         """Fourier samples of the images themselves; (m, k)."""
-        images = np.asarray(self.particles.images[rows])
-        return np.asarray(image_samples(images, self.samples))
+        return np.asarray(image_samples(computed(self.particles.images[rows]), self.samples))
 
     def sigma(self, rows: Rows) -> Float32:
         """Standard deviation of the noise at every sample; (m, k)."""
