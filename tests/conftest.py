@@ -166,8 +166,10 @@ def cupy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
         monkeypatch.setattr(backend, "cupy", PretendCupy())
         monkeypatch.setattr(backend, "cupy_special", backend.cupy.special)
     backend.device_function.cache_clear()
+    backend.device_module.cache_clear()
     yield backend.cupy
     backend.device_function.cache_clear()
+    backend.device_module.cache_clear()
 
 
 @pytest.fixture(scope="session")

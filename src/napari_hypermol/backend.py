@@ -27,6 +27,7 @@ __all__ = [
     "as_numpy",
     "choose_device",
     "device_function",
+    "device_module",
     "free_device_memory",
     "is_gpu_available",
     "release_device_memory",
@@ -110,6 +111,12 @@ def as_numpy(x: Any) -> Any:
     return np.asarray(x)
 
 
+@lru_cache(maxsize=16)
+def device_module(source: str, options: tuple[str, ...]) -> Any:
+    """Compiled once for all of its functions, which takes seconds."""
+    return cupy.RawModule(code=source, options=options)
+
+
 @lru_cache(maxsize=64)
 def device_function(
     source: str, name: str, options: tuple[str, ...] = (), shared_bytes: int = 0
@@ -132,7 +139,7 @@ def device_function(
         ``(grid, block, args, shared_mem=...)`` starts it, as `cupy.RawKernel` does; args are CuPy
         arrays and NumPy scalars of exactly the types in the code.
     """
-    function = cupy.RawModule(code=source, options=options).get_function(name)
-    if shared_bytes > SHARED_MEMORY:
+    function = device_module(source, options).get_function(name)
+    if shared_bytes > max(SHARED_MEMORY, function.max_dynamic_shared_size_bytes):
         function.max_dynamic_shared_size_bytes = shared_bytes
     return function  # type: ignore[no-any-return]

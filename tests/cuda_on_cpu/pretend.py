@@ -71,6 +71,13 @@ def _allocate(shape: Any, dtype: Any) -> np.ndarray:
     return storage[begin : begin + n_bytes].view(dtype).reshape(shape)
 
 
+def _allocate_like(host: np.ndarray) -> np.ndarray:
+    """Memory for a copy whose axes lie in memory as those of `host` do, as CuPy's copies do."""
+    order = np.argsort([-abs(stride) for stride in host.strides], kind="stable")
+    own = _allocate([host.shape[axis] for axis in order], host.dtype)
+    return own.transpose(np.argsort(order))
+
+
 class PretendArray:
     """An array on the device."""
 
@@ -78,7 +85,7 @@ class PretendArray:
 
     def __init__(self, host: np.ndarray, owner: "PretendArray | None" = None) -> None:
         if owner is None:
-            own = _allocate(host.shape, host.dtype)
+            own = _allocate_like(host)
             own[...] = host
             self.host, self.storage = own, own
         else:

@@ -155,8 +155,10 @@ def test_shared_memory_has_to_be_asked_for(xp):
     with pytest.raises(compiled.DeviceTrouble, match="more shared memory"):
         function((1,), (32,), args, shared_mem=60_000)
     backend.device_function.cache_clear()
+    backend.device_module.cache_clear()
     backend.device_function(CODE, "fill", (), 60_000)((1,), (32,), args, shared_mem=60_000)
     backend.device_function.cache_clear()
+    backend.device_module.cache_clear()
 
 
 def test_cupy_has_all_of_it():

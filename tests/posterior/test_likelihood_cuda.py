@@ -435,14 +435,17 @@ def pretend(monkeypatch):
     if compiled.WHY_NOT:
         pytest.skip(compiled.WHY_NOT)
     backend.device_function.cache_clear()
+    backend.device_module.cache_clear()
     monkeypatch.setattr(backend, "cupy", PretendCupy())
     yield backend.cupy
     backend.device_function.cache_clear()
+    backend.device_module.cache_clear()
 
 
 def backwards(pretend, case):
     pretend.is_backwards = True
     backend.device_function.cache_clear()
+    backend.device_module.cache_clear()
     return {
         name: backend.as_numpy(value) for name, value in results(on_device(pretend, case)).items()
     }

@@ -318,7 +318,7 @@ def overlaps(
     b = xp.empty((n, n_q), dtype=np.float32)
     g = xp.zeros((n, n_q, n_q), dtype=np.float32)  # tiles that are not wanted are not written
     last = (
-        xp.asarray(tiles), np.int32(len(tiles)), np.int32(-(-len(tiles) // n_passes)),
+        _ready(xp, tiles, np.int32), np.int32(len(tiles)), np.int32(-(-len(tiles) // n_passes)),
         _ready(xp, wanted, np.uint8),
     )  # fmt: skip
     is_whole = launch.n_ranges == 1  # then sums are not partial, and written where they belong
