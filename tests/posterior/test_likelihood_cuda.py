@@ -25,7 +25,7 @@ from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.particles import Defocus, Optics
-from napari_hypermol.posterior import likelihood, likelihood_cuda
+from napari_hypermol.posterior import likelihood, likelihood_cuda, slices_cuda
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.posterior.states import StateTable, table_posterior
 
@@ -355,7 +355,7 @@ def test_plans_fit(name, n_columns):
     launch = likelihood_cuda.plan(name, 12000, 3, n_columns, 100, tile)
     assert launch.n_ranges == 2
     assert launch.stretch % 8 == 0
-    assert 32 <= launch.stretch <= likelihood_cuda.THREADS
+    assert 32 <= launch.stretch <= slices_cuda.THREADS
     assert launch.shared_bytes <= 96 * 1024
     if n_columns <= 64:
         assert launch.shared_bytes <= backend.SHARED_MEMORY
@@ -374,7 +374,7 @@ def test_tiles_are_few_enough_for_the_threads():
     for n_columns in (1, 4, 88, 89, 176):
         tile = likelihood_cuda.tile_size(n_columns)
         tiles = likelihood_cuda.wanted_tiles(np.ones((n_columns, n_columns), bool), tile)
-        assert len(tiles) <= likelihood_cuda.THREADS
+        assert len(tiles) <= slices_cuda.THREADS
     assert likelihood_cuda.tile_size(88) == 4
     assert likelihood_cuda.tile_size(89) == 8
 
@@ -391,40 +391,6 @@ def test_wanted_tiles_cover_the_wanted_pairs(rng):
     assert seen.diagonal().all()
     assert not seen.all()
     assert (tiles[:, 0] >= tiles[:, 1]).all()
-
-
-def test_placements_are_packed(small):
-    """By the address of the point left of frequency zero in all directions, on every grid."""
-    grids, placements = small.grids, small.placements
-    packed = likelihood_cuda.packed_placements(grids, placements)
-    for row, s, start in zip(packed, placements.grids, placements.starts, strict=True):
-        shape = (*grids.sizes[s], grids.n_functions[s], 2)
-        index = (grids.origins[s] - 1, grids.origins[s] - 1, 0, 0, 0)
-        assert row["origin"] == grids.offsets[s] + np.ravel_multi_index(index, shape)
-        steps = row["z_step"], row["y_step"], row["x_step"]
-        assert steps == tuple(int(np.prod(shape[axis:])) for axis in (1, 2, 3))
-        assert (row["n_functions"], row["start"]) == (grids.n_functions[s], start)
-        assert row["width"] == 1  # one and three functions
-
-
-def test_two_functions_are_read_at_once(rng):
-    case = named_case("64", rng)
-    assert likelihood_cuda.packed_placements(case.grids, case.placements)["width"] == 2
-    moved = case.grids._replace(offsets=case.grids.offsets + 2)
-    assert likelihood_cuda.packed_placements(moved, case.placements)["width"] == 1
-
-
-def test_grids_too_large_are_said(small):
-    grids = small.grids._replace(sizes=small.grids.sizes * 2000)
-    with pytest.raises(ShapeError, match="2\\^30"):
-        likelihood_cuda.packed_placements(grids, small.placements)
-
-
-def test_source_says_the_interpolation_once():
-    source = likelihood_cuda.device_source(4)
-    for c in likelihood_cuda.KERNEL_POLYNOMIALS.ravel():
-        assert f"{float(np.float32(c))!r}f" in source
-    assert "#define TILE 4\n" in source
 
 
 # ---- what only a pretended device can show ---------------------------------------------------

@@ -5,15 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from examples import pretzel_like, random_data, scene
+from examples import pretzel_like, random_data, random_rotations, scene
 from napari_hypermol import backend
 from napari_hypermol.errors import DeviceError
 from napari_hypermol.io import read_particles, read_star
+from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.runs import device_images
 from napari_hypermol.runs.chunks import stage_problem, starting_noise
 from napari_hypermol.runs.coefficient_step import maximisation
 from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
+from napari_hypermol.runs.pose_step import PoseSettings, pose_step
 from napari_hypermol.runs.reconstruct import Job, reconstruct
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.sweep import expectation, state_tables, updated_noise
@@ -116,6 +118,54 @@ def test_the_batch_is_halved_when_memory_runs_out(cupy, problem, estimate, monke
     found = device.normal(estimate.theta, second)
     assert device.images.batch == 2  # 11, 5, 2
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * abs(expected).max())
+
+
+def stepped(problem, estimate, n_steps=4):
+    settings = PoseSettings("refine", "refine", 0.5, 3.0)
+    n, rng = len(problem.shifts), np.random.default_rng(5)
+    about = PosePrior(random_rotations(rng, n).astype(np.float32), 4.0, np.zeros((n, 2)), 1.0)
+    weak = estimate._replace(theta=0.1 * estimate.theta)
+    return pose_step(problem, weak, None, about, settings, rng, n_steps)
+
+
+@pytest.mark.parametrize("batch", [N, 4])
+def test_poses_take_the_same_steps_and_stay_there(cupy, problem, estimate, batch, monkeypatch):
+    expected, info = stepped(problem, estimate)
+    device = there(problem)
+    device.images.batch = batch
+    found, own = stepped(device, estimate)
+    np.testing.assert_allclose(own.acceptance_rate, info.acceptance_rate, atol=1e-12)
+    assert 0 < info.acceptance_rate.mean() < 1
+    np.testing.assert_allclose(found.shifts, expected.shifts, atol=1e-4)
+    assert isinstance(found.images, DeviceImages)
+    for images in (found.images.host, found.here()[1]):
+        np.testing.assert_allclose(images.rotations, expected.images.rotations, atol=1e-5)
+        np.testing.assert_allclose(images.data, expected.images.data, atol=1e-4)
+    np.testing.assert_array_equal(device.images.host.data, problem.images.data)
+    moves = []
+    monkeypatch.setattr(
+        device_images, "as_device", lambda x: moves.append(x.shape) or backend.as_device(x)
+    )
+    again, expected_again = stepped(found, estimate), stepped(expected, estimate)
+    assert not [shape for shape in moves if shape[1:] == problem.images.data.shape[1:]]
+    np.testing.assert_allclose(again[0].shifts, expected_again[0].shifts, atol=1e-4)
+
+
+def test_poses_of_images_larger_than_the_device(cupy, problem, estimate, monkeypatch):
+    size = sum(column.nbytes for column in problem.images)
+    monkeypatch.setattr(device_images, "free_device_memory", lambda: size)
+    found, _ = stepped(there(problem), estimate)
+    assert not found.images._there
+    np.testing.assert_allclose(found.shifts, stepped(problem, estimate)[0].shifts, atol=1e-4)
+
+
+def test_poses_of_more_functions_than_the_device_takes_are_moved_here(
+    cupy, problem, estimate, monkeypatch
+):
+    monkeypatch.setattr("napari_hypermol.runs.pose_step.is_possible", lambda *sizes: False)
+    found, _ = stepped(there(problem), estimate)
+    assert isinstance(found.images, DeviceImages)
+    np.testing.assert_array_equal(found.shifts, stepped(problem, estimate)[0].shifts)
 
 
 def test_no_room_for_one_is_said(cupy, problem, estimate, monkeypatch):

@@ -9,17 +9,25 @@ small, come from main memory as everywhere. `likelihood` calls this; nobody else
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import resources
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.backend import SHARED_MEMORY, array_module, as_numpy, device_function
-from napari_hypermol.coordinates.gridding import KERNEL_POLYNOMIALS
+from napari_hypermol.backend import array_module, as_numpy, device_function
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.errors import ShapeError
-from napari_hypermol.imaging.projector import Placements, check_band_limit
+from napari_hypermol.imaging.projector import Placements
+from napari_hypermol.posterior.slices_cuda import (
+    COMPILER_OPTIONS,
+    THREADS,
+    SlicedScene,
+    longest_stretch,
+    ready,
+    sliced_scene,
+    slices_source,
+    slicing_bytes,
+)
 
 if TYPE_CHECKING:
     from napari_hypermol.posterior.likelihood import WhitenedImages
@@ -31,7 +39,6 @@ __all__ = [
     "image_adjoint",
     "normal_operator",
     "overlaps",
-    "packed_placements",
     "plan",
     "tile_size",
     "wanted_tiles",
@@ -39,30 +46,14 @@ __all__ = [
 
 Float32 = NDArray[np.float32]
 
-THREADS = 256
-_OPTIONS = ("-std=c++17",)
 # Samples of one block of threads: the same for any number of particles, so that a particle's
 # sums do not depend on its chunk. All of box 64, a seventh of box 256.
 _RANGE = 8192
-# [bytes] a block of threads may use: the first that holds enough samples. Four blocks of 48 KiB
-# fit on a multiprocessor of compute capability 9; more than 96 KiB a block of 8.6 cannot have.
-_SHARED = (SHARED_MEMORY, 96 * 1024)
-_ENOUGH = 32  # samples: a warp of threads has one each
 _PARTIAL_SUMS = 2**28  # [bytes] of sums over ranges of samples at once
 # [bytes] of Fourier grids that adjoints are added to: copies of small grids part the blocks that
 # would add to the same places, above all to the Fourier origin; all together stay in L2.
 _COPIES = 2**24
 _MAX_COPIES = 8
-
-_VIEW_BYTES, _TAPS_BYTES = 48, 56
-_PLACED = np.dtype(
-    [
-        ("origin", "i8"), ("x_step", "i4"), ("y_step", "i4"), ("z_step", "i4"),
-        ("n_functions", "i4"), ("start", "i4"), ("width", "i4"), ("rotation", "f4", 9),
-        ("centre", "f4", 3), ("scale", "f4"),
-    ],
-    align=True,
-)  # fmt: skip
 
 
 class Launch(NamedTuple):
@@ -89,25 +80,13 @@ class Launch(NamedTuple):
 @cache
 def device_source(tile: int) -> str:
     """The CUDA C++ code with everything it is told; `tile` as `tile_size` gives it."""
-    left, middle = (
-        ", ".join(f"{float(np.float32(c))!r}f" for c in taps) for taps in KERNEL_POLYNOMIALS
-    )
-    told = {
-        "THREADS": THREADS,
-        "TILE": tile,
-        "LEFT_TAP": left,
-        "MIDDLE_TAP": middle,
-        "PLACED_BYTES": _PLACED.itemsize,
-        "VIEW_BYTES": _VIEW_BYTES,
-        "TAPS_BYTES": _TAPS_BYTES,
-    }
-    definitions = "".join(f"#define {name} {value}\n" for name, value in told.items())
-    return definitions + resources.files(__package__).joinpath("likelihood.cu").read_text("utf-8")
+    own = resources.files(__package__).joinpath("likelihood.cu").read_text("utf-8")
+    return slices_source(tile) + own
 
 
 def _start(name: str, tile: int, grid: tuple[int, ...], launch: Launch, args: Any) -> None:
     function: Callable[..., None] = device_function(
-        device_source(tile), name, _OPTIONS, launch.shared_bytes
+        device_source(tile), name, COMPILER_OPTIONS, launch.shared_bytes
     )
     function(grid, (THREADS,), args, shared_mem=launch.shared_bytes)
 
@@ -146,8 +125,6 @@ def shared_bytes(
     name: str, n_placed: int, n_columns: int, n_shells: int, tile: int, stretch: int
 ) -> int:
     """Shared memory of one block of threads of a function, as likelihood.cu parts it."""
-    fixed = _VIEW_BYTES * n_placed + 4 * (-(-n_columns // 4) * 4)
-    images = stretch * (4 + 8 + _TAPS_BYTES)
     slices = stretch * 8 * (-(-n_columns // tile) * tile + 2)
     if name == "image_adjoint":
         slices = 0
@@ -155,7 +132,7 @@ def shared_bytes(
         slices = max(slices, 4 * (tile + tile * tile) * (THREADS // 2))
     elif name == "explained_power":
         slices += 8 * (-(-n_shells // 2) * 2) + 8 * stretch + 4 * 3 * THREADS
-    return fixed + images + slices
+    return slicing_bytes(n_placed, n_columns, stretch) + slices
 
 
 def plan(
@@ -170,16 +147,17 @@ def plan(
     """
     n_ranges = -(-n_samples // _RANGE)
     longest = min(THREADS, -(-n_samples // n_ranges // 8) * 8)
-    stretch = 0
-    for room in _SHARED:
-        for stretch in range(longest, 0, -8):
-            needed = shared_bytes(name, n_placed, n_columns, n_shells, tile, stretch)
-            if needed <= room and (stretch >= min(_ENOUGH, longest) or room == _SHARED[-1]):
-                return Launch(n_ranges, stretch, needed)
-    raise ShapeError(
-        f"{n_placed} placed components with {n_columns} state functions together are too many for "
-        "the GPU; use --device cpu or fewer"
-    )
+
+    def needed(stretch: int) -> int:
+        return shared_bytes(name, n_placed, n_columns, n_shells, tile, stretch)
+
+    stretch = longest_stretch(needed, longest)
+    if stretch == 0:
+        raise ShapeError(
+            f"{n_placed} placed components with {n_columns} state functions together are too many "
+            "for the GPU; use --device cpu or fewer"
+        )
+    return Launch(n_ranges, stretch, needed(stretch))
 
 
 def _n_copies(n_bytes: int, n: int) -> int:
@@ -192,89 +170,6 @@ def _batches(n: int, bytes_each: int) -> Iterator[slice]:
     length = max(1, _PARTIAL_SUMS // max(bytes_each, 1))
     for start in range(0, n, length):
         yield slice(start, min(start + length, n))
-
-
-def packed_placements(grids: FourierGrids, placements: Placements) -> NDArray[np.void]:
-    """What likelihood.cu needs to know of every placed component.
-
-    Parameters
-    ----------
-    grids : FourierGrids
-        Only its layout is used; the values begin at a multiple of 16 bytes.
-    placements : Placements
-
-    Returns
-    -------
-    (m,) structured ndarray
-
-    Raises
-    ------
-    ShapeError
-        If steps are too large for the device's arithmetic.
-    """
-    packed = np.zeros(len(placements.grids), dtype=_PLACED)
-    s = placements.grids
-    count = grids.n_functions[s]
-    if (2 * count * grids.sizes[s, 1] * grids.sizes[s, 2]).max() >= 2**30:
-        raise ShapeError("a plane of a Fourier grid has 2^30 numbers or more; use --device cpu")
-    packed["x_step"] = x_step = 2 * count
-    packed["y_step"] = y_step = grids.sizes[s, 2] * x_step
-    packed["z_step"] = z_step = grids.sizes[s, 1] * y_step
-    packed["origin"] = grids.offsets[s] + (grids.origins[s] - 1) * (y_step + z_step)
-    packed["n_functions"], packed["start"] = count, placements.starts
-    is_wide = (count % 2 == 0) & (grids.offsets[s] % 4 == 0)
-    packed["width"] = np.where(is_wide, 2, 1)
-    packed["rotation"] = placements.rotations.reshape(-1, 9)
-    packed["centre"], packed["scale"] = placements.centres, grids.scales[s]
-    return packed
-
-
-class _Scene(NamedTuple):
-    """Grids, placements and samples on the device; n_columns of all placements together."""
-
-    xp: ModuleType
-    values: Any
-    placed: Any
-    kx: Any
-    ky: Any
-    n_placed: int
-    n_columns: int
-    n_samples: int
-    box_size: int
-
-    def args(self, rotations: Any, stretch: int) -> tuple[Any, ...]:
-        """The arguments that all four functions begin with."""
-        sizes = (np.int32(size) for size in (self.n_placed, self.n_columns, self.n_samples))
-        return (
-            self.values, self.placed, rotations, self.kx, self.ky,
-            *sizes, np.float64(1 / self.box_size), np.int32(stretch),
-        )  # fmt: skip
-
-
-def _scene(
-    xp: ModuleType, grids: FourierGrids, placements: Placements, samples: FourierSamples
-) -> _Scene:
-    check_band_limit(grids, samples)
-    values = _ready(xp, grids.values)
-    if values.data.ptr % 16 != 0:  # a part of another array
-        values = values.copy()
-    packed = packed_placements(grids, placements)
-    return _Scene(
-        xp=xp,
-        values=values,
-        placed=xp.asarray(packed.view(np.uint8)),
-        kx=_ready(xp, samples.kx),
-        ky=_ready(xp, samples.ky),
-        n_placed=len(packed),
-        n_columns=int(grids.n_functions[placements.grids].sum()),
-        n_samples=len(samples.kx),
-        box_size=int(samples.box_size),
-    )
-
-
-def _ready(xp: ModuleType, array: Any, dtype: Any = np.float32) -> Any:
-    """On the device, in C order, of the type that the code reads."""
-    return xp.ascontiguousarray(xp.asarray(array), dtype=dtype)
 
 
 # ---- the four functions ----------------------------------------------------------------------
@@ -306,20 +201,20 @@ def overlaps(
     G : (n, q, q) float32 CuPy array
         Symmetric.
     """
-    scene = _scene(array_module(images.data), grids, placements, samples)
+    scene = sliced_scene(array_module(images.data), grids, placements, samples)
     xp, n, n_q = scene.xp, len(images.weights), scene.n_columns
     wanted = np.ones((n_q, n_q), dtype=np.bool_) if pairs is None else as_numpy(pairs)
     tile = tile_size(n_q)
     tiles = wanted_tiles(wanted, tile)
     n_passes = -(-len(tiles) // THREADS)
     launch = plan("overlaps", scene.n_samples, scene.n_placed, n_q, tile=tile)
-    data, weights = _ready(xp, images.data), _ready(xp, images.weights)
-    rotations = _ready(xp, images.rotations)
+    data, weights = ready(xp, images.data), ready(xp, images.weights)
+    rotations = ready(xp, images.rotations)
     b = xp.empty((n, n_q), dtype=np.float32)
     g = xp.zeros((n, n_q, n_q), dtype=np.float32)  # tiles that are not wanted are not written
     last = (
-        _ready(xp, tiles, np.int32), np.int32(len(tiles)), np.int32(-(-len(tiles) // n_passes)),
-        _ready(xp, wanted, np.uint8),
+        ready(xp, tiles, np.int32), np.int32(len(tiles)), np.int32(-(-len(tiles) // n_passes)),
+        ready(xp, wanted, np.uint8),
     )  # fmt: skip
     is_whole = launch.n_ranges == 1  # then sums are not partial, and written where they belong
     for rows in _batches(n, 0 if is_whole else 4 * launch.n_ranges * n_q * (n_q + 1)):
@@ -335,7 +230,7 @@ def overlaps(
 
 
 def _adjoint(
-    name: str, images: "WhitenedImages", inputs: tuple[Any, Any], scene: _Scene, tile: int
+    name: str, images: "WhitenedImages", inputs: tuple[Any, Any], scene: SlicedScene, tile: int
 ) -> Any:
     """Runs `image_adjoint` or `normal_operator`, which have the same arguments but `inputs`."""
     xp, n, n_values = scene.xp, len(images.weights), len(scene.values)
@@ -346,7 +241,7 @@ def _adjoint(
     if n == 0:
         return targets[0, :n_values]
     args = (
-        *scene.args(_ready(xp, images.rotations), launch.stretch), *inputs, targets,
+        *scene.args(ready(xp, images.rotations), launch.stretch), *inputs, targets,
         np.int32(n_copies), np.int64(total),
     )  # fmt: skip
     _start(name, tile, (n, launch.n_ranges), launch, args)
@@ -374,8 +269,8 @@ def image_adjoint(
     (total,) float32 CuPy array
         Adjoint slices of D, laid out as ``grids.values``.
     """
-    scene = _scene(array_module(images.data), grids, placements, samples)
-    inputs = _ready(scene.xp, images.data), _ready(scene.xp, first_moments)
+    scene = sliced_scene(array_module(images.data), grids, placements, samples)
+    inputs = ready(scene.xp, images.data), ready(scene.xp, first_moments)
     return _adjoint("image_adjoint", images, inputs, scene, tile_size(scene.n_columns))
 
 
@@ -400,8 +295,8 @@ def normal_operator(
     (total,) float32 CuPy array
         Laid out as ``grids.values``.
     """
-    scene = _scene(array_module(images.data), grids, placements, samples)
-    inputs = _ready(scene.xp, images.weights), _ready(scene.xp, second_moments)
+    scene = sliced_scene(array_module(images.data), grids, placements, samples)
+    inputs = ready(scene.xp, images.weights), ready(scene.xp, second_moments)
     return _adjoint("normal_operator", images, inputs, scene, tile_size(scene.n_columns))
 
 
@@ -428,7 +323,7 @@ def explained_power(
     -------
     (n, shells) float64 CuPy array
     """
-    scene = _scene(array_module(images.data), grids, placements, samples)
+    scene = sliced_scene(array_module(images.data), grids, placements, samples)
     xp, n, n_shells, n_q = scene.xp, len(images.weights), noise.shape[1], scene.n_columns
     tile = tile_size(n_q)
     launch = plan("explained_power", scene.n_samples, scene.n_placed, n_q, n_shells, tile)
@@ -436,11 +331,11 @@ def explained_power(
     if n == 0:
         return parts.sum(axis=0)
     args = (
-        *scene.args(_ready(xp, images.rotations), launch.stretch),
-        _ready(xp, images.data), _ready(xp, images.weights),
-        _ready(xp, first_moments), _ready(xp, second_moments),
-        _ready(xp, images.is_premultiplied, np.uint8), _ready(xp, images.groups, np.int32),
-        _ready(xp, noise), _ready(xp, samples.shells, np.int32), _ready(xp, samples.weights),
+        *scene.args(ready(xp, images.rotations), launch.stretch),
+        ready(xp, images.data), ready(xp, images.weights),
+        ready(xp, first_moments), ready(xp, second_moments),
+        ready(xp, images.is_premultiplied, np.uint8), ready(xp, images.groups, np.int32),
+        ready(xp, noise), ready(xp, samples.shells, np.int32), ready(xp, samples.weights),
         np.int32(n_shells), parts,
     )  # fmt: skip
     _start("explained_power", tile, (n, launch.n_ranges), launch, args)

@@ -29,7 +29,7 @@ Float32 = NDArray[np.float32]
 
 # [standard deviations] below which series stand for the normal tail: there they are good to 1e-8,
 # and erfc is still far from its underflow at -37.
-_FAR_TAIL = -30.0
+FAR_TAIL = -30.0
 MAX_ENTRIES = 4096  # of a joint table; 64 x 64, some 20 microseconds a particle
 
 
@@ -130,7 +130,7 @@ def _log_normal_tail(z: Any) -> Any:
     """Log Phi(z), safe far into the lower tail."""
     if z > 8.0:  # 1 to rounding, the usual case: contrasts are far from 0
         return 0.0
-    if z > _FAR_TAIL:
+    if z > FAR_TAIL:
         return math.log(0.5 * math.erfc(-z / math.sqrt(2.0)))
     inverse = 1.0 / (z * z)
     series = math.log1p(-inverse * (1.0 - 3.0 * inverse))
@@ -164,7 +164,7 @@ def contrast_moments(linear: Any, square: Any, std: Any) -> Any:
     z = centre * root
     if z > 8.0:
         return log_evidence, centre, centre * centre + 1.0 / precision
-    if z < _FAR_TAIL:  # nearly exponential; the differences below would cancel
+    if z < FAR_TAIL:  # nearly exponential; the differences below would cancel
         inverse = 1.0 / (z * z)
         share = inverse * (2.0 - inverse * (10.0 - 74.0 * inverse))
         return log_evidence, (share - 1.0) / (z * root), share / precision

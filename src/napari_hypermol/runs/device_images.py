@@ -5,7 +5,8 @@ How many particles a batch has is chosen from the memory that is free; where it 
 enough, the batch is halved and the work goes on.
 """
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from napari_hypermol.backend import (
 from napari_hypermol.coordinates.grids import FourierGrids
 from napari_hypermol.errors import DeviceError
 from napari_hypermol.posterior.likelihood import WhitenedImages
-from napari_hypermol.runs.pieces import made_here
+from napari_hypermol.runs.pieces import joined, made_here, rows_in
 from napari_hypermol.runs.whitening import rows_of
 
 __all__ = ["DeviceImages"]
@@ -77,7 +78,8 @@ class DeviceImages:
         ----------
         function : callable
             Takes arrays of the device and gives some.
-        spread : sequence of (n, ...) ndarray
+        spread : sequence
+            One value a particle each: (n, ...) ndarrays, or named tuples with some of them.
         shared : sequence
             Fourier grids go to the device; everything else is small and stays.
 
@@ -86,21 +88,64 @@ class DeviceImages:
         DeviceError
             If there is no room for a single particle.
         """
-        out: list[Any] = []
+        return [found for _, found in self._batches(function, spread, shared, _in_main_memory)]
+
+    def at_poses(
+        self, function: Callable[..., Any], spread: Sequence[Any] = (), shared: Sequence[Any] = ()
+    ) -> tuple["DeviceImages", Any]:
+        """Images whose poses are others, and what else was found.
+
+        Parameters
+        ----------
+        function : callable
+            Gives data (m, 2, k) and rotations (m, 3, 3) of a batch, then anything. They stay on
+            the device where there is room for all images.
+        spread, shared : sequence
+            As for `each`.
+        """
+        data = np.empty_like(self.host.data, subok=False)
+        rotations = np.empty_like(self.host.rotations)
+        there: dict[tuple[int, int], WhitenedImages] = {}
+        found = []
+
+        def kept(values: Any) -> Any:
+            """On the device what stays there; all else, and copies of that, in main memory."""
+            return (*values[:2], *_in_main_memory(values))
+
+        for rows, (now, turned, *own) in self._batches(function, spread, shared, kept):
+            data[rows], rotations[rows] = own[:2]
+            found.append(tuple(own[2:]))
+            if self._stays:
+                images = self._moved(rows)._replace(data=now, rotations=turned)
+                there[rows.start, rows.stop] = images
+            else:
+                there.clear()
+        moved = copy.copy(self)
+        moved.host = self.host._replace(data=data, rotations=rotations)
+        moved._there = there
+        return moved, joined(found)
+
+    def _batches(
+        self,
+        function: Callable[..., Any],
+        spread: Sequence[Any],
+        shared: Sequence[Any],
+        kept: Callable[[Any], Any],
+    ) -> Iterator[tuple[slice, Any]]:
+        """Rows of each batch and what is kept of its values; smaller ones once memory runs out."""
         start, moved = 0, None
         while start < len(self):
             rows = slice(start, min(start + self.batch, len(self)))
             try:
                 if moved is None:
-                    moved = [_on_device(made_here(value)) for value in shared]
-                own = [as_device(np.ascontiguousarray(value[rows])) for value in spread]
-                found = _in_main_memory(function(self._moved(rows), *own, *moved))
+                    moved = [_shared_on_device(made_here(value)) for value in shared]
+                own = [_on_device(rows_in(value, rows)) for value in spread]
+                found = kept(function(self._moved(rows), *own, *moved))
             except DEVICE_OUT_OF_MEMORY as problem:
                 self._halve(problem)
                 continue
-            out.append(found)
+            yield rows, found
             start = rows.stop
-        return out
 
     def total(
         self, function: Callable[..., Any], spread: Sequence[Any] = (), shared: Sequence[Any] = ()
@@ -133,10 +178,19 @@ class DeviceImages:
         release_device_memory()
 
 
-def _on_device(value: Any) -> Any:
+def _shared_on_device(value: Any) -> Any:
+    """Fourier grids are large; what else is shared is small and goes where it is used."""
     if isinstance(value, FourierGrids):
         return value._replace(values=as_device(value.values))
     return value
+
+
+def _on_device(value: Any) -> Any:
+    if isinstance(value, tuple):
+        columns = [_on_device(column) for column in value]
+        kind: Any = type(value)
+        return kind(*columns) if hasattr(value, "_fields") else kind(columns)
+    return as_device(value) if isinstance(value, np.ndarray) else value
 
 
 def _in_main_memory(value: Any) -> Any:

@@ -10,7 +10,7 @@ from napari_hypermol.backend import array_module
 from napari_hypermol.coordinates.grids import FourierGrids
 from napari_hypermol.molecules.linear import LinearMolecule
 
-__all__ = ["GridsOf", "joined", "made_here"]
+__all__ = ["GridsOf", "joined", "made_here", "rows_in"]
 
 
 class GridsOf(NamedTuple):
@@ -29,6 +29,15 @@ class GridsOf(NamedTuple):
 def made_here(value: Any) -> Any:
     """A shared value as the work wants it."""
     return value.made() if isinstance(value, GridsOf) else value
+
+
+def rows_in(value: Any, part: slice) -> Any:
+    """Some rows of a value that particles have: arrays, in (named) tuples; the rest stays."""
+    if isinstance(value, tuple):
+        kind: Any = type(value)
+        columns = [rows_in(column, part) for column in value]
+        return kind(*columns) if hasattr(value, "_fields") else kind(columns)
+    return np.ascontiguousarray(value[part]) if isinstance(value, np.ndarray) else value
 
 
 def joined(pieces: Sequence[Any]) -> Any:

@@ -29,6 +29,7 @@ from napari_hypermol.samplers.pose_metropolis import (
     draw_proposals,
     pose_metropolis,
 )
+from napari_hypermol.samplers.pose_metropolis_cuda import is_possible
 
 __all__ = [
     "PoseSettings",
@@ -279,16 +280,23 @@ def pose_step(
     if settings.rotation == "known":
         proposals = proposals._replace(turns=np.zeros_like(proposals.turns))
     images, shifts = problem.images, problem.shifts / problem.pixel_size
-    if isinstance(images, RemoteImages):
+    if isinstance(images, (RemoteImages, DeviceImages)):
         nodes, log_prior = _nodes(problem, estimate, posterior, rng, functions)
+        nodes = np.ascontiguousarray(nodes)
         own, common = (nodes, None) if len(nodes) == n else (None, nodes)
         judged = (common, log_prior, float(estimate.contrast_std), temperature)
-        scene = problem.scene(estimate.theta)
         spread = shifts, prior, proposals, own, guide
-        pieces = images.each(_moved, spread, (*scene, *judged), device="cpu")
-        rotations, shifts, info = joined(pieces)
-        shifts = shifts * problem.pixel_size
-        return replace(problem, images=images.at(rotations, shifts), shifts=shifts), info
+        shared = *problem.scene(estimate.theta), *judged
+        sizes = nodes.shape[2], nodes.shape[1], proposals.patches.shape[2]
+        is_there = is_possible(len(problem.placements.grids), *sizes)
+        if isinstance(images, RemoteImages):
+            pieces = images.each(_moved, spread, shared, device=None if is_there else "cpu")
+            rotations, shifts, info = joined(pieces)
+            shifts = shifts * problem.pixel_size
+            return replace(problem, images=images.at(rotations, shifts), shifts=shifts), info
+        if is_there:
+            images, (shifts, info) = images.at_poses(_moved_there, spread, shared)
+            return replace(problem, images=images, shifts=shifts * problem.pixel_size), info
     _, images = problem.here()
     chain = PoseChain(images.rotations, shifts, images.data)
     model = collapsed_model(problem, estimate, posterior, rng, temperature, functions)
@@ -296,7 +304,12 @@ def pose_step(
     return at_chain(problem, chain), info
 
 
-def _moved(
+def _moved(images: WhitenedImages, *about: Any) -> tuple[Float32, Float64, PoseInfo]:
+    """As `_moved_there`, of a chunk whose images stay where they are and are whitened anew."""
+    return _moved_there(images, *about)[1:]
+
+
+def _moved_there(
     images: WhitenedImages,
     shifts: Float64,
     prior: PosePrior,
@@ -310,14 +323,13 @@ def _moved(
     log_prior: Float64,
     contrast_std: float,
     temperature: float,
-) -> tuple[Float32, Float64, PoseInfo]:
-    """The steps of one chunk, whose images stay where they are and are whitened anew."""
+) -> tuple[Float32, Float32, Float64, PoseInfo]:
+    """Data, rotations and shifts of one chunk after its steps, and what they did."""
     c: Any = nodes if own_nodes is None else own_nodes
-    c = np.ascontiguousarray(c)
     model = CollapsedModel(grids, placements, samples, c, log_prior, contrast_std, temperature)
     chain = PoseChain(images.rotations, shifts, images.data)
     chain, info = pose_metropolis(images, chain, prior, model, proposals, guide)
-    return chain.rotations, chain.shifts, info
+    return chain.data, chain.rotations, chain.shifts, info
 
 
 def at_chain(problem: StageProblem, chain: PoseChain) -> StageProblem:

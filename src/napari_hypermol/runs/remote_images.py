@@ -21,7 +21,7 @@ from napari_hypermol.particles import Optics
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.executors import DaskExecutor
-from napari_hypermol.runs.pieces import GridsOf, joined
+from napari_hypermol.runs.pieces import GridsOf, joined, rows_in
 from napari_hypermol.runs.whitening import Views, columns_among, rows_of, whitened
 
 __all__ = ["RemoteImages", "RemoteStack", "Spread"]
@@ -190,7 +190,7 @@ class RemoteImages:
     def spread(self, value: Any) -> Spread:
         """One value a particle (an array, or a named tuple of some) sent to the chunks."""
         share = self.stack.executor.share
-        pieces = [share(_rows_of(value, part)) for _, part in self._parts]
+        pieces = [share(rows_in(value, part)) for _, part in self._parts]
         return Spread(pieces, self.stack.executor)
 
     def each(
@@ -265,13 +265,6 @@ class RemoteImages:
             )
             for index, chunk in enumerate(self._chunks)
         ]
-
-
-def _rows_of(value: Any, part: slice) -> Any:
-    if isinstance(value, tuple):
-        kind: Any = type(value)
-        return kind(*(_rows_of(column, part) for column in value))
-    return np.ascontiguousarray(value[part]) if isinstance(value, np.ndarray) else value
 
 
 # ---- at the workers ------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.backend import array_module
 from napari_hypermol.posterior.collapsed import (
     CollapsedModel,
     PosePrior,
@@ -27,6 +28,7 @@ from napari_hypermol.posterior.collapsed import (
     slice_and_gram,
 )
 from napari_hypermol.posterior.likelihood import WhitenedImages
+from napari_hypermol.samplers import pose_metropolis_cuda
 
 __all__ = [
     "PoseChain",
@@ -334,6 +336,17 @@ def _steps(
                 mean_turn[i] /= accepted[i] * n_steps
 
 
+def _no_guide(xp: Any, rotations: Any) -> PoseGuide:
+    """What steps without a guide are given: it is not looked at."""
+    n = len(rotations)
+    roots = xp.zeros((n, 3, 3), dtype=np.float32)
+    return PoseGuide(
+        rotations,
+        roots + xp.asarray(np.eye(3, dtype=np.float32)),
+        xp.zeros((n, 2, 3), dtype=np.float32),
+    )
+
+
 def pose_metropolis(
     images: WhitenedImages,
     chain: PoseChain,
@@ -347,7 +360,8 @@ def pose_metropolis(
     Parameters
     ----------
     images : WhitenedImages
-        Its weights are used; data and rotations are the chain's.
+        Its weights are used; data and rotations are the chain's. Where they are CuPy arrays all
+        else is too, but placements and samples, and the steps are done on the device.
     chain : PoseChain
     prior : PosePrior
     model : CollapsedModel
@@ -368,11 +382,15 @@ def pose_metropolis(
     a turn takes the origin with it by a fixed map of omega, whose inverse is that of -omega.
     """
     n = len(chain.rotations)
+    if (xp := array_module(images.weights)) is not np:
+        guide = _no_guide(xp, chain.rotations) if guide is None else guide
+        rotations, shifts, data, *info = pose_metropolis_cuda.pose_metropolis(
+            images, *chain, prior, model, proposals, guide, _WIDER
+        )
+        return PoseChain(rotations, shifts, data), PoseInfo(*info)
     rotations, shifts, data = chain.rotations.copy(), chain.shifts.copy(), chain.data.copy()
     accepted, density, mean_turn = np.zeros(n), np.zeros(n), np.zeros(n)
-    if guide is None:
-        nothing = np.zeros((n, 2, 3), dtype=np.float32)
-        guide = PoseGuide(rotations, np.tile(np.eye(3, dtype=np.float32), (n, 1, 1)), nothing)
+    guide = _no_guide(np, rotations) if guide is None else guide
     _steps(
         data, images.weights, rotations, shifts, prior, *model, guide, proposals,
         numba.get_num_threads(), accepted, density, mean_turn,
