@@ -3,10 +3,10 @@
     python benchmarks/roofline.py [--n N] [--box BOX] [--radius R] [--functions Q] [--placements P]
 
 P placed components share one Fourier grid of `edge` pixels with Q functions each. The floor is the
-longer of two times: compulsory bytes (grids, D, W, moments and results once each) at the speed at
-which this machine copies memory, and operations at the speed of its matrix product in single
-precision. Bytes of taps, which come from cache, are printed but set no floor. GPU columns stay
-empty where there is none.
+longest of three times: compulsory bytes (grids, D, W, moments and results once each) at the speed
+at which this machine copies memory; operations at the speed of its matrix product in single
+precision; on a GPU also bytes of taps at the speed at which its L2 cache gives and adds, measured
+on as much memory as the grids have. GPU columns stay empty where there is none.
 """
 
 import argparse
@@ -55,6 +55,7 @@ class Count(NamedTuple):
     memory: float
     taps: float
     operations: float
+    added: float = 0.0  # of the taps
 
 
 def counts(case: Case) -> dict[str, Count]:
@@ -76,11 +77,13 @@ def counts(case: Case) -> dict[str, Count]:
             2 * grids + data + first,
             taps,
             per_sample * (case.n_placed * (_LOCATE + _TURN) + 2 * q + unslices),
+            taps,
         ),
         "normal_operator": Count(
             3 * grids + weights + second,
             2 * taps,
             per_sample * (slices + 4 * q * q + 2 * q + unslices),
+            taps,
         ),
         "explained_power": Count(
             grids + data + weights + first + second + 2 * _FLOAT * n * case.n_shells,
@@ -184,13 +187,58 @@ class Device(NamedTuple):
     wait: Callable[[], None]
     memory: float
     operations: float
+    reads: float = np.inf  # of taps from a cache, and additions to them
+    adds: float = np.inf
 
     def floor(self, count: Count) -> float:
-        """No implementation is faster [s]."""
-        return max(count.memory / self.memory, count.operations / self.operations)
+        """Hardly an implementation is faster [s]: some taps come from a cache nearer than L2."""
+        taps = (count.taps - count.added) / self.reads + count.added / self.adds
+        return max(count.memory / self.memory, count.operations / self.operations, taps)
 
 
-def devices(rounds: int) -> Iterator[Device]:
+# Reads and additions of 16 bytes that pass by the caches nearer than L2.
+_PROBES = """
+extern "C" __global__ void read_all(const float4* x, long long n, int rounds, float* out)
+{
+    float sum = 0;
+    for (int round = 0; round < rounds; ++round)
+        for (long long i = threadIdx.x + blockIdx.x * 256; i < n; i += gridDim.x * 256) {
+            const float4 value = __ldcg(x + i);
+            sum += value.x + value.y + value.z + value.w;
+        }
+    if (sum == 12345.0f) *out = sum;
+}
+
+extern "C" __global__ void add_all(float4* x, long long n, int rounds, float* out)
+{
+    for (int round = 0; round < rounds; ++round)
+        for (long long i = threadIdx.x + blockIdx.x * 256; i < n; i += gridDim.x * 256) {
+#if __CUDA_ARCH__ >= 900
+            atomicAdd(x + i, make_float4(1, 1, 1, 1));
+#else
+            float* scalar = reinterpret_cast<float*>(x + i);
+            for (int j = 0; j < 4; ++j) atomicAdd(scalar + j, 1.0f);
+#endif
+        }
+}
+"""
+
+
+def _cache_rates(cupy: Any, n_bytes: int, wait: Callable[[], None], rounds: int) -> list[float]:
+    """How fast the L2 cache gives, and adds to, that much memory [bytes/s]."""
+    n, repeats = max(1, n_bytes // 16), max(1, 2**31 // n_bytes)
+    x, out = cupy.zeros(4 * n, np.float32), cupy.zeros(1, np.float32)
+    args = (x, np.int64(n), np.int32(repeats), out)
+    module = cupy.RawModule(code=_PROBES, options=("-std=c++17",))
+    rates = []
+    for name in ("read_all", "add_all"):
+        probe = module.get_function(name)
+        taken = best_time(lambda p=probe: p((1056,), (256,), args), wait, rounds)
+        rates.append(16 * n * repeats / taken)
+    return rates
+
+
+def devices(rounds: int, grid_bytes: int) -> Iterator[Device]:
     """The processor, and the GPU where there is one."""
 
     def nothing() -> None:
@@ -207,9 +255,13 @@ def devices(rounds: int) -> Iterator[Device]:
         wait = cupy.cuda.Device().synchronize
         length, edge = 2**28, 8192
         long, large = cupy.ones(length, np.float32), cupy.ones((edge, edge), np.float32)
-        copied = best_time(long.copy, wait, rounds)
+        target = cupy.empty_like(long)
+        copied = best_time(lambda: cupy.copyto(target, long), wait, rounds)
         multiplied = best_time(lambda: large @ large, wait, rounds)
-        yield Device("GPU", cupy.asarray, wait, 8 * length / copied, 2 * edge**3 / multiplied)
+        del long, large, target
+        rates = _cache_rates(cupy, grid_bytes, wait, rounds)
+        speeds = 8 * length / copied, 2 * edge**3 / multiplied
+        yield Device("GPU", cupy.asarray, wait, *speeds, *rates)
 
 
 def main() -> None:
@@ -239,10 +291,14 @@ def main() -> None:
         name: [f"{c.memory / 1e6:.1f}", f"{c.taps / 1e9:.2f}", f"{c.operations / 1e9:.2f}"]
         for name, c in counts(case).items()
     }
-    for device in devices(given.rounds):
+    for device in devices(given.rounds, here[0].values.nbytes):
         print(
             f"{device.name}: {device.memory / 1e9:,.0f} GB/s, {device.operations / 1e9:,.0f} Gop/s"
         )
+        if np.isfinite(device.reads):
+            print(
+                f"L2 cache: {device.reads / 1e9:,.0f} GB/s read, {device.adds / 1e9:,.0f} added to"
+            )
         for name, call in calls(images, here, device.to).items():
             floor = device.floor(counts(case)[name])
             taken = best_time(call, device.wait, given.rounds)

@@ -318,7 +318,7 @@ __device__ int drawn(const double* log_terms, int n, double uniform)
 }
 
 // All steps of all particles. `data`, `rotations` and `shifts` are the chain's and change.
-extern "C" __global__ void __launch_bounds__(THREADS) pose_metropolis(
+extern "C" __global__ void __launch_bounds__(THREADS, 3) pose_metropolis(
     const float* values, const Placed* placed, const float* kx, const float* ky,
     int n_placed, int n_columns, int n_samples, double per_pixel, int stretch,
     float* data, const float* weights, float* rotations, double* shifts,
