@@ -3,6 +3,7 @@ import pytest
 
 from examples import one_ball, pretzel_like, random_data, scene
 from napari_hypermol.bases.cosine import CosineBasis
+from napari_hypermol.errors import ShapeError
 from napari_hypermol.posterior.gridded_weights import (
     PaddedGrid,
     gridded_weights,
@@ -87,16 +88,10 @@ def test_products_of_several_sets_and_placements(rng):
     np.testing.assert_allclose(flat[1:].reshape(3, 3), rows.T @ rows, rtol=1e-4)
 
 
-def test_weights_of_a_device_come_back_to_it(rng, cupy):
-    here = scene(one_ball(8), 3)
-    images = random_data(rng, N, here.samples)
-    basis = here.molecule.bases[0]
-    grid = PaddedGrid(2 * basis.size, basis.grid_scale, np.eye(3, dtype=np.float32))
+def test_samples_beyond_the_grid_are_refused(rng):
+    here, coarse = scene(one_ball(12), 5), scene(one_ball(12), 3).molecule.bases[0]
+    grid = PaddedGrid(2 * coarse.size, 2 * coarse.grid_scale, np.eye(3, dtype=np.float32))
     second = np.ones((N, 2, 2), dtype=np.float32)
-    rest = here.placements, here.samples, [grid]
-    there = images._replace(
-        weights=cupy.asarray(images.weights), rotations=cupy.asarray(images.rotations)
-    )
-    found = gridded_weights(there, cupy.asarray(second), *rest)
-    assert isinstance(found, cupy.ndarray)
-    np.testing.assert_array_equal(cupy.asnumpy(found), gridded_weights(images, second, *rest))
+    images = random_data(rng, N, here.samples)
+    with pytest.raises(ShapeError, match="samples reach"):
+        gridded_weights(images, second, here.placements, here.samples, [grid])

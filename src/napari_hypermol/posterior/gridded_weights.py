@@ -16,6 +16,7 @@ E[a^2 c c^T] of all particles lie in few directions (products of Q cosines are 2
 weights are spread for those, not for all Q (Q + 1) / 2 pairs.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,9 +24,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.backend import array_module, as_numpy
+from napari_hypermol.backend import array_module
 from napari_hypermol.coordinates.grids import FourierSamples
+from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging.projector import Placements
+from napari_hypermol.posterior import gridded_weights_cuda
 from napari_hypermol.posterior.likelihood import WhitenedImages
 
 __all__ = ["PaddedGrid", "gridded_weights", "pair_products", "paired", "principal_pairs"]
@@ -178,7 +181,7 @@ def gridded_weights(
     Parameters
     ----------
     images : WhitenedImages
-    second : (n, q, q) float32 ndarray
+    second : (n, q, q) float32 array
         E[a^2 c c^T] of all columns.
     placements : Placements
     samples : FourierSamples
@@ -187,32 +190,62 @@ def gridded_weights(
 
     Returns
     -------
-    (total,) float32 ndarray
-        Flat grids of `PaddedGrid.shape`, one set after the other.
+    (total,) float32 array
+        Flat grids of `PaddedGrid.shape`, one set after the other; where the images are.
+
+    Raises
+    ------
+    ShapeError
+        If samples reach beyond a grid.
     """
     xp = array_module(images.weights)
-    weights, rotations = as_numpy(images.weights), as_numpy(images.rotations)
-    second = as_numpy(second)
-    out = []
-    for s, grid in enumerate(grids):
-        n_z, n_y, n_x, rank = grid.shape
-        # one column more: the far point of the last step, whose weight is zero
-        targets = np.zeros((numba.get_num_threads(), n_z, n_y, n_x + 1, rank), dtype=np.float32)
-        width = _width(grid)
-        for m in np.flatnonzero(placements.grids == s):
-            columns = slice(placements.starts[m], placements.starts[m] + width)
-            moments = paired(second[:, columns, columns]) @ grid.pairs
-            moments = np.ascontiguousarray(moments, dtype=np.float32)
-            _spread(
-                weights, moments, rotations, placements.rotations[m], np.float32(grid.scale),
-                samples.kx, samples.ky, targets,
-            )  # fmt: skip
-        total = targets.sum(axis=0)[:, :, :n_x]
-        for plane in (0, n_x - 1):  # these hold both k and -k
-            total[:, :, plane] += np.roll(total[::-1, ::-1, plane], 1, axis=(0, 1))
-        out.append(total.ravel())
-    values: Float32 = xp.asarray(np.concatenate(out))
+    _check_radius(samples, grids)
+    out = [
+        _of_set(images, second, placements, np.flatnonzero(placements.grids == s), samples, grid)
+        for s, grid in enumerate(grids)
+    ]
+    values: Float32 = out[0] if len(out) == 1 else xp.concatenate(out)
     return values
+
+
+def _check_radius(samples: FourierSamples, grids: Sequence[PaddedGrid]) -> None:
+    """Refuse samples beyond the grids: the loops would write past their end."""
+    radius = float(np.hypot(samples.kx, samples.ky).max())
+    limit = min(grid.edge / 2 / float(grid.scale) for grid in grids)
+    if radius > limit * (1 + 1e-6):  # rounding; there is room for a step more
+        raise ShapeError(
+            f"samples reach {radius:.4g} cycles per box edge, beyond the {limit:.4g} that the "
+            "molecule's voxels hold; discretise it at least as finely as the samples"
+        )
+
+
+def _of_set(
+    images: WhitenedImages, second: Any, placements: Placements, placed: Any,
+    samples: FourierSamples, grid: PaddedGrid,
+) -> Any:  # fmt: skip
+    """One set's flat grid; its own function, so that copies of the grid are soon given back."""
+    xp = array_module(images.weights)
+    n_z, n_y, n_x, rank = grid.shape
+    # one column more: the far point of the last step, whose weight is zero
+    shape = (n_z, n_y, n_x + 1, rank)
+    if xp is np:
+        spread, n_copies = _spread, numba.get_num_threads()
+    else:
+        spread = gridded_weights_cuda.spread
+        n_copies = gridded_weights_cuda.n_copies(4 * math.prod(shape), len(images.weights))
+    targets = xp.zeros((n_copies, *shape), dtype=np.float32)
+    width, pairs = _width(grid), xp.asarray(grid.pairs)
+    for m in placed:
+        columns = slice(placements.starts[m], placements.starts[m] + width)
+        moments = paired(second[:, columns, columns]) @ pairs
+        spread(
+            images.weights, xp.ascontiguousarray(moments, dtype=np.float32), images.rotations,
+            placements.rotations[m], np.float32(grid.scale), samples.kx, samples.ky, targets,
+        )  # fmt: skip
+    total = (targets[0] if n_copies == 1 else targets.sum(axis=0))[:, :, :n_x]
+    for plane in (0, n_x - 1):  # these hold both k and -k
+        total[:, :, plane] += xp.roll(total[::-1, ::-1, plane], 1, axis=(0, 1))
+    return total.ravel()
 
 
 def _width(grid: PaddedGrid) -> int:
