@@ -23,6 +23,7 @@ from napari_hypermol.errors import DeviceError
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.runs.pieces import made_here
 from napari_hypermol.runs.whitening import rows_of
+from napari_hypermol.samplers.search import SearchTarget
 
 __all__ = ["DeviceImages"]
 
@@ -79,7 +80,8 @@ class DeviceImages:
             Takes arrays of the device and gives some.
         spread : sequence of (n, ...) ndarray
         shared : sequence
-            Fourier grids go to the device; everything else is small and stays.
+            Fourier grids and what a search compares with go to the device; everything else is
+            small and stays.
 
         Raises
         ------
@@ -136,6 +138,8 @@ class DeviceImages:
 def _on_device(value: Any) -> Any:
     if isinstance(value, FourierGrids):
         return value._replace(values=as_device(value.values))
+    if isinstance(value, SearchTarget):
+        return SearchTarget(*map(as_device, value))
     return value
 
 
@@ -144,4 +148,4 @@ def _in_main_memory(value: Any) -> Any:
         columns = [_in_main_memory(column) for column in value]
         kind: Any = type(value)
         return kind(*columns) if hasattr(value, "_fields") else kind(columns)
-    return as_numpy(value)
+    return None if value is None else as_numpy(value)
