@@ -24,7 +24,8 @@ _GUARD = 256  # [bytes]; a multiple of the alignment that CuPy promises
 # Functions of arrays that CuPy has under the same names. Only what the project uses.
 FUNCTIONS = (
     "abs", "angle", "arange", "arcsin", "arctan2", "clip", "concatenate", "conj", "cos", "exp",
-    "log", "maximum", "minimum", "ones", "ones_like", "roll", "sin", "sqrt", "stack", "where",
+    "log", "maximum", "minimum", "ones", "ones_like", "roll", "sin", "sqrt", "stack",
+    "take_along_axis", "where",
 )  # fmt: skip
 SPECIAL = ("log_ndtr",)
 FFTS = ("fftshift", "ifftshift", "irfft2", "irfftn", "rfft2", "rfftn")

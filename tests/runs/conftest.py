@@ -1,10 +1,11 @@
-"""Truths shared by the tests of truth, oracle and score."""
+"""Truths shared by the tests of truth, oracle and score; searches on a device, counted."""
 
 import numpy as np
 import pytest
 
 from napari_hypermol.io import read_star, write_star, write_volume
 from napari_hypermol.runs.truth import read_truth
+from napari_hypermol.samplers import search_cuda
 from small_runs import PRETZEL
 
 
@@ -27,3 +28,16 @@ def discrete(pretzel_run, tmp_path):
     table["trueMap"] = [f"map{i}.mrc" for i in nearest]
     write_star(tmp_path / "truth.star", {"particles": table})
     return tmp_path
+
+
+@pytest.fixture
+def device_searches(monkeypatch):
+    """How many particles each search has had that was made on a device."""
+    lengths, original = [], search_cuda.search
+
+    def counted(data, *rest):
+        lengths.append(len(data))
+        return original(data, *rest)
+
+    monkeypatch.setattr(search_cuda, "search", counted)
+    return lengths

@@ -1,6 +1,7 @@
 """A GPU gives what the processor gives, in batches that fit; here on a pretended one."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from napari_hypermol import backend
 from napari_hypermol.errors import DeviceError
 from napari_hypermol.io import read_particles, read_star
 from napari_hypermol.posterior.collapsed import PosePrior
-from napari_hypermol.runs import device_images
+from napari_hypermol.runs import device_images, recover
 from napari_hypermol.runs.chunks import stage_problem, starting_noise
 from napari_hypermol.runs.coefficient_step import maximisation
 from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
+from napari_hypermol.runs.initial_model import InitialSettings, initial_model
 from napari_hypermol.runs.pose_step import PoseSettings, pose_step
 from napari_hypermol.runs.reconstruct import Job, reconstruct
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
@@ -207,3 +209,18 @@ def test_a_run_on_the_device_is_that_of_the_processor(cupy, tmp_path):
         if column.startswith("hypermol"):
             one, two = (np.asarray(table[column], dtype=float) for table in tables)
             np.testing.assert_allclose(two, one, rtol=2e-3, atol=2e-3, err_msg=column)
+
+
+def test_a_run_from_nothing_searches_on_the_device(cupy, tmp_path, monkeypatch, device_searches):
+    brief = partial(initial_model, settings=InitialSettings(1, ((5.0, 2, 24),)))
+    monkeypatch.setattr(recover, "initial_model", brief)
+    whole = {"all": {"support": {"ball": {"radius": 80}}}}
+    mean = {"resolution": 24, "degree": 0, "sweeps": 1}
+    plan = TINY._replace(n=24, poses="none")
+    data = simulated(tmp_path / "data", plan, components=whole, schedule=[mean])
+    recipe = data / "recipe.yaml"
+    run = reconstruct(Job(data / "particles.star", tmp_path / "run", recipe, device="cuda"))
+    # of two starts the second batch and those held out; everybody
+    assert device_searches == [22, 22, 2, 2, 24]
+    rotations, _ = run.read_poses()
+    assert len(np.unique(rotations.round(4), axis=0)) > 0.9 * plan.n

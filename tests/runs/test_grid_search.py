@@ -8,11 +8,14 @@ from napari_hypermol.coordinates.rotations import angles_between, rotation_grid
 from napari_hypermol.imaging import projector
 from napari_hypermol.imaging.shift import shift_phases
 from napari_hypermol.posterior.likelihood import image_adjoint, normal_operator
+from napari_hypermol.runs import device_images, grid_search
+from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.grid_search import (
     SearchGrid,
     explained_by_sums,
     grid_problem,
     random_grid,
+    search_images,
     search_target,
     shift_grid,
 )
@@ -226,3 +229,52 @@ def test_a_search_puts_noiseless_images_where_they_come_from(here, theta, nodes,
 def test_a_grid_is_a_value(grid):
     assert isinstance(grid, SearchGrid)
     assert len(grid.shifts) == len(grid.log_prior)
+
+
+# ---- where the images are ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def posed(here, theta, nodes, grid, rng):
+    """Images, and a target they are compared with."""
+    target = search_target(here.molecule, theta, nodes, np.zeros(3), grid, here.samples)
+    return random_data(rng, N, here.samples), target
+
+
+def found_alike(found, expected):
+    np.testing.assert_array_equal(found[0].rotations, expected[0].rotations)
+    np.testing.assert_allclose(found[0].log_weights, expected[0].log_weights, atol=1e-4)
+    assert (found[1] is None) == (expected[1] is None)
+    for one, two in zip(found[1] or (), expected[1] or (), strict=True):
+        assert isinstance(one, np.ndarray)
+        close(one, two, 1e-4)
+
+
+@pytest.mark.parametrize("with_sums", [True, False])
+@pytest.mark.parametrize("batch", [N, 5, 1])
+def test_a_search_on_the_device_is_that_of_the_processor(cupy, posed, batch, with_sums):
+    images, target = posed
+    device = DeviceImages(images)
+    device.batch = batch
+    how = (target, "marginal", 2, with_sums)
+    found_alike(search_images(device, *how), search_images(images, *how))
+
+
+def test_a_search_that_the_device_cannot_hold_is_one_in_smaller_batches(cupy, posed, monkeypatch):
+    class Full(Exception):
+        pass
+
+    lengths = []
+
+    def searched(data, *rest, **more):
+        lengths.append(len(data))
+        if len(data) > 3:
+            raise Full
+        return search(data, *rest, **more)
+
+    images, target = posed
+    expected = search_images(images, target)
+    monkeypatch.setattr(device_images, "DEVICE_OUT_OF_MEMORY", (Full,))
+    monkeypatch.setattr(grid_search, "search", searched)
+    found_alike(search_images(DeviceImages(images), target), expected)
+    assert lengths == [12, 6, 3, 3, 3, 3]

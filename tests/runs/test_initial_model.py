@@ -1,5 +1,7 @@
 """Poses from nothing, of a molecule like no other: no symmetry, features of all sizes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,10 +17,10 @@ from napari_hypermol.runs import initial_model as module
 from napari_hypermol.runs.chunks import starting_noise
 from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
+from napari_hypermol.runs.grid_search import search_images
 from napari_hypermol.runs.initial_model import InitialSettings, initial_model, whole_of
 from napari_hypermol.runs.pose_scores import pose_scores
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.samplers.search import search
 from napari_hypermol.synthetic.gaussians import GaussianComponent, GaussianMolecule
 from napari_hypermol.synthetic.simulate import Simulation, simulated_particles
 from small_poses import BOX, PIXEL, whole
@@ -104,12 +106,12 @@ def test_the_mode_and_the_number_of_starts_may_be_asked_for(simulated, monkeypat
     cells = []
 
     def noted(*given, **more):
-        found, sums = search(*given, **more)
+        found, sums = search_images(*given, **more)
         if sums is not None:
             cells.append((sums.mass > 0).sum() / sums.mass.sum())
         return found, sums
 
-    monkeypatch.setattr(module, "search", noted)
+    monkeypatch.setattr(module, "search_images", noted)
     for mode in ("maxcc", "marginal"):
         given = (particles, stack, whole(), ROWS, STD, np.random.default_rng(0), Reporter(), BRIEF)
         found = initial_model(*given, mode=mode, n_starts=1)
@@ -184,6 +186,20 @@ def test_same_seed_same_result(simulated):
     )
     assert (one.poses.rotations == two.poses.rotations).all(axis=(1, 2)).mean() > 0.99
     assert abs(one.estimate.theta - other.estimate.theta).max() > 1e-3
+
+
+def test_the_same_on_a_device(cupy, simulated, device_searches):
+    particles, stack, true = simulated
+    here = modelled(simulated, BRIEF)
+    assert not device_searches
+    there = modelled((particles, replace(stack, device="cuda"), true), BRIEF)
+    # a batch a start after its first; those held out; one more at the higher band limit; all
+    assert device_searches == [60, 60, 25, 25, 60, PLAN.n]
+    np.testing.assert_allclose(there.log_evidence, here.log_evidence, rtol=1e-3)
+    scale = abs(here.estimate.theta).max()
+    np.testing.assert_allclose(there.estimate.theta, here.estimate.theta, atol=1e-3 * scale)
+    is_same = (there.poses.rotations == here.poses.rotations).all(axis=(1, 2))
+    assert is_same.mean() > 0.98  # two cells may be equal but for rounding
 
 
 def test_poses_of_the_rows_asked_for(simulated):

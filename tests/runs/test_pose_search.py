@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from napari_hypermol.coordinates.rotations import angles_between
 from napari_hypermol.runs import pose_search as module
+from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.grid_search import SearchGrid
 from napari_hypermol.runs.pose_search import far_places, pose_search
 from napari_hypermol.runs.pose_step import PoseSettings, pose_prior, pose_step
@@ -79,6 +80,24 @@ def test_images_follow_the_poses_they_are_given(small, searched):
     again = small.problem(small.particles._replace(shifts=shifts)).of(np.arange(N))
     scale = abs(again.images.data).max()
     np.testing.assert_allclose(found.images.data, again.images.data, atol=1e-4 * scale)
+
+
+def test_the_grid_is_looked_at_where_the_images_are(cupy, small, device_searches):
+    """On a device the same cells as in main memory."""
+    rows = np.arange(N)
+    prior = pose_prior(small.particles, rows, SETTINGS)
+    problem = small.problem(small.particles).of(rows)
+    there = replace(problem, images=DeviceImages(problem.images))
+    there.images.batch = 40
+    (here, _), (cells, _) = (
+        module._searched(problem, coarse, small.estimate, prior, np.random.default_rng(0))
+        for coarse in (problem, there)
+    )
+    assert device_searches == [40, 20]
+    np.testing.assert_allclose(cells.log_evidence, here.log_evidence, rtol=1e-4)
+    probable = here.log_weights > -10
+    np.testing.assert_allclose(cells.log_weights[probable], here.log_weights[probable], atol=1e-2)
+    assert (cells.rotations == here.rotations)[probable].mean() > 0.99
 
 
 # ---- places ------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from napari_hypermol.errors import DeviceError
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.runs.pieces import joined, made_here, rows_in
 from napari_hypermol.runs.whitening import rows_of
+from napari_hypermol.samplers.search import SearchTarget
 
 __all__ = ["DeviceImages"]
 
@@ -81,7 +82,8 @@ class DeviceImages:
         spread : sequence
             One value a particle each: (n, ...) ndarrays, or named tuples with some of them.
         shared : sequence
-            Fourier grids go to the device; everything else is small and stays.
+            Fourier grids and what a search compares with go to the device; everything else is
+            small and stays.
 
         Raises
         ------
@@ -182,6 +184,8 @@ def _shared_on_device(value: Any) -> Any:
     """Fourier grids are large; what else is shared is small and goes where it is used."""
     if isinstance(value, FourierGrids):
         return value._replace(values=as_device(value.values))
+    if isinstance(value, SearchTarget):
+        return SearchTarget(*map(as_device, value))
     return value
 
 
@@ -198,4 +202,4 @@ def _in_main_memory(value: Any) -> Any:
         columns = [_in_main_memory(column) for column in value]
         kind: Any = type(value)
         return kind(*columns) if hasattr(value, "_fields") else kind(columns)
-    return as_numpy(value)
+    return None if value is None else as_numpy(value)

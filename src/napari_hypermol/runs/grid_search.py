@@ -19,14 +19,18 @@ from napari_hypermol.imaging.shift import shift_phases
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.likelihood import WhitenedImages, explained_power
 from napari_hypermol.posterior.states import ParticlePosterior
+from napari_hypermol.runs.device_images import DeviceImages
+from napari_hypermol.runs.image_work import each
+from napari_hypermol.runs.pieces import joined
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
-from napari_hypermol.samplers.search import SearchSums, SearchTarget
+from napari_hypermol.samplers.search import Cells, Mode, SearchSums, SearchTarget, search
 
 __all__ = [
     "SearchGrid",
     "explained_by_sums",
     "grid_problem",
     "random_grid",
+    "search_images",
     "search_target",
     "shift_grid",
     "shift_spacing",
@@ -107,6 +111,52 @@ def search_target(
     prior = log_prior[:, None] + grid.log_prior
     return SearchTarget(
         np.ascontiguousarray(by_state), np.asarray(phases), prior.astype(np.float32)
+    )
+
+
+def search_images(
+    images: WhitenedImages | DeviceImages,
+    target: SearchTarget,
+    mode: Mode = "marginal",
+    n_cells: int = 1,
+    with_sums: bool = True,
+) -> tuple[Cells, SearchSums | None]:
+    """`samplers.search` of all images, on their GPU if they have one.
+
+    Parameters
+    ----------
+    images : WhitenedImages or DeviceImages
+        Their rotations are not looked at.
+    target : SearchTarget
+        In main memory.
+    mode, n_cells, with_sums
+        As for `samplers.search`.
+
+    Returns
+    -------
+    cells : Cells
+    sums : SearchSums or None
+        Both in main memory.
+
+    Raises
+    ------
+    DeviceError
+        If the GPU has no room for a single particle.
+    """
+    parts = each(images, _search, shared=(target, mode, n_cells, with_sums))
+    cells: Cells = joined([cells for cells, _ in parts])
+    (_, sums), *others = parts
+    for _, more in others if with_sums else ():
+        for column, values in zip(sums, more, strict=True):
+            column += values
+    return cells, sums
+
+
+def _search(
+    images: WhitenedImages, target: SearchTarget, mode: Mode, n_cells: int, with_sums: bool
+) -> tuple[Cells, SearchSums | None]:
+    return search(
+        images.data, images.weights, target, mode=mode, n_cells=n_cells, with_sums=with_sums
     )
 
 

@@ -22,19 +22,21 @@ from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.runs.chunks import starting_noise, whitened_images
 from napari_hypermol.runs.coefficient_step import maximisation
-from napari_hypermol.runs.fourier_stack import AnyStack
+from napari_hypermol.runs.device_images import DeviceImages
+from napari_hypermol.runs.fourier_stack import AnyStack, FourierStack
 from napari_hypermol.runs.grid_search import (
     SearchGrid,
     explained_by_sums,
     grid_problem,
     random_grid,
+    search_images,
     search_target,
     shift_spacing,
 )
 from napari_hypermol.runs.pose_step import Poses
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.stage_problem import Estimate
-from napari_hypermol.samplers.search import Cells, Mode, SearchSums, search
+from napari_hypermol.samplers.search import Cells, Mode, SearchSums
 
 __all__ = ["InitialModel", "InitialSettings", "initial_model", "whole_of"]
 
@@ -164,10 +166,11 @@ class _Start:
             self.molecule, self.estimate.theta, _ONE_NODE, np.zeros(1), grid, samples
         )
         scale = (1 / self.noise)[images.groups][:, samples.shells].astype(np.float32)
-        cells, sums = search(
-            images.data * scale[:, None], images.weights * scale, target, n_cells=n_cells,
-            with_sums=with_sums, mode=self.data.mode,
-        )  # fmt: skip
+        images = images._replace(data=images.data * scale[:, None], weights=images.weights * scale)
+        stack = self.data.stack
+        is_on_device = isinstance(stack, FourierStack) and stack.device == "cuda"
+        where = DeviceImages(images) if is_on_device else images
+        cells, sums = search_images(where, target, self.data.mode, n_cells, with_sums)
         return cells, sums, grid
 
     def step(self, images: WhitenedImages, radius: float) -> Cells | None:

@@ -15,12 +15,19 @@ from numpy.typing import NDArray
 
 from napari_hypermol.coordinates.rotations import angles_between
 from napari_hypermol.posterior.collapsed import PosePrior, collapsed_evidence
-from napari_hypermol.runs.grid_search import SearchGrid, random_grid, search_target, shift_spacing
+from napari_hypermol.runs.device_images import DeviceImages
+from napari_hypermol.runs.grid_search import (
+    SearchGrid,
+    random_grid,
+    search_images,
+    search_target,
+    shift_spacing,
+)
 from napari_hypermol.runs.pose_guide import fresh_guide
 from napari_hypermol.runs.pose_kernels import shifted
 from napari_hypermol.runs.pose_step import PoseSettings, collapsed_model, joint_nodes, pose_step
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
-from napari_hypermol.samplers.search import Cells, search
+from napari_hypermol.samplers.search import Cells
 
 __all__ = ["Places", "far_places", "pose_search"]
 
@@ -151,8 +158,8 @@ def _searched(
     dims = sum(len(molecule.kinds(m)) for m in range(len(molecule.components)))
     nodes, log_prior = joint_nodes(coarse, estimate, None, rng, _STATES.get(dims, 2))
     target = search_target(molecule, estimate.theta, nodes[0], log_prior, grid, samples)
-    _, images = coarse.here()
-    cells, _ = search(images.data, images.weights, target, n_cells=_CELLS, with_sums=False)
+    images = coarse.images if isinstance(coarse.images, DeviceImages) else coarse.here()[1]
+    cells, _ = search_images(images, target, n_cells=_CELLS, with_sums=False)
     return cells, grid
 
 

@@ -5,7 +5,7 @@ shift, all b = Re conj(A_r) D_s of a chunk of particles are one real matrix prod
 norms G = W |A_r|^2 and, weighted by the posterior, the sums that the coefficients' solve needs:
 one averaged image D-bar with weights W-bar for every grid rotation and state. Two modes: the
 marginal posterior ("ML"), tempered by a factor on the log likelihood, or only the best cell of
-every particle by cross-correlation ("maxCC").
+every particle by cross-correlation ("maxCC"). CuPy arrays are handed on to `search_cuda`.
 """
 
 import math
@@ -17,6 +17,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from napari_hypermol.backend import array_module
+from napari_hypermol.samplers import search_cuda
 
 __all__ = ["Cells", "Mode", "SearchSums", "SearchTarget", "search"]
 
@@ -353,6 +356,7 @@ def search(
     weights : (n, k) float32 ndarray
         W = w H^2 / sigma^2.
     target : SearchTarget
+        Of arrays where `data` and `weights` are: in main memory, or all on a CUDA device.
     temperature : float
         Factor on the log likelihood, in (0, 1]; small ones keep many cells alive.
     mode : {"marginal", "maxcc"}
@@ -367,13 +371,20 @@ def search(
     -------
     cells : Cells
     sums : SearchSums or None
+        Both of arrays where the data are.
 
     Notes
     -----
     -2 log L = |Y|^2 - 2 b + G at contrast 1 (Eq. 10). Cost 4 n s t r k for the search and again
-    for the sums where more than 5 % of the cells are in use; less otherwise. Cells 10^8 times less
-    probable than the best are left out.
+    for the sums where more than 5 % of the cells are in use, and always on a device; less
+    otherwise. Cells 10^8 times less probable than the best are left out.
     """
+    if array_module(data) is not np:
+        columns, summed = search_cuda.search(
+            data, weights, target, temperature, mode == "maxcc",
+            min(n_cells, target.slices.shape[1]), with_sums,
+        )  # fmt: skip
+        return Cells(*columns), None if summed is None else SearchSums(*summed)
     n = len(data)
     n_states, n_rotations, n_samples = target.slices.shape
     n_shifts, n_cells = len(target.phases), min(n_cells, n_rotations)
