@@ -2,7 +2,8 @@
 
 The voxels are as coarse as the band limit allows, so a low-resolution stage has few coefficients;
 `at_size` carries coefficients from one stage to the next. Slices are taken elsewhere (`imaging`),
-from the oversampled Fourier grid made here.
+from the oversampled Fourier grid made here. What a solve needs (`evaluate`, `filter`, Fourier grids
+and the adjoints) is done where the coefficients are, in main memory or on a device.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.backend import array_module
+from napari_hypermol.bases.mixing_cuda import MOST_FUNCTIONS, mix_shells
 from napari_hypermol.coordinates.fourier import (
     radius_index,
     resample_volume,
@@ -78,25 +81,45 @@ class VoxelBasis:
         """Squared norm of a unit coefficient [voxels of the box]."""
         return float((self.edge / self.size) ** 3)
 
+    def is_portable(self, n_functions: int) -> bool:
+        """Whether a solve with so many functions of the state can be done on a device."""
+        return n_functions <= MOST_FUNCTIONS
+
     # ---- coefficients <-> values -------------------------------------------------------------
+
+    @cached_property
+    def _copies(self) -> dict[str, Any]:
+        return {}
+
+    def _beside(self, x: Any, name: str) -> Any:
+        """An array of the basis where `x` is; copies on a device are kept."""
+        xp, own = array_module(x), getattr(self, name)
+        if xp is np:
+            return own
+        known: Any = self._copies.get(name)
+        if not isinstance(known, xp.ndarray):
+            self._copies[name] = known = xp.asarray(own)
+        return known
 
     def scatter(self, coefficients: Float) -> Float:
         """Coefficients on the cube, unmasked; (q, k) -> (q, n, n, n)."""
-        cubes = np.zeros((len(coefficients), self.mask.size), dtype=coefficients.dtype)
-        cubes[:, self.inside] = coefficients
+        xp = array_module(coefficients)
+        cubes: Float = xp.zeros((len(coefficients), self.mask.size), dtype=coefficients.dtype)
+        cubes[:, self._beside(coefficients, "inside")] = coefficients
         return cubes.reshape(-1, *self.mask.shape)
 
     def gather(self, cubes: Float) -> Float:
         """Adjoint of `scatter`; (q, n, n, n) -> (q, k)."""
-        return cubes.reshape(len(cubes), -1)[:, self.inside]
+        return cubes.reshape(len(cubes), -1)[:, self._beside(cubes, "inside")]
 
     def evaluate(self, coefficients: Float) -> Float:
         """Density of each function; (q, k) -> (q, n, n, n)."""
-        return self.scatter(coefficients) * self.mask
+        cubes: Float = self.scatter(coefficients) * self._beside(coefficients, "mask")
+        return cubes
 
     def evaluate_adjoint(self, cubes: Float) -> Float:
         """Adjoint of `evaluate`; (q, n, n, n) -> (q, k)."""
-        return self.gather(cubes * self.mask)
+        return self.gather(cubes * self._beside(cubes, "mask"))
 
     def expand(self, cubes: Float) -> Float:
         """Least-squares coefficients of densities; (q, n, n, n) -> (q, k).
@@ -145,15 +168,20 @@ class VoxelBasis:
         x = np.arange(self.grid_shape[2]) - 1
         return zy % padded, x
 
-    def _pad(self, cubes: Float) -> Float:
+    @property
+    def _inner(self) -> slice:
+        """Where the cube lies along an axis of the padded one."""
         start = self.size * OVERSAMPLING // 2 - self.size // 2
-        width = (start, self.size * OVERSAMPLING - self.size - start)
-        return np.pad(cubes, ((0, 0), width, width, width))
+        return slice(start, start + self.size)
+
+    def _pad(self, cubes: Float) -> Float:
+        shape = (len(cubes), *(OVERSAMPLING * self.size,) * 3)
+        padded: Float = array_module(cubes).zeros(shape, dtype=cubes.dtype)
+        padded[:, self._inner, self._inner, self._inner] = cubes
+        return padded
 
     def _crop(self, cubes: Float) -> Float:
-        start = self.size * OVERSAMPLING // 2 - self.size // 2
-        inner = slice(start, start + self.size)
-        return cubes[:, inner, inner, inner]
+        return cubes[:, self._inner, self._inner, self._inner]
 
     def fourier_grid(self, coefficients: Float) -> NDArray[np.complex64]:
         """Oversampled Fourier grid of each function, ready for slicing.
@@ -168,19 +196,22 @@ class VoxelBasis:
             `grid_shape`; interpolated with the kernel of `coordinates.gridding` at
             ``grid_scale * R^T k`` it is the unitary 2-D transform of the projection.
         """
-        cubes = self.evaluate(coefficients).astype(np.float32) * self._window
-        half = volume_to_half_space(self._pad(cubes))
+        xp = array_module(coefficients)
+        cubes = self.evaluate(coefficients).astype(np.float32)
+        half = volume_to_half_space(self._pad(cubes * self._beside(cubes, "_window")))
         zy, x = self._halo_source
         padded = OVERSAMPLING * self.size
-        stored = np.empty((*self.grid_shape, len(coefficients)), dtype=np.complex64)
-        direct = (x >= 0) & (x <= padded // 2)
-        half = np.moveaxis(half, 0, -1)
-        stored[:, :, direct] = half[np.ix_(zy, zy, x[direct])]
+        stored: Any = xp.empty((*self.grid_shape, len(coefficients)), dtype=np.complex64)
+        direct, beyond = self._columns
+        half = xp.moveaxis(half, 0, -1)
+        along = xp.asarray(zy)
+        stored[:, :, direct] = half[xp.ix_(along, along, xp.asarray(x[direct]))]
         # Beyond x = 0 and x = Nyquist: F(-k) = conj F(k), and F is periodic.
-        mirrored = (-zy) % padded
-        columns = self._mirror_x(x[~direct])
-        stored[:, :, ~direct] = np.conj(half[np.ix_(mirrored, mirrored, columns)])
-        return stored
+        mirrored = xp.asarray((-zy) % padded)
+        for column in beyond:
+            source = half[:, :, self._mirror_x(x[column])]
+            stored[:, :, column] = xp.conj(source[xp.ix_(mirrored, mirrored)])
+        return stored  # type: ignore[no-any-return]
 
     def fourier_grid_adjoint(self, stored: NDArray[np.complex64]) -> Float:
         """Adjoint of `fourier_grid` for the product Re sum conj(a) b over stored entries.
@@ -193,30 +224,40 @@ class VoxelBasis:
         -------
         (q, k) float32 ndarray
         """
-        padded = OVERSAMPLING * self.size
+        xp, padded = array_module(stored), OVERSAMPLING * self.size
         zy, x = self._halo_source
-        direct = (x >= 0) & (x <= padded // 2)
-        folded = _fold(stored[:, :, direct], zy, padded)
-        half = np.zeros((padded, padded, padded // 2 + 1, stored.shape[-1]), dtype=np.complex64)
-        half[:, :, x[direct]] = folded
-        mirrored = np.conj(_fold(stored[:, :, ~direct], (-zy) % padded, padded))
-        for column, target in enumerate(self._mirror_x(x[~direct])):
-            half[:, :, target] += mirrored[:, :, column]
+        direct, beyond = self._columns
+        half = _fold(stored[:, :, direct], zy, padded)
+        for column in beyond:
+            folded = _fold(stored[:, :, column], (-zy) % padded, padded)
+            half[:, :, self._mirror_x(x[column])] += xp.conj(folded)
         # irfftn counts inner columns twice and divides by the number of voxels; undo both.
-        half[:, :, 1:-1] *= 0.5
-        cubes = volume_from_half_space(np.moveaxis(half, -1, 0), padded) * float(padded) ** 3
-        return self.evaluate_adjoint(self._crop(cubes) * self._window).astype(np.float32)
+        half[:, :, 1:-1] *= np.float32(0.5)
+        cubes = volume_from_half_space(xp.moveaxis(half, -1, 0), padded)
+        cubes = self._crop(cubes) * (self._beside(stored, "_window") * np.float32(padded) ** 3)
+        return self.evaluate_adjoint(cubes).astype(np.float32)
 
-    def _mirror_x(self, x: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Half-space column that holds the conjugate of stored column `x`."""
-        padded = OVERSAMPLING * self.size
-        return np.asarray(np.where(x < 0, -x, padded - x))
+    @cached_property
+    def _columns(self) -> tuple[slice, list[int]]:
+        """Stored columns along x that the half space has, and those beyond its two ends."""
+        x, padded = self._halo_source[1], OVERSAMPLING * self.size
+        direct = np.flatnonzero((x >= 0) & (x <= padded // 2))
+        beyond = np.flatnonzero((x < 0) | (x > padded // 2))
+        return slice(int(direct[0]), int(direct[-1]) + 1), [int(column) for column in beyond]
+
+    def _mirror_x(self, x: int) -> int:
+        """Half-space column that holds the conjugate of column `x`."""
+        return int(-x if x < 0 else OVERSAMPLING * self.size - x)
 
     # ---- radial spectra ----------------------------------------------------------------------
 
     @cached_property
     def _shells(self) -> NDArray[np.int64]:
         return np.asarray(np.minimum(radius_index(self.size), self.n_shells - 1))
+
+    @cached_property
+    def _shells32(self) -> NDArray[np.int32]:
+        return np.ascontiguousarray(self._shells, dtype=np.int32)
 
     @property
     def n_shells(self) -> int:
@@ -276,14 +317,18 @@ class VoxelBasis:
         (q, k) float ndarray
             Symmetric positive if every matrix is.
         """
+        xp = array_module(coefficients)
         half = volume_to_half_space(self.scatter(coefficients))
         gain = gain.astype(half.real.dtype)
         if gain.ndim == 2:
-            half *= np.moveaxis(gain[self._shells], -1, 0)
-        else:
+            half *= xp.moveaxis(xp.asarray(gain)[self._beside(half, "_shells")], -1, 0)
+        elif xp is np:
             _mix(half.reshape(len(half), -1), gain, self._shells.ravel())
+        else:
+            half = xp.ascontiguousarray(half)
+            mix_shells(half, gain, self._beside(half, "_shells32"))
         filtered = volume_from_half_space(half, self.size)
-        return np.asarray(self.gather(filtered), dtype=coefficients.dtype)
+        return self.gather(filtered).astype(coefficients.dtype, copy=False)
 
     def filtered_noise(self, rng: np.random.Generator, gain: Float) -> NDArray[np.float32]:
         """A draw from the normal density whose covariance is `filter`.
@@ -328,14 +373,29 @@ def _mix(half: Any, gain: Any, shells: Any) -> None:
                 half[q, i] = total
 
 
-def _fold(
-    stored: NDArray[np.complex64], source: NDArray[np.int64], padded: int
-) -> NDArray[np.complex64]:
+def _fold(stored: Any, source: NDArray[np.int64], padded: int) -> Any:
     """Add every stored (z, y) entry to the frequency it repeats."""
-    along_z = np.zeros((padded, *stored.shape[1:]), dtype=np.complex64)
-    for index, target in enumerate(source):
-        along_z[target] += stored[index]
-    along_y = np.zeros((padded, padded, *stored.shape[2:]), dtype=np.complex64)
-    for index, target in enumerate(source):
-        along_y[:, target] += along_z[:, index]
+    xp, runs = array_module(stored), _runs(source)
+    along_z = xp.zeros((padded, *stored.shape[1:]), dtype=np.complex64)
+    for here, there in runs:
+        along_z[there] += stored[here]
+    along_y = xp.zeros((padded, padded, *stored.shape[2:]), dtype=np.complex64)
+    for here, there in runs:
+        along_y[:, there] += along_z[:, here]
     return along_y
+
+
+def _runs(source: NDArray[np.int64]) -> list[tuple[slice, slice]]:
+    """Stretches of `source` that go up, or down, by ones, and the frequencies they name."""
+    step = int(np.sign(np.median(np.diff(source))))
+    ends = np.flatnonzero(np.diff(source) != step) + 1
+    runs = []
+    for part in np.split(np.arange(len(source)), ends):
+        first, last = int(source[part[0]]), int(source[part[-1]])
+        low, high = min(first, last), max(first, last) + 1
+        here = slice(int(part[0]), int(part[-1]) + 1)
+        if step < 0:
+            stop = here.start - 1
+            here = slice(here.stop - 1, None if stop < 0 else stop, -1)
+        runs.append((here, slice(low, high)))
+    return runs
