@@ -16,6 +16,7 @@ import numba
 import numpy as np
 import pytest
 
+from cuda_on_cpu import compiled
 from cuda_on_cpu.pretend import PretendCupy
 from napari_hypermol import backend
 from small_runs import BRIEF, MIXED, PRETZEL, SmallRun, recovered, simulated
@@ -159,17 +160,32 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20200324)
 
 
+def forget_device_code() -> None:
+    """Device code is compiled anew when it is called: for another device, or edited."""
+    backend.device_function.cache_clear()
+    backend.device_module.cache_clear()
+
+
 @pytest.fixture
 def cupy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The module of arrays on a device: CuPy, or what pretends to be it."""
     if request.param == "pretend":
         monkeypatch.setattr(backend, "cupy", PretendCupy())
         monkeypatch.setattr(backend, "cupy_special", backend.cupy.special)
-    backend.device_function.cache_clear()
-    backend.device_module.cache_clear()
+    forget_device_code()
     yield backend.cupy
-    backend.device_function.cache_clear()
-    backend.device_module.cache_clear()
+    forget_device_code()
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendCupy]:
+    """A pretended device, for what only such a one can show."""
+    if compiled.WHY_NOT:
+        pytest.skip(compiled.WHY_NOT)
+    forget_device_code()
+    monkeypatch.setattr(backend, "cupy", PretendCupy())
+    yield backend.cupy
+    forget_device_code()
 
 
 @pytest.fixture(scope="session")

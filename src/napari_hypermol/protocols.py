@@ -195,6 +195,13 @@ class SpatialBasis(Protocol):
         """Number of functions, k."""
         ...
 
+    def is_portable(self, n_functions: int) -> bool:
+        """Whether what a solve calls takes coefficients (q, k) of a device, q being so many.
+
+        That is `evaluate`, `filter`, `fourier_grid` and the adjoints.
+        """
+        ...
+
     def evaluate(self, coefficients: Float) -> Float:
         """Density on its own voxels; (q, k) -> (q, size, size, size)."""
         ...

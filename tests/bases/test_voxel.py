@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from contracts.basis import BasisContract
+from napari_hypermol import backend
 from napari_hypermol.bases.voxel import VoxelBasis
 from napari_hypermol.coordinates.gridding import kernel_value
 from napari_hypermol.errors import ShapeError
@@ -161,6 +162,34 @@ def test_filter_mixes_functions(full, rng):
     coefficients = rng.normal(size=(2, full.n_coefficients))
     swap = np.tile([[0.0, 1.0], [1.0, 0.0]], (full.n_shells, 1, 1))
     np.testing.assert_allclose(full.filter(coefficients, swap), coefficients[::-1], atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [8, 12])
+def test_what_a_solve_calls_is_the_same_on_a_device(cupy, rng, size):
+    basis = VoxelBasis(ball_mask(size, size / 2 - 1.5, 1.5), size + 4, 2 * size + 1)
+    assert basis.is_portable(3)
+    assert not basis.is_portable(100)
+    coefficients = rng.normal(size=(3, basis.n_coefficients)).astype(np.float32)
+    cubes = rng.normal(size=(3, size, size, size)).astype(np.float32)
+    stored = basis.fourier_grid(coefficients)
+    other = stored + (rng.normal(size=stored.shape) * (1 + 2j)).astype(np.complex64)
+    diagonal = rng.uniform(size=(basis.n_shells, 3))
+    calls = [
+        (basis.scatter, coefficients),
+        (basis.gather, cubes),
+        (basis.evaluate, coefficients),
+        (basis.evaluate_adjoint, cubes),
+        (basis.fourier_grid, coefficients),
+        (basis.fourier_grid_adjoint, other),
+        (lambda x: basis.filter(x, diagonal), coefficients),
+        (lambda x: basis.filter(x, np.ones((basis.n_shells, 3, 3))), coefficients),
+    ]
+    for call, value in calls:
+        expected, found = call(value), call(cupy.asarray(value))
+        assert isinstance(found, cupy.ndarray)
+        assert found.dtype == expected.dtype
+        scale = 1e-5 * np.abs(expected).max()
+        np.testing.assert_allclose(backend.as_numpy(found), expected, atol=scale)
 
 
 def test_filter_keeps_only_its_shell(full, rng):

@@ -21,14 +21,17 @@ import scipy.special
 from cuda_on_cpu import compiled
 
 _GUARD = 256  # [bytes]; a multiple of the alignment that CuPy promises
+_MARK = 0xA5  # of guards; four of them are a number, so that additions to them show
 # Functions of arrays that CuPy has under the same names. Only what the project uses.
 FUNCTIONS = (
     "abs", "angle", "arange", "arcsin", "arctan2", "clip", "concatenate", "conj", "cos", "exp",
-    "log", "maximum", "minimum", "ones", "ones_like", "roll", "sin", "sqrt", "stack",
-    "take_along_axis", "where",
+    "ix_", "log", "maximum", "minimum", "moveaxis", "ones", "ones_like", "roll", "sin", "sqrt",
+    "stack", "take_along_axis", "where", "zeros_like",
 )  # fmt: skip
 SPECIAL = ("log_ndtr",)
-FFTS = ("fftshift", "ifftshift", "irfft2", "irfftn", "rfft2", "rfftn")
+FFTS = (
+    "fft", "fftshift", "ifft", "ifftshift", "irfft", "irfft2", "irfftn", "rfft", "rfft2", "rfftn",
+)  # fmt: skip
 TYPES = ("bool_", "complex64", "float32", "float64", "int32", "int64", "uint8", "pi", "inf")
 METHODS = (
     "all", "any", "argmax", "astype", "conj", "copy", "max", "mean", "min", "ravel", "reshape",
@@ -67,8 +70,9 @@ def _allocate(shape: Any, dtype: Any) -> np.ndarray:
     """Memory full of NaN, with guards on both sides."""
     dtype = np.dtype(dtype)
     n_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    storage = np.full(n_bytes + 3 * _GUARD, 0xFF, dtype=np.uint8)
+    storage = np.full(n_bytes + 3 * _GUARD, _MARK, dtype=np.uint8)
     begin = _GUARD + (-storage.ctypes.data) % _GUARD
+    storage[begin : begin + n_bytes] = 0xFF
     return storage[begin : begin + n_bytes].view(dtype).reshape(shape)
 
 
@@ -207,7 +211,7 @@ class PretendFunction:
         )
         for array in arrays:
             guards = np.concatenate([edge.ravel() for edge in _guards(array.storage)])
-            if not (guards == 0xFF).all():
+            if not (guards == _MARK).all():
                 raise compiled.DeviceTrouble(f"{self._name} wrote beyond an array")
 
     def _given(self, arg: Any) -> np.ndarray | np.generic:

@@ -147,6 +147,27 @@ def test_code_is_given_the_right_things(xp, arrange, error, sentence):
         started(xp, *arrange(xp))
 
 
+def test_copies_lie_in_memory_as_what_they_copy(xp):
+    """As CuPy's do; code that reads them wants them in C order."""
+    for axes in ((0, 1, 2), (2, 1, 0), (1, 2, 0)):
+        host = np.arange(24.0).reshape(2, 3, 4).transpose(axes)
+        copy = xp.asarray(host)
+        assert copy.host.strides == host.strides
+        np.testing.assert_array_equal(backend.as_numpy(copy), host)
+    with pytest.raises(compiled.DeviceTrouble, match="with gaps"):
+        started(xp, xp.asarray(np.zeros((2, 4), np.float32).T), np.int32(5), np.float32(3))
+
+
+def test_additions_beyond_an_array_are_noticed(xp):
+    code = CODE.replace("to[threadIdx.x] = value", "atomicAdd(to + threadIdx.x, value)")
+    if compiled.WHY_NOT:
+        pytest.skip(compiled.WHY_NOT)
+    add = xp.RawModule(code=code).get_function("fill")
+    add((1,), (32,), (xp.zeros(8, np.float32), np.int32(8), np.float32(3)))
+    with pytest.raises(compiled.DeviceTrouble, match="beyond an array"):
+        add((1,), (32,), (xp.zeros(8, np.float32), np.int32(9), np.float32(3)))
+
+
 def test_shared_memory_has_to_be_asked_for(xp):
     if compiled.WHY_NOT:
         pytest.skip(compiled.WHY_NOT)

@@ -3,15 +3,11 @@
 With ``--device cuda`` the same on a real one. What only a pretended device can show is at the end.
 """
 
-import shutil
-import subprocess
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from cuda_on_cpu import compiled
-from cuda_on_cpu.pretend import PretendCupy
 from examples import one_ball, pretzel_like, random_data, random_rotations, scene
 from napari_hypermol import backend
 from napari_hypermol.coordinates.grids import FourierSamples
@@ -171,18 +167,6 @@ def test_copies_are_for_small_grids_and_many_particles():
 # ---- what only a pretended device can show ---------------------------------------------------
 
 
-@pytest.fixture
-def pretend(monkeypatch):
-    if compiled.WHY_NOT:
-        pytest.skip(compiled.WHY_NOT)
-    backend.device_function.cache_clear()
-    backend.device_module.cache_clear()
-    monkeypatch.setattr(backend, "cupy", PretendCupy())
-    yield backend.cupy
-    backend.device_function.cache_clear()
-    backend.device_module.cache_clear()
-
-
 def test_the_order_of_threads_does_not_matter(pretend, case):
     pretend.is_backwards = True
     agree(gridded_weights(*on_device(pretend, case)), gridded_weights(*case))
@@ -215,13 +199,3 @@ def test_a_mistake_in_the_code_is_seen(pretend, small, monkeypatch, mistake):
     pretend.edit = lambda code: code.replace(right, wrong)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
         agree(gridded_weights(*on_device(pretend, small)), gridded_weights(*small))
-
-
-def test_nvcc_compiles_it(tmp_path):
-    if not shutil.which("nvcc"):
-        pytest.skip("nvcc is not on the PATH")
-    (tmp_path / "code.cu").write_text(gridded_weights_cuda.device_source())
-    command = ["nvcc", "--ptx", "-arch=compute_80", "-std=c++17", "-Werror=all-warnings"]
-    command += ["-o", str(tmp_path / "code.ptx"), str(tmp_path / "code.cu")]
-    answer = subprocess.run(command, capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr

@@ -4,15 +4,11 @@ With ``--device cuda`` the same on a real one. What only a pretended device can 
 missing barrier, is at the end.
 """
 
-import shutil
-import subprocess
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from cuda_on_cpu import compiled
-from cuda_on_cpu.pretend import PretendCupy
 from examples import one_ball, pretzel_like, random_data, random_rotations, scene
 from napari_hypermol import backend
 from napari_hypermol.bases.constant import ConstantBasis
@@ -396,18 +392,6 @@ def test_wanted_tiles_cover_the_wanted_pairs(rng):
 # ---- what only a pretended device can show ---------------------------------------------------
 
 
-@pytest.fixture
-def pretend(monkeypatch):
-    if compiled.WHY_NOT:
-        pytest.skip(compiled.WHY_NOT)
-    backend.device_function.cache_clear()
-    backend.device_module.cache_clear()
-    monkeypatch.setattr(backend, "cupy", PretendCupy())
-    yield backend.cupy
-    backend.device_function.cache_clear()
-    backend.device_module.cache_clear()
-
-
 def backwards(pretend, case):
     pretend.is_backwards = True
     backend.device_function.cache_clear()
@@ -462,52 +446,3 @@ def test_additions_of_several_neighbours_at_once(pretend, rng, name):
     pretend.definitions = ("-DVECTOR_ATOMICS=1",)
     case = named_case(name, rng)
     agree(results(on_device(pretend, case)), results(case))
-
-
-# ---- the compilers of a real device ----------------------------------------------------------
-
-
-def _nvrtc():
-    """The compiler that CuPy calls at run time; it needs no GPU."""
-    nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc")
-    try:
-        nvrtc.getVersion()
-    except RuntimeError as reason:
-        pytest.skip(f"CuPy finds no NVRTC: {reason}")
-
-    def compile_it(source, folder):
-        program = nvrtc.createProgram(source, "likelihood.cu", (), ())
-        try:
-            nvrtc.compileProgram(program, ("-std=c++17", "--gpu-architecture=compute_90"))
-        except nvrtc.NVRTCError:
-            raise RuntimeError(nvrtc.getProgramLog(program)) from None
-        finally:
-            log = nvrtc.getProgramLog(program)
-            nvrtc.destroyProgram(program)
-        assert not log
-
-    return compile_it
-
-
-def _nvcc():
-    if not shutil.which("nvcc"):
-        pytest.skip("nvcc is not on the PATH")
-
-    def compile_it(source, folder):
-        (folder / "code.cu").write_text(source)
-        command = ["nvcc", "--ptx", "-arch=compute_80", "-std=c++17", "-Werror=all-warnings"]
-        command += ["-o", str(folder / "code.ptx"), str(folder / "code.cu")]
-        answer = subprocess.run(command, capture_output=True, text=True)
-        assert answer.returncode == 0, answer.stderr
-
-    return compile_it
-
-
-@pytest.mark.parametrize("tile", [4, 8])
-@pytest.mark.parametrize("compiler", [_nvrtc, _nvcc], ids=["nvrtc", "nvcc"])
-def test_it_compiles(compiler, tile, tmp_path):
-    compile_it = compiler()
-    compile_it(likelihood_cuda.device_source(tile), tmp_path)
-    wrong = likelihood_cuda.device_source(tile).replace("VIEW_BYTES 48", "VIEW_BYTES 40")
-    with pytest.raises(Exception, match="packed differently"):
-        compile_it(wrong, tmp_path)

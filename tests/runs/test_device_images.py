@@ -11,11 +11,12 @@ from napari_hypermol import backend
 from napari_hypermol.errors import DeviceError
 from napari_hypermol.io import read_particles, read_star
 from napari_hypermol.posterior.collapsed import PosePrior
-from napari_hypermol.runs import device_images, recover
+from napari_hypermol.runs import device_images, gridded_normal, recover
 from napari_hypermol.runs.chunks import stage_problem, starting_noise
 from napari_hypermol.runs.coefficient_step import maximisation
 from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
+from napari_hypermol.runs.gridded_normal import GriddedNormal
 from napari_hypermol.runs.initial_model import InitialSettings, initial_model
 from napari_hypermol.runs.pose_step import PoseSettings, pose_step
 from napari_hypermol.runs.reconstruct import Job, reconstruct
@@ -175,6 +176,76 @@ def test_no_room_for_one_is_said(cupy, problem, estimate, monkeypatch):
     second = np.ones((N, *2 * (sum(problem.molecule.n_functions),)), dtype=np.float32)
     with pytest.raises(DeviceError, match=r"no room for a single particle.*--device cpu"):
         there(problem).normal(estimate.theta, second)
+
+
+def test_theta_comes_out_where_it_went_in(cupy, problem, estimate):
+    device, n_q = there(problem), sum(problem.molecule.n_functions)
+    second = np.tile(np.eye(n_q, dtype=np.float32), (N, 1, 1))
+    first = np.ones((N, n_q), dtype=np.float32)
+    assert device.solves_on_device
+    assert not problem.solves_on_device
+    theta = estimate.theta
+    for call in (
+        lambda p, x: p.normal(x, second),
+        lambda p, x: p.residual(x, first, second),
+        lambda p, x: p.adjoint(first, on_device=not isinstance(x, np.ndarray)),
+    ):
+        expected, here, far = call(problem, theta), call(device, theta), None
+        assert isinstance(here, np.ndarray)
+        far = call(device, backend.as_device(theta))
+        assert isinstance(far, cupy.ndarray)
+        scale = 1e-4 * np.abs(expected).max()
+        np.testing.assert_allclose(here, expected, atol=scale)
+        np.testing.assert_allclose(backend.as_numpy(far), expected, atol=scale)
+
+
+def test_solves_are_done_on_the_device(cupy, problem, estimate, monkeypatch):
+    kinds = set()
+    whole = GriddedNormal.__call__
+
+    def spied(self, theta):
+        kinds.add(type(theta))
+        return whole(self, theta)
+
+    monkeypatch.setattr(GriddedNormal, "__call__", spied)
+    swept(there(problem), estimate)
+    assert kinds == {cupy.ndarray}
+
+
+def test_a_stand_in_that_the_device_has_no_room_for(cupy, problem, estimate, monkeypatch):
+    """Coefficients are solved for without it, as in main memory."""
+    monkeypatch.setattr(gridded_normal, "free_device_memory", lambda: 1000)
+    monkeypatch.setattr(gridded_normal, "is_in_memory", lambda size: False)
+    agree(swept(there(problem), estimate), swept(problem, estimate))
+
+
+def test_priors_of_densities_go_with_solves_on_the_device(cupy, problem, estimate):
+    """They are in main memory: theta goes there and back."""
+    further = [[SmoothPrior(0.5)], []]
+    posterior = expectation(
+        problem, estimate, state_tables(problem.molecule), np.random.default_rng(1)
+    )
+    found, expected, bare = (
+        maximisation(p, estimate, posterior, 3, further=f)[0].theta
+        for p, f in ((there(problem), further), (problem, further), (problem, ()))
+    )
+    assert np.linalg.norm(found - expected) < 1e-3 * np.linalg.norm(expected)
+    assert np.linalg.norm(bare - expected) > 0.02 * np.linalg.norm(expected)
+
+
+class SmoothPrior:
+    """Normal, of one precision everywhere."""
+
+    is_quadratic = True
+
+    def __init__(self, precision):
+        self._precision = np.float32(precision)
+
+    def curvature(self, coefficients):
+        return lambda x: self._precision * x
+
+    def gradient(self, coefficients):
+        return -self._precision * coefficients
 
 
 def test_other_problems_made_from_it(cupy, problem):

@@ -5,8 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from cuda_on_cpu import compiled
-from cuda_on_cpu.pretend import PretendCupy
 from examples import one_ball, pretzel_like, random_data, random_rotations, scene
 from napari_hypermol import backend
 from napari_hypermol.errors import ShapeError
@@ -180,18 +178,6 @@ def test_tiles_cover_all_products():
 
 
 # ---- what only a pretended device can show ---------------------------------------------------
-
-
-@pytest.fixture
-def pretend(monkeypatch):
-    if compiled.WHY_NOT:
-        pytest.skip(compiled.WHY_NOT)
-    backend.device_function.cache_clear()
-    backend.device_module.cache_clear()
-    monkeypatch.setattr(backend, "cupy", PretendCupy())
-    yield backend.cupy
-    backend.device_function.cache_clear()
-    backend.device_module.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["one", "three", "odd"])

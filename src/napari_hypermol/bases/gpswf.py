@@ -132,6 +132,10 @@ class GpswfBasis:
 
     # ---- coefficients <-> values -------------------------------------------------------------
 
+    def is_portable(self, n_functions: int) -> bool:
+        """Its expansions are made in main memory only."""
+        return False
+
     def evaluate(self, coefficients: Float) -> Float:
         """Density on the own voxels; (q, k) -> (q, n, n, n).
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_hypermol.backend import array_module, device_function
 
-__all__ = ["MOST_FUNCTIONS", "mix_pairs", "mix_shells"]
+__all__ = ["MOST_FUNCTIONS", "device_source", "mix_pairs", "mix_shells"]
 
 MOST_FUNCTIONS = 32  # that one thread holds
 _THREADS = 128
@@ -20,13 +20,16 @@ _OPTIONS = ("-std=c++17",)
 
 
 @cache
-def _source() -> str:
-    return resources.files(__package__).joinpath("mixing.cu").read_text("utf-8")
+def device_source(n_functions: int) -> str:
+    """The CUDA C++ code for so many functions."""
+    own = resources.files(__package__).joinpath("mixing.cu").read_text("utf-8")
+    return f"#define N_FUNCTIONS {n_functions}\n{own}"
 
 
-def _start(name: str, m: int, args: tuple[Any, ...]) -> None:
-    function = device_function(_source(), name, _OPTIONS)
-    function((-(-m // _THREADS),), (_THREADS,), args)
+def _start(name: str, half: Any, *args: Any) -> None:
+    m = half.size // len(half)
+    function = device_function(device_source(len(half)), name, _OPTIONS)
+    function((-(-m // _THREADS),), (_THREADS,), (half, *args, np.int64(m)))
 
 
 def mix_shells(half: Any, gain: Any, shells: Any) -> None:
@@ -42,8 +45,7 @@ def mix_shells(half: Any, gain: Any, shells: Any) -> None:
     """
     xp = array_module(half)
     gain = xp.ascontiguousarray(xp.asarray(gain), dtype=np.float32)
-    args = half, gain, shells, np.int32(len(half)), np.int64(shells.size)
-    _start("mix_shells", shells.size, args)
+    _start("mix_shells", half, gain, shells)
 
 
 def mix_pairs(half: Any, products: Any) -> None:
@@ -56,5 +58,4 @@ def mix_pairs(half: Any, products: Any) -> None:
     products : (q (q + 1) / 2, ...) float32 CuPy array
         Entries of H on and above the diagonal, row by row; in C order.
     """
-    m = half.size // len(half)
-    _start("mix_pairs", m, (half, products, np.int32(len(half)), np.int64(m)))
+    _start("mix_pairs", half, products)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_hypermol.backend import array_module
 from napari_hypermol.bases.state_algebra import embedding
 from napari_hypermol.coordinates.fourier import resample_volume
 from napari_hypermol.coordinates.grids import FourierGrids
@@ -210,6 +211,12 @@ class LinearMolecule:
     # ---- the linear door ---------------------------------------------------------------------
 
     @cached_property
+    def is_portable(self) -> bool:
+        """Whether `grids`, `grids_adjoint` and all else that a solve calls work on a device."""
+        shapes = zip(self.bases, self.set_shapes, strict=True)
+        return all(basis.is_portable(q) for basis, (q, _) in shapes)
+
+    @cached_property
     def _layout(self) -> FourierGrids:
         return grid_layout(self.bases, [q for q, _ in self.set_shapes])
 
@@ -219,18 +226,18 @@ class LinearMolecule:
         return self._layout
 
     def grids(self, theta: Float32) -> FourierGrids:
-        """Fourier grids of all coefficient sets."""
+        """Fourier grids of all coefficient sets, where theta is."""
         return self._layout._replace(values=grid_values(self.bases, self.split(theta)))
 
     def grids_adjoint(self, values: Float32) -> Float32:
-        """Adjoint of `grids`: (total,) grid values -> theta."""
+        """Adjoint of `grids`: (total,) grid values -> theta, where they are."""
         pieces, start = [], 0
         for basis, (count, _) in zip(self.bases, self.set_shapes, strict=True):
             length = 2 * count * int(np.prod(basis.grid_shape))
             stored = values[start : start + length].view(np.complex64)
             pieces.append(basis.fourier_grid_adjoint(stored.reshape(*basis.grid_shape, count)))
             start += length
-        return np.concatenate([piece.ravel() for piece in pieces])
+        return array_module(values).concatenate([piece.ravel() for piece in pieces])  # type: ignore[no-any-return]
 
     @cached_property
     def placement_arrays(self) -> tuple[NDArray[np.int64], Float32, Float32, NDArray[np.int64]]:
@@ -315,7 +322,7 @@ def grid_values(bases: Sequence[SpatialBasis], parts: Sequence[Float32]) -> Floa
         basis.fourier_grid(part).view(np.float32).reshape(-1)
         for basis, part in zip(bases, parts, strict=True)
     ]
-    return np.concatenate(pieces)
+    return array_module(pieces[0]).concatenate(pieces)  # type: ignore[no-any-return]
 
 
 def _clip_to_box(cubes: NDArray[np.floating], centre: Float64, box_size: int) -> PlacedVolumes:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.backend import array_module
+from napari_hypermol.backend import array_module, as_device, as_numpy
 from napari_hypermol.coordinates.grids import FourierSamples
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.likelihood import WhitenedImages
@@ -84,12 +84,13 @@ def _weighed(
 
 
 def blockwise(molecule: LinearMolecule, gains: list[Float64]) -> Callable[[Float32], Float32]:
-    """Radial filters, one per coefficient set, as one operator on theta."""
+    """Radial filters, one per coefficient set, as one operator on theta, wherever that is."""
     compact = [_diagonal_if_possible(gain) for gain in gains]
 
     def apply(theta: Float32) -> Float32:
         parts = zip(molecule.bases, molecule.split(theta), compact, strict=True)
-        return np.concatenate([basis.filter(part, gain).ravel() for basis, part, gain in parts])
+        pieces = [basis.filter(part, gain).ravel() for basis, part, gain in parts]
+        return array_module(theta).concatenate(pieces)  # type: ignore[no-any-return]
 
     return apply
 
@@ -140,9 +141,9 @@ def stand_in(
         return gridded(x) + prior(x)
 
     def solved(right: Float32) -> Float32:
-        start = np.zeros_like(right)
+        start = array_module(right).zeros_like(right)
         x, _ = solve(operator, right, start, radial, _MOST_INNER, _INNER_TOLERANCE)
-        return np.asarray(x, dtype=np.float32)
+        return x.astype(np.float32, copy=False)
 
     return StandIn(operator, solved, gridded.is_whole)
 
@@ -183,12 +184,16 @@ def maximisation(
     data = precisions(problem, posterior.second)
     priors = [signal_precision(s) for s in estimate.spectra] if priors is None else priors
     given = blockwise(molecule, list(priors))
+    to = as_device if problem.solves_on_device else np.asarray
+    start = to(estimate.theta)
     curvature, slope = _touching(molecule, estimate.theta, further)
+    slope = to(slope)
     covariances = [posterior_covariance(h, p) for h, p in zip(data, priors, strict=True)]
     radial = blockwise(molecule, covariances)
 
     def prior(theta: Float32) -> Float32:
-        return given(theta) + curvature(theta)
+        own = given(theta)
+        return own + to(curvature(as_numpy(theta))) if any(further) else own
 
     def operator(theta: Float32) -> Float32:
         check()
@@ -203,10 +208,10 @@ def maximisation(
 
         def curved(step: Float32) -> float:
             check()
-            return problem.curvature(step, second) + float(np.dot(step, prior(step)))
+            return problem.curvature(step, second) + float(step @ prior(step))
 
         theta, info = refine(
-            residual, cheap.operator, curved, estimate.theta, radial, _MOST_INNER, _INNER_TOLERANCE
+            residual, cheap.operator, curved, start, radial, _MOST_INNER, _INNER_TOLERANCE
         )
     else:
         is_patient = any(t is not None for t in molecule.trajectories)
@@ -214,8 +219,8 @@ def maximisation(
         is_fewer = cheap is not None and tolerance is None
         theta, info = solve(
             operator,
-            problem.adjoint(first) + slope,
-            estimate.theta,
+            problem.adjoint(first, problem.solves_on_device) + slope,
+            start,
             radial if cheap is None else cheap.solved,
             max(1, 2 * iterations // 3) if is_fewer else iterations,
             3e-3 if tolerance is None else tolerance,
@@ -223,6 +228,7 @@ def maximisation(
             _ENOUGH,
             is_flexible=cheap is not None,
         )
+    theta = as_numpy(theta)
     spectra = [
         updated_spectrum(part, h, p, basis)
         for part, h, p, basis in zip(

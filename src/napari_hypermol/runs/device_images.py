@@ -22,7 +22,7 @@ from napari_hypermol.backend import (
 from napari_hypermol.coordinates.grids import FourierGrids
 from napari_hypermol.errors import DeviceError
 from napari_hypermol.posterior.likelihood import WhitenedImages
-from napari_hypermol.runs.pieces import joined, made_here, rows_in
+from napari_hypermol.runs.pieces import GridsOf, joined, made_here, rows_in
 from napari_hypermol.runs.whitening import rows_of
 from napari_hypermol.samplers.search import SearchTarget
 
@@ -140,7 +140,7 @@ class DeviceImages:
             rows = slice(start, min(start + self.batch, len(self)))
             try:
                 if moved is None:
-                    moved = [_shared_on_device(made_here(value)) for value in shared]
+                    moved = [_shared_on_device(value) for value in shared]
                 own = [_on_device(rows_in(value, rows)) for value in spread]
                 found = kept(function(self._moved(rows), *own, *moved))
             except DEVICE_OUT_OF_MEMORY as problem:
@@ -150,13 +150,21 @@ class DeviceImages:
             start = rows.stop
 
     def total(
-        self, function: Callable[..., Any], spread: Sequence[Any] = (), shared: Sequence[Any] = ()
+        self,
+        function: Callable[..., Any],
+        spread: Sequence[Any] = (),
+        shared: Sequence[Any] = (),
+        stays: bool = False,
     ) -> Any:
-        """The sum of what `each` gives."""
-        first, *others = self.each(function, spread, shared)
-        for other in others:
-            first += other
-        return first
+        """The sum of what `each` gives; on the device if it `stays` there."""
+        sum_of_all: Any = None
+        kept = _as_it_is if stays else _in_main_memory
+        for _, found in self._batches(function, spread, shared, kept):
+            if sum_of_all is None:
+                sum_of_all = found
+            else:
+                sum_of_all += found
+        return sum_of_all
 
     def _moved(self, rows: slice) -> WhitenedImages:
         key = rows.start, rows.stop
@@ -182,6 +190,9 @@ class DeviceImages:
 
 def _shared_on_device(value: Any) -> Any:
     """Fourier grids are large; what else is shared is small and goes where it is used."""
+    if isinstance(value, GridsOf) and value.theta is not None and value.molecule.is_portable:
+        return value._replace(theta=as_device(value.theta)).made()
+    value = made_here(value)
     if isinstance(value, FourierGrids):
         return value._replace(values=as_device(value.values))
     if isinstance(value, SearchTarget):
@@ -195,6 +206,10 @@ def _on_device(value: Any) -> Any:
         kind: Any = type(value)
         return kind(*columns) if hasattr(value, "_fields") else kind(columns)
     return as_device(value) if isinstance(value, np.ndarray) else value
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _in_main_memory(value: Any) -> Any:

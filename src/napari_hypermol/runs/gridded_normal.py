@@ -11,6 +11,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.backend import array_module, as_numpy, free_device_memory
+from napari_hypermol.bases.mixing_cuda import mix_pairs
 from napari_hypermol.coordinates.fourier import padded_from_half_space, padded_to_half_space
 from napari_hypermol.coordinates.gridding import OVERSAMPLING
 from napari_hypermol.molecules.linear import LinearMolecule
@@ -28,6 +30,7 @@ __all__ = ["GriddedNormal", "gridded_normal", "gridded_size"]
 
 Float32 = NDArray[np.float32]
 _MOST_FUNCTIONS = 32  # of a set: beyond, pairs are too many to be worth their memory
+_DEVICE_ROOM = 3  # times its size: while it is made, weights lie beside it, and copies of them
 
 
 class GriddedNormal:
@@ -38,14 +41,16 @@ class GriddedNormal:
     molecule : LinearMolecule
     grids : sequence of PaddedGrid
         One a coefficient set.
-    values : (total,) float32 ndarray
-        As `gridded_weights` gives them.
+    values : (total,) float32 array
+        As `gridded_weights` gives them; where they are the work is done.
     """
 
     def __init__(
         self, molecule: LinearMolecule, grids: Sequence[PaddedGrid], values: Float32
     ) -> None:
         self.molecule = molecule
+        self._xp = array_module(values)
+        self._edges = [grid.edge for grid in grids]
         ends = np.cumsum([int(np.prod(grid.shape)) for grid in grids])
         self._products = [
             _of_pairs(values[end - int(np.prod(grid.shape)) : end].reshape(grid.shape), grid.pairs)
@@ -59,23 +64,33 @@ class GriddedNormal:
 
     def __call__(self, theta: Float32) -> Float32:
         """The operator applied; (coefficients,) -> (coefficients,)."""
+        xp = self._xp
         pieces = []
-        parts = self.molecule.split(theta)
-        for basis, part, products in zip(self.molecule.bases, parts, self._products, strict=True):
+        parts = self.molecule.split(xp.asarray(theta))
+        about = zip(self.molecule.bases, parts, self._products, self._edges, strict=True)
+        for basis, part, products, edge in about:
             scale = np.float32(basis.unit_volume / basis.box_size)
-            half = padded_to_half_space(
-                np.ascontiguousarray(basis.evaluate(part), dtype=np.float32), len(products)
-            )
-            _multiply(half, products)
+            values = xp.ascontiguousarray(basis.evaluate(part), dtype=np.float32)
+            half = padded_to_half_space(values, edge)
+            if xp is np:
+                _multiply(half, products)
+            else:
+                half = xp.ascontiguousarray(half)
+                mix_pairs(half, products)
             cubes = padded_from_half_space(half, basis.size)
-            factor = scale * scale * np.float32(len(products)) ** 3
+            factor = scale * scale * np.float32(edge) ** 3
             pieces.append(basis.evaluate_adjoint(cubes * factor).astype(np.float32).ravel())
-        return np.concatenate(pieces)
+        found = xp.concatenate(pieces)
+        return as_numpy(found) if array_module(theta) is np else found  # type: ignore[no-any-return]
 
 
 def _of_pairs(values: Float32, pairs: Float32) -> Float32:
-    """(z, y, x, r) along the directions -> (z, y, pair, x)."""
-    return np.stack([pairs @ np.swapaxes(plane, 1, 2) for plane in values])
+    """(z, y, x, r) along the directions -> (z, y, pair, x); on a device (pair, z, y, x)."""
+    xp = array_module(values)
+    if xp is np:
+        return np.stack([pairs @ np.swapaxes(plane, 1, 2) for plane in values])
+    found: Float32 = xp.asarray(pairs) @ values.reshape(-1, pairs.shape[1]).T
+    return found.reshape(len(pairs), *values.shape[:3])
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -120,8 +135,10 @@ def gridded_size(molecule: LinearMolecule) -> int:
 def gridded_normal(problem: StageProblem, second: Any) -> GriddedNormal | None:
     """The stand-in for moments E[a^2 c c^T], (n, q, q) or spread; None where it would not fit."""
     molecule = problem.molecule
-    size = gridded_size(molecule)
-    if not size or not is_in_memory(size):
+    size, is_there = gridded_size(molecule), problem.solves_on_device
+    if not size:
+        return None
+    if _DEVICE_ROOM * size > free_device_memory() if is_there else not is_in_memory(size):
         return None
     placed = molecule.placement_columns
     flat = total(problem.images, pair_products, (second,), (placed,))
@@ -136,5 +153,5 @@ def gridded_normal(problem: StageProblem, second: Any) -> GriddedNormal | None:
         for basis, part in zip(molecule.bases, parts, strict=True)
     ]
     about = problem.placements, problem.samples, grids
-    values = total(problem.images, gridded_weights, (second,), about)
-    return GriddedNormal(molecule, grids, np.asarray(values))
+    values = total(problem.images, gridded_weights, (second,), about, stays=is_there)
+    return GriddedNormal(molecule, grids, values)

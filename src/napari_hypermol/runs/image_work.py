@@ -62,12 +62,18 @@ def total(
     spread: Sequence[Any] = (),
     shared: Sequence[Any] = (),
     molecule: LinearMolecule | None = None,
+    stays: bool = False,
 ) -> Any:
-    """The sum of what `each` gives; of grid values, with `molecule`, the adjoint: theta."""
+    """The sum of what `each` gives; of grid values, with `molecule`, the adjoint: theta.
+
+    It stays on the device that has the images if `stays` says so, and theta of a molecule that is
+    portable does in any case.
+    """
     if isinstance(images, RemoteImages):
         return images.total(function, spread, shared, molecule)
     if isinstance(images, DeviceImages):
-        value = images.total(function, spread, shared)
+        stays = stays if molecule is None else molecule.is_portable
+        value = images.total(function, spread, shared, stays)
     else:
         (value,) = each(images, function, spread, shared)
     return value if molecule is None else molecule.grids_adjoint(value)

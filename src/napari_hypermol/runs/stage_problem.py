@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.backend import array_module
+from napari_hypermol.backend import array_module, as_numpy
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.molecules.linear import LinearMolecule
@@ -105,21 +105,27 @@ class StageProblem:
         b, g = joined(each(self.images, overlaps, shared=(*self.scene(theta), pairs)))
         return b, g
 
-    def adjoint(self, first: Any) -> Float32:
+    # Theta that comes out is where theta is that went in, in main memory or on the device.
+
+    @property
+    def solves_on_device(self) -> bool:
+        """Whether theta may be on a device."""
+        return isinstance(self.images, DeviceImages) and self.molecule.is_portable
+
+    def adjoint(self, first: Any, on_device: bool = False) -> Float32:
         """Right-hand side of the normal equations, on theta; `first` (n, q), or spread."""
-        scene = self.scene(None)
-        return np.asarray(total(self.images, image_adjoint, (first,), scene, self.molecule))
+        found = total(self.images, image_adjoint, (first,), self.scene(None), self.molecule)
+        return found if on_device else as_numpy(found)  # type: ignore[no-any-return]
 
     def normal(self, theta: Float32, second: Any) -> Float32:
         """Normal operator applied to theta; `second` (n, q, q), or spread."""
-        scene = self.scene(theta)
-        return np.asarray(total(self.images, normal_operator, (second,), scene, self.molecule))
+        found = total(self.images, normal_operator, (second,), self.scene(theta), self.molecule)
+        return _as(theta, found)
 
     def residual(self, theta: Float32, first: Any, second: Any) -> Float32:
         """`adjoint` of `first` less `normal` of theta, in one pass."""
-        scene = self.scene(theta)
-        moments = first, second
-        return np.asarray(total(self.images, residual_adjoint, moments, scene, self.molecule))
+        moments, scene = (first, second), self.scene(theta)
+        return _as(theta, total(self.images, residual_adjoint, moments, scene, self.molecule))
 
     def curvature(self, theta: Float32, second: Any) -> float:
         """Theta . `normal` of theta, for less than half of its cost."""
@@ -162,6 +168,11 @@ class StageProblem:
         else:
             images = _scaled(self.images, ratio, self.samples)
         return replace(self, images=images, mean_weights=means)
+
+
+def _as(theta: Float32, found: Any) -> Float32:
+    """What was found, in main memory if theta is there."""
+    return as_numpy(found) if array_module(theta) is np else found  # type: ignore[no-any-return]
 
 
 def _curvature(

@@ -1,6 +1,6 @@
 """Preconditioned conjugate gradients: the MAP solve of anything quadratic.
 
-Knows callables, not molecules.
+Knows callables, not molecules. Vectors may be on a device.
 """
 
 from collections.abc import Callable
@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_hypermol.backend import array_module
 
 __all__ = ["SolveInfo", "refine", "solve"]
 
@@ -29,7 +31,7 @@ class SolveInfo(NamedTuple):
 
 
 def _dot(x: Vector, y: Vector) -> float:
-    return float(np.dot(x.astype(np.float64), y.astype(np.float64)))
+    return float(x.astype(np.float64) @ y.astype(np.float64))
 
 
 def solve(
@@ -68,7 +70,7 @@ def solve(
     x = start.copy()
     scale = _dot(right_side, precondition(right_side))
     if scale <= 0:
-        return np.zeros_like(x), SolveInfo(0, 0.0)
+        return array_module(x).zeros_like(x), SolveInfo(0, 0.0)
     residual = right_side - operator(x) if x.any() else right_side.copy()
     z = precondition(residual)
     direction, rho, done = z, _dot(residual, z), 0
@@ -79,12 +81,12 @@ def solve(
             break
         applied = operator(direction)
         step = rho / _dot(direction, applied)
-        x = x + np.asarray(step, x.dtype) * direction
-        residual, before = residual - np.asarray(step, x.dtype) * applied, residual
+        x = x + x.dtype.type(step) * direction
+        residual, before = residual - x.dtype.type(step) * applied, residual
         z = precondition(residual)
         rho, previous = _dot(residual, z), rho
         kept = rho - (_dot(before, z) if is_flexible else 0.0)
-        direction = z + np.asarray(kept / previous, x.dtype) * direction
+        direction = z + x.dtype.type(kept / previous) * direction
         done += 1
     return x, SolveInfo(done, float(np.sqrt(max(rho, 0.0) / scale)))
 
@@ -128,12 +130,17 @@ def refine(
     """
     right = residual(start)
     step, info = solve(
-        approximate, right, np.zeros_like(start), precondition, max_iterations, tolerance
+        approximate,
+        right,
+        array_module(start).zeros_like(start),
+        precondition,
+        max_iterations,
+        tolerance,
     )
     along = _dot(step, right)
     if along <= 0:  # nothing to do
         return start.copy(), SolveInfo(info.n_iterations, 0.0)
-    x = start + np.asarray(along / curvature(step), step.dtype) * step
+    x = start + step.dtype.type(along / curvature(step)) * step
     left = info.residual**2 * _dot(right, precondition(right))
     whole = approximate(x)
     scale = _dot(whole, precondition(whole))

@@ -29,7 +29,7 @@ from napari_hypermol.posterior.states import FAR_TAIL
 if TYPE_CHECKING:
     from napari_hypermol.samplers.pose_metropolis import PoseGuide, PoseProposals
 
-__all__ = ["DeviceSteps", "is_possible", "pose_metropolis", "product_tiles"]
+__all__ = ["DeviceSteps", "device_source", "is_possible", "pose_metropolis", "product_tiles"]
 
 _TILE = 4  # edge of the part of G that one thread adds up
 _WALK_BYTES = 216
@@ -58,7 +58,7 @@ class DeviceSteps(NamedTuple):
 
 
 @cache
-def _source(wider: float) -> str:
+def device_source(wider: float) -> str:
     """The CUDA C++ code with everything it is told."""
     told = {"WALK_BYTES": _WALK_BYTES, "FAR_TAIL": repr(FAR_TAIL), "WIDER": repr(wider)}
     definitions = "".join(f"#define {name} {value}\n" for name, value in told.items())
@@ -175,6 +175,6 @@ def pose_metropolis(
         np.int32(n_shifts), ready(xp, tiles, np.int32), np.int32(len(tiles)),
         out.accepted, out.density, out.mean_turn,
     )  # fmt: skip
-    function = device_function(_source(wider), "pose_metropolis", COMPILER_OPTIONS, shared)
+    function = device_function(device_source(wider), "pose_metropolis", COMPILER_OPTIONS, shared)
     function((n,), (THREADS,), args, shared_mem=shared)
     return out
