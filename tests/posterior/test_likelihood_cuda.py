@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from cuda_on_cpu import compiled
 from examples import one_ball, pretzel_like, random_data, random_rotations, scene
 from napari_hypermol import backend
 from napari_hypermol.bases.constant import ConstantBasis
