@@ -43,6 +43,8 @@ class Component:
         Whether shape and position follow one and the same state.
     spatial : {"voxel", "gpswf"}
         Spatial basis.
+    is_trimmed : bool
+        Whether its support is to be cut down to where density is found.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Component:
     trajectory: RigidTrajectory | None = None
     is_tied: bool = False
     spatial: Literal["voxel", "gpswf"] = "voxel"
+    is_trimmed: bool = False
 
     def __post_init__(self) -> None:
         moves = self.trajectory is not None

@@ -1,9 +1,10 @@
 """A hypermolecule of several components, Eq. (25): what moves, and how, at any band limit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_hypermol.bases.gpswf import GpswfBasis
 from napari_hypermol.bases.voxel import VoxelBasis
@@ -13,7 +14,7 @@ from napari_hypermol.errors import MaskError
 from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.molecules.sharing import coefficient_owners
-from napari_hypermol.molecules.support import Ball
+from napari_hypermol.molecules.support import Ball, Trimmed
 from napari_hypermol.protocols import SpatialBasis
 
 __all__ = ["Composite"]
@@ -37,6 +38,23 @@ class Composite:
     def dims(self) -> int:
         """State coordinates of all components together."""
         return sum(c.dims for c in self.components)
+
+    def trimmed(self, cuts: Sequence[NDArray[np.uint8] | None]) -> "Composite":
+        """The same with supports cut down.
+
+        Parameters
+        ----------
+        cuts : sequence of (n, n, n) uint8 ndarray or None
+            As `Trimmed` has them, of every coefficient set; None leaves its support whole.
+        """
+        owners = coefficient_owners(self.components)
+        components = []
+        for component, owner in zip(self.components, owners, strict=True):
+            cut = cuts[owner]
+            if cut is not None:
+                component = replace(component, support=Trimmed(component.support, cut))
+            components.append(component)
+        return Composite(tuple(components), self.box_size)
 
     def discretise(self, max_radius: float, max_degree: int | None = None) -> "LinearMolecule":
         """The hypermolecule at a band limit in space and in the state.

@@ -18,6 +18,7 @@ from napari_hypermol.bases.state_algebra import embedding
 from napari_hypermol.coordinates.fourier import resample_volume
 from napari_hypermol.coordinates.grids import FourierGrids
 from napari_hypermol.molecules.component import Component
+from napari_hypermol.molecules.support import Trimmed
 from napari_hypermol.molecules.trajectory import RigidTrajectory
 from napari_hypermol.protocols import SpatialBasis, StateBasis, StateKind
 
@@ -195,6 +196,12 @@ class LinearMolecule:
     def n_coefficients(self) -> int:
         """Length of theta."""
         return sum(q * k for q, k in self.set_shapes)
+
+    @property
+    def cuts(self) -> list[NDArray[np.uint8] | None]:
+        """What of every coefficient set's support is left, where it was trimmed."""
+        supports = [self.components[self._first_user(s)].support for s in range(len(self.bases))]
+        return [s.cut if isinstance(s, Trimmed) else None for s in supports]
 
     def zeros(self) -> Float32:
         """Theta of the empty molecule."""

@@ -15,8 +15,9 @@ from napari_hypermol.coordinates.fourier import fast_even_size
 from napari_hypermol.coordinates.grids import voxel_positions
 from napari_hypermol.errors import MaskError
 from napari_hypermol.molecules.mask_making import soft_mask
+from napari_hypermol.protocols import Support
 
-__all__ = ["Ball", "Mask"]
+__all__ = ["Ball", "Mask", "Trimmed"]
 
 Float = NDArray[np.floating]
 
@@ -113,9 +114,54 @@ class Mask:
 
     def values(self, positions: Float, spacing: float) -> NDArray[np.float32]:
         """Linear interpolation, smoothed to the spacing first."""
-        soft = self._soft
-        if spacing > 1:  # a coarse voxel sees the mean of the fine ones it covers
-            soft = ndimage.gaussian_filter(soft, 0.35 * spacing)
-        index = positions[..., ::-1] + self.array.shape[0] // 2
-        values = ndimage.map_coordinates(soft, np.moveaxis(index, -1, 0), order=1, mode="constant")
-        return np.where(values > 0.02, np.clip(values, 0, 1), 0).astype(np.float32)
+        return _interpolated(self._soft, positions, spacing)
+
+
+@dataclass(frozen=True, eq=False)
+class Trimmed:
+    """A support cut down to where density was found; its cube stays.
+
+    Parameters
+    ----------
+    whole : Support
+    cut : (n, n, n) uint8 ndarray
+        What is let through, 255 being all, on voxels of the box; n is the whole's edge, and
+        ``n // 2`` its centre.
+    """
+
+    whole: Support
+    cut: NDArray[np.uint8]
+
+    def centre(self) -> NDArray[np.int64]:
+        """The whole's."""
+        return self.whole.centre()
+
+    def edge(self) -> int:
+        """The whole's."""
+        return self.whole.edge()
+
+    def volume(self, size: int, spacing: float) -> float:
+        """Sum over its values [voxels]."""
+        positions = voxel_positions(size) * spacing + self.centre()
+        return float(self.values(positions, spacing).sum(dtype=np.float64) * spacing**3)
+
+    def values(self, positions: Float, spacing: float) -> NDArray[np.float32]:
+        """Those of the whole, times the cut's, which is interpolated as a mask is."""
+        cut = self.cut.astype(np.float32) / np.float32(255)
+        through = _interpolated(cut, positions - self.centre(), spacing)
+        values = self.whole.values(positions, spacing) * through
+        return np.where(values > _LEAST, values, 0).astype(np.float32)
+
+
+_LEAST = 0.02  # less is nothing
+
+
+def _interpolated(
+    values: NDArray[np.float32], positions: Float, spacing: float
+) -> NDArray[np.float32]:
+    """Values on voxels about the origin, linearly between them, smoothed to a spacing first."""
+    if spacing > 1:  # a coarse voxel sees the mean of the fine ones it covers
+        values = ndimage.gaussian_filter(values, 0.35 * spacing)
+    index = np.moveaxis(positions[..., ::-1] + values.shape[0] // 2, -1, 0)
+    found = ndimage.map_coordinates(values, index, order=1, mode="constant")
+    return np.where(found > _LEAST, np.clip(found, 0, 1), 0).astype(np.float32)

@@ -51,6 +51,11 @@ class SupportRecipe(Strict):
     soft_edge: float | None = Field(
         default=None, ge=0, description="Width in which it falls to 0; two voxels if left out [Å]"
     )
+    trim: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="Cut it down to where there is density, before every stage; auto: a ball, if "
+        "poses are not known",
+    )
 
     @model_validator(mode="after")
     def _one(self) -> "SupportRecipe":

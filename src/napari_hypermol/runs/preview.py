@@ -43,9 +43,12 @@ def write_preview(folder: Path, maps: HyperMaps, row: dict[str, Any]) -> None:
     """
     facts = {name: row[name] for name in ("position", "sweep", "max_radius", "max_degree")}
     facts["trajectories"] = [t and t.values() for t in maps.molecule.trajectories]
+    own = maps.molecule.cuts
+    facts["n_cuts"] = 0 if all(cut is None for cut in own) else len(own)
+    cuts: Any = {f"cut_{s}": cut for s, cut in enumerate(own) if cut is not None}
     temporary = folder / f".{NAME}.{os.getpid()}"
     with temporary.open("wb") as file:
-        np.savez(file, theta=maps.theta, facts=np.array(json.dumps(facts, default=float)))
+        np.savez(file, theta=maps.theta, facts=np.array(json.dumps(facts, default=float)), **cuts)
     temporary.replace(folder / NAME)
 
 
@@ -54,7 +57,9 @@ def read_preview(run: Run) -> Preview | None:
     try:
         with np.load(run.path / NAME) as arrays:
             theta, facts = arrays["theta"], json.loads(str(arrays["facts"]))
-        molecule = run.molecule(facts["max_radius"], facts["max_degree"], facts["trajectories"])
+            cuts = [arrays.get(f"cut_{s}") for s in range(int(facts["n_cuts"]))]
+        limits = facts["max_radius"], facts["max_degree"]
+        molecule = run.molecule(*limits, facts["trajectories"], cuts)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
     if theta.shape != (molecule.n_coefficients,):

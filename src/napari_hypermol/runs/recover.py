@@ -27,6 +27,7 @@ from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
 from napari_hypermol.runs.stage_point import StagePoint, at_poses, rewhitened
 from napari_hypermol.runs.stage_start import carried, gains_states, started
 from napari_hypermol.runs.stage_sweeps import run_stage
+from napari_hypermol.runs.trimming import trimmed
 from napari_hypermol.schedules.stage import work_of
 
 __all__ = ["found_poses", "recover"]
@@ -117,7 +118,9 @@ def recover(
                 particles, stack, snapshot, settings, rows, prior, draw, reporter
             )
             particles = with_poses(particles, rows, poses)
-        molecule = composite.discretise(stage.max_radius, stage.max_degree)
+        trims = snapshot is not None and (snapshot.stage.max_degree > 0 or stage.max_degree < 1)
+        whole = trimmed(composite, snapshot) if trims and snapshot is not None else composite
+        molecule = whole.discretise(stage.max_radius, stage.max_degree)
         if snapshot is not None:
             molecule = molecule.with_trajectories(snapshot.molecule.trajectories)
         noise = starting_noise(particles, stack) if snapshot is None else snapshot.estimate.noise

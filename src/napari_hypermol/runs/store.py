@@ -245,6 +245,10 @@ class RunWriter:
             group.create_array(f"spectrum_{index}", data=spectrum)
         for index, occupancy in enumerate(estimate.occupancies):
             group.create_array(f"occupancy_{index}", data=occupancy)
+        cuts = snapshot.molecule.cuts
+        for index, cut in enumerate(cuts):
+            if cut is not None:
+                group.create_array(f"cut_{index}", data=cut)
         for name in _POSTERIOR_ARRAYS:
             values = getattr(posterior, name)
             if values.size:
@@ -261,6 +265,7 @@ class RunWriter:
                 "edge_share": snapshot.edge_share,
                 "contrast_std": estimate.contrast_std,
                 "trajectories": [t and t.values() for t in snapshot.molecule.trajectories],
+                "n_cuts": 0 if all(cut is None for cut in cuts) else len(cuts),
                 "trace": json.loads(json.dumps(snapshot.trace, default=float)),
             }
         )
@@ -387,7 +392,11 @@ class Run:
         return sorted(int(number[1]) for number in numbers if number)
 
     def molecule(
-        self, max_radius: float, max_degree: int, trajectories: Sequence[Any]
+        self,
+        max_radius: float,
+        max_degree: int,
+        trajectories: Sequence[Any],
+        cuts: Sequence[NDArray[np.uint8] | None] = (),
     ) -> LinearMolecule:
         """The recipe's molecule at band limits [cycles per box edge], its trajectories filled in.
 
@@ -397,8 +406,12 @@ class Run:
         max_degree : int
         trajectories : sequence of dict or None
             Values of every component's trajectory, where it has one and they are known.
+        cuts : sequence of (n, n, n) uint8 ndarray or None
+            What is left of every coefficient set's support, where any was trimmed.
         """
         composite = composite_of(self.recipe, self.path, self.box_size, self.pixel_size)
+        if cuts:
+            composite = composite.trimmed(cuts)
         molecule = composite.discretise(max_radius, max_degree)
         return molecule.with_trajectories(
             tuple(
@@ -432,7 +445,9 @@ class Run:
         stage = Stage(**attrs["stage"])
         if not (0 < stage.max_radius <= self.box_size and 0 <= stage.max_degree <= _MOST_DEGREE):
             raise ValueError(f"a stage at {stage.max_radius} and degree {stage.max_degree}")
-        molecule = self.molecule(stage.max_radius, stage.max_degree, attrs["trajectories"])
+        sets = range(int(attrs.get("n_cuts", 0)))
+        cuts = [group.get(f"cut_{s}") for s in sets]
+        molecule = self.molecule(stage.max_radius, stage.max_degree, attrs["trajectories"], cuts)
         spectra = [group[f"spectrum_{s}"] for s in range(len(molecule.bases))]
         theta = group["theta"]
         if theta.shape != (molecule.n_coefficients,):
