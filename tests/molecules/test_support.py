@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_hypermol.errors import MaskError
-from napari_hypermol.molecules.support import Ball, Mask
+from napari_hypermol.molecules.support import Ball, Mask, Trimmed
 
 
 def along_x(*distances):
@@ -105,3 +105,35 @@ def test_coarse_voxels_see_the_mean(painted):
 def test_an_empty_mask_is_refused():
     with pytest.raises(MaskError, match="zero everywhere"):
         Mask(np.zeros((8, 8, 8), dtype=np.float32)).edge()
+
+
+@pytest.fixture
+def halved():
+    """A ball off the centre of which the half at greater x is cut off, along two voxels."""
+    ball = Ball((3.0, -2.0, 0.0), 4.0)
+    x = np.arange(ball.edge()) - ball.edge() // 2
+    cut = np.clip(255 * (1 - x / 2), 0, 255).astype(np.uint8)
+    return ball, Trimmed(ball, np.broadcast_to(cut, (ball.edge(),) * 3))
+
+
+def test_trimmed_supports_are_the_whole_times_the_cut(halved):
+    ball, half = halved
+    places = np.array([[0.0, -2, 0], [3.0, -2, 0], [4.0, -2, 0], [4.5, -2, 0], [6.0, -2, 0]])
+    expected = ball.values(places, 1) * np.array([1, 1, 127 / 255, 63.5 / 255, 0])
+    np.testing.assert_allclose(half.values(places, 1), expected, atol=1e-6)
+    np.testing.assert_array_equal(half.centre(), ball.centre())
+    assert half.edge() == ball.edge()
+
+
+def test_coarse_voxels_see_the_mean_of_a_cut(halved):
+    _, half = halved
+    values = half.values(np.array([[1.0, -2, 0], [4.0, -2, 0], [7.0, -2, 0]]), 3.0)
+    assert 0.9 < values[0] <= 1
+    assert 0.4 < values[1] < 0.6
+    assert values[2] < 0.1
+
+
+def test_volume_of_a_trimmed_support(halved):
+    ball, half = halved
+    size = ball.edge()
+    assert 0.5 < half.volume(size, 1.0) / ball.volume(size, 1.0) < 0.7

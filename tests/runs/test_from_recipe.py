@@ -33,6 +33,31 @@ seed: 0
 """
 
 
+@pytest.mark.parametrize(
+    ("support", "latents", "basis", "expected"),
+    [
+        ("{ball: {radius: 70}}", "refine", "voxel", True),
+        ("{ball: {radius: 70}}", "search", "voxel", True),
+        ("{ball: {radius: 70}}", "known", "voxel", False),
+        ("{ball: {radius: 70}, trim: always}", "known", "voxel", True),
+        ("{ball: {radius: 70}, trim: never}", "search", "voxel", False),
+        ("{mask: masks/all.mrc}", "refine", "voxel", False),
+        ("{mask: masks/all.mrc, trim: always}", "refine", "voxel", True),
+        ("{ball: {radius: 70}, trim: always}", "search", "gpswf", False),
+    ],
+)
+def test_which_supports_are_trimmed(tmp_path, support, latents, basis, expected):
+    (tmp_path / "masks").mkdir()
+    write_volume(tmp_path / "masks" / "all.mrc", np.ones((BOX,) * 3, np.float32), PIXEL)
+    path = written(
+        tmp_path,
+        f"components: {{all: {{support: {support}, basis: {basis}}}}}\n"
+        f"latents: {{rotation: {latents}, shift: {latents}}}\n",
+    )
+    composite = composite_of(read_recipe(path), tmp_path, BOX, PIXEL)
+    assert composite.components[0].is_trimmed == expected
+
+
 def written(folder: Path, text: str) -> Path:
     path = folder / "recipe.yaml"
     path.write_text(text)

@@ -7,15 +7,18 @@ from functools import partial
 import numpy as np
 import pytest
 import yaml
+import zarr
 
 from napari_hypermol.coordinates.rotations import angles_between
-from napari_hypermol.errors import HypermolError, RunCancelled
+from napari_hypermol.errors import HypermolError, RunCancelled, RunFolderError
 from napari_hypermol.io import read_particles, read_star, write_star
 from napari_hypermol.particles import Particles
 from napari_hypermol.runs import particle_order as order_module
 from napari_hypermol.runs import recover as recover_module
 from napari_hypermol.runs import stage_sweeps as sweeps_module
 from napari_hypermol.runs.initial_model import InitialSettings, initial_model
+from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.preview import forget_preview, read_preview, write_preview
 from napari_hypermol.runs.reconstruct import Job, reconstruct
 from napari_hypermol.runs.store import Run
 from napari_hypermol.synthetic.simulate import Simulation
@@ -61,6 +64,36 @@ def median_error(rotations, data):
 
 
 # ---- what comes out ----------------------------------------------------------------------------
+
+
+def test_supports_are_trimmed_and_read_again(refined):
+    """The last stage's is smaller than the recipe's ball, on disk as in memory."""
+    kept = refined.run.snapshot.molecule
+    again = Run.open(refined.run.path).snapshot.molecule
+    np.testing.assert_array_equal(again.cuts[0], kept.cuts[0])
+    for one, two in zip(again.bases, kept.bases, strict=True):
+        np.testing.assert_array_equal(one.mask, two.mask)
+    stage = refined.run.snapshot.stage
+    whole = refined.run.molecule(stage.max_radius, stage.max_degree, [None])
+    assert again.n_coefficients < 0.9 * whole.n_coefficients
+    write_preview(
+        refined.run.path, HyperMaps(kept, refined.run.snapshot.estimate.theta),
+        {"position": 2, "sweep": 1, "max_radius": stage.max_radius, "max_degree": 0},
+    )  # fmt: skip
+    np.testing.assert_array_equal(
+        read_preview(refined.run).maps.molecule.bases[0].mask, kept.bases[0].mask
+    )
+    forget_preview(refined.run.path)
+
+
+@pytest.mark.parametrize("cut", [np.zeros((4, 4), np.uint8), np.zeros((2, 2, 2), np.uint8)])
+def test_damaged_cuts_are_said(refined, tmp_path, cut):
+    run = shutil.copytree(refined.run.path, tmp_path / "run")
+    group = zarr.open_group(run / "store.zarr" / "snapshot_002", mode="a")
+    del group["cut_0"]
+    group.create_array("cut_0", data=cut)
+    with pytest.raises(RunFolderError, match="damaged"):
+        _ = Run.open(run).snapshot
 
 
 def test_refined_poses_are_written_and_everything_else_kept(refined):

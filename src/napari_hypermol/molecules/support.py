@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from napari_hypermol.coordinates.fourier import fast_even_size
 from napari_hypermol.coordinates.grids import voxel_positions
-from napari_hypermol.errors import MaskError
+from napari_hypermol.errors import MaskError, ShapeError
 from napari_hypermol.molecules.mask_making import soft_mask
 from napari_hypermol.protocols import Support
 
@@ -131,6 +131,10 @@ class Trimmed:
 
     whole: Support
     cut: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        if self.cut.shape != (self.edge(),) * 3:
+            raise ShapeError(f"cut of shape {self.cut.shape}, expected cubes of {self.edge()}")
 
     def centre(self) -> NDArray[np.int64]:
         """The whole's."""

@@ -19,7 +19,13 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from napari_hypermol.errors import HypermolError, OutputExistsError, RunFolderError
+from napari_hypermol.errors import (
+    HypermolError,
+    MaskError,
+    OutputExistsError,
+    RunFolderError,
+    ShapeError,
+)
 from napari_hypermol.io.admission import inside, shown
 from napari_hypermol.io.particle_file import IMAGE_NAME, ParticleFile, read_particles
 from napari_hypermol.io.relion_columns import RelionColumns
@@ -408,11 +414,20 @@ class Run:
             Values of every component's trajectory, where it has one and they are known.
         cuts : sequence of (n, n, n) uint8 ndarray or None
             What is left of every coefficient set's support, where any was trimmed.
+
+        Raises
+        ------
+        ValueError
+            If the cuts are not those of this molecule.
         """
         composite = composite_of(self.recipe, self.path, self.box_size, self.pixel_size)
-        if cuts:
-            composite = composite.trimmed(cuts)
-        molecule = composite.discretise(max_radius, max_degree)
+        try:
+            composite = composite.trimmed(cuts) if cuts else composite
+            molecule = composite.discretise(max_radius, max_degree)
+        except (ShapeError, MaskError) as problem:
+            if not cuts:
+                raise
+            raise ValueError(f"what is left of its supports: {problem}") from problem
         return molecule.with_trajectories(
             tuple(
                 trajectory and values and _with_values(trajectory, values)

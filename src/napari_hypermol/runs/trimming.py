@@ -12,7 +12,7 @@ from scipy import ndimage
 from napari_hypermol.coordinates.fourier import resample_volume
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.linear import LinearMolecule
-from napari_hypermol.molecules.mask_making import resampled, soft_mask
+from napari_hypermol.molecules.mask_making import pieces, resampled, soft_mask
 from napari_hypermol.runs.snapshot import Snapshot
 
 __all__ = ["trimmed"]
@@ -21,7 +21,10 @@ _PARTICLES = 48  # whose states are looked at
 _SHARE = 0.1  # of them that have density at a place: it is kept
 _LEVEL = 0.1  # of the highest density; below is solvent, or blur
 _PEAK = 0.999  # quantile that is taken for the highest
+_NOISE = 0.99  # quantile of what reaches below zero: noise reaches as far above, molecules do not
+_MOST_LEVEL = 0.5  # of the highest; where noise reaches that, nothing stands out
 _SMOOTH = 0.5  # [coarse voxels]: noise has no neighbours
+_LEAST_PIECE = 0.5  # of a cube as large as the resolution: smaller pieces are noise
 _AROUND, _LEAST_AROUND = 0.35, 2.0  # dilation in units of the resolution, and at least [voxels]
 _EDGE = 3.0  # [voxels]
 _MOST_VOXELS = 64  # along an edge: finer maps say no more about where there is something
@@ -54,13 +57,19 @@ def _cut(
     size = min(basis.size, _MOST_VOXELS)
     cubes = resample_volume(np.asarray(basis.evaluate(part), dtype=np.float32), size)
     densities = np.tensordot(_functions(molecule, snapshot, users), cubes, 1)
-    density = np.quantile(densities, 1 - _SHARE, axis=0)
-    density = ndimage.gaussian_filter(density.astype(np.float32), _SMOOTH)
-    level = _LEVEL * float(np.quantile(density, _PEAK))
-    if level <= 0:
+    low, density = (
+        ndimage.gaussian_filter(limit, _SMOOTH)
+        for limit in np.quantile(densities, (_SHARE, 1 - _SHARE), axis=0).astype(np.float32)
+    )
+    peak = float(np.quantile(density, _PEAK))
+    level = max(_LEVEL * peak, float(np.quantile(-low, _NOISE)))
+    if level <= 0 or level > _MOST_LEVEL * peak:
         return None
     fine = resampled(density, basis.edge / size, basis.edge, 1.0)
-    left = soft_mask(fine > level, max(_LEAST_AROUND, _AROUND * resolution), _EDGE)
+    inside = pieces(fine > level, _LEAST_PIECE * resolution**3) > 0
+    if not inside.any():
+        return None
+    left = soft_mask(inside, max(_LEAST_AROUND, _AROUND * resolution), _EDGE)
     return np.rint(255 * left).astype(np.uint8)
 
 
