@@ -73,7 +73,7 @@ def choose_device(device: str) -> str:
                 "with one, or use --device cpu"
             )
         return "cuda"
-    return "cpu"  # auto too, until times on a device have been measured
+    return "cpu"  # auto too, until solves have run on a real device
 
 
 def array_module(x: Any) -> ModuleType:
