@@ -4,8 +4,9 @@ Knows callables, not molecules. Vectors may be on a device.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,7 +31,18 @@ class SolveInfo(NamedTuple):
     residual: float
 
 
+@numba.njit(fastmath={"reassoc", "contract"}, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _dot_here(x: Any, y: Any) -> Any:
+    total = 0.0
+    for i in range(len(x)):
+        total += np.float64(x[i]) * np.float64(y[i])
+    return total
+
+
 def _dot(x: Vector, y: Vector) -> float:
+    """In double precision, whatever the vectors have."""
+    if array_module(x) is np:
+        return float(_dot_here(x, y))
     return float(x.astype(np.float64) @ y.astype(np.float64))
 
 
