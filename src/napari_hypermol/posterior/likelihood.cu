@@ -128,29 +128,14 @@ extern "C" __global__ void __launch_bounds__(THREADS) overlaps(
         read_images(r, data + 2 * particle * n_samples, weights + particle * n_samples, n_samples, first, n_here);
         slice(r, scene, slices, length, first, n_here);
         for (int s = split; is_busy && s < n_here; s += splits) {
-            const float4* one = reinterpret_cast<const float4*>(slices + s * length + TILE * tile.x);
-            const float4* two = reinterpret_cast<const float4*>(slices + s * length + TILE * tile.y);
-            const float weight = r.weight[s];
-            float4 column[TILE / 2];
+            const float2* row = slices + s * length;
+            add_products(quadratic, row + TILE * tile.x, row + TILE * tile.y, r.weight[s]);
+            if (!is_diagonal) continue;
+            const float2 d = r.data[s];
 #pragma unroll
-            for (int q = 0; q < TILE / 2; ++q) column[q] = two[q];
-#pragma unroll
-            for (int p = 0; p < TILE / 2; ++p) {
-                float4 row = one[p];
-                if (is_diagonal) {
-                    const float2 d = r.data[s];
-                    linear[2 * p] += row.x * d.x + row.y * d.y;
-                    linear[2 * p + 1] += row.z * d.x + row.w * d.y;
-                }
-                row = make_float4(weight * row.x, weight * row.y, weight * row.z, weight * row.w);
-#pragma unroll
-                for (int q = 0; q < TILE / 2; ++q) {
-                    const float4 c = column[q];
-                    quadratic[(2 * p) * TILE + 2 * q] += row.x * c.x + row.y * c.y;
-                    quadratic[(2 * p) * TILE + 2 * q + 1] += row.x * c.z + row.y * c.w;
-                    quadratic[(2 * p + 1) * TILE + 2 * q] += row.z * c.x + row.w * c.y;
-                    quadratic[(2 * p + 1) * TILE + 2 * q + 1] += row.z * c.z + row.w * c.w;
-                }
+            for (int p = 0; p < TILE; ++p) {
+                const float2 value = row[TILE * tile.x + p];
+                linear[p] += value.x * d.x + value.y * d.y;
             }
         }
         __syncthreads();

@@ -275,6 +275,29 @@ struct Stretches {
 
 // ---- sums over samples -------------------------------------------------------------------------
 
+// Adds weight times Re conj(row) column to TILE x TILE sums, of one sample; both begin at multiples of 16 bytes.
+__device__ __forceinline__ void add_products(float* sums, const float2* rows, const float2* columns, float weight)
+{
+    const float4* one = reinterpret_cast<const float4*>(rows);
+    const float4* two = reinterpret_cast<const float4*>(columns);
+    float4 column[TILE / 2];
+#pragma unroll
+    for (int q = 0; q < TILE / 2; ++q) column[q] = two[q];
+#pragma unroll
+    for (int p = 0; p < TILE / 2; ++p) {
+        const float4 row = one[p];
+        const float4 w = make_float4(weight * row.x, weight * row.y, weight * row.z, weight * row.w);
+#pragma unroll
+        for (int q = 0; q < TILE / 2; ++q) {
+            const float4 c = column[q];
+            sums[2 * p * TILE + 2 * q] += w.x * c.x + w.y * c.y;
+            sums[2 * p * TILE + 2 * q + 1] += w.x * c.z + w.y * c.w;
+            sums[(2 * p + 1) * TILE + 2 * q] += w.z * c.x + w.w * c.y;
+            sums[(2 * p + 1) * TILE + 2 * q + 1] += w.z * c.z + w.w * c.w;
+        }
+    }
+}
+
 // Adds up the sums of threads that share a tile: thread `split * n_own + tile` has N of them, and those of
 // split 0 get the total, in a fixed order. `room` is for N * (n_own * splits / 2) floats. Begins at a barrier.
 template <int N>

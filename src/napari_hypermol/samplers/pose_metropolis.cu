@@ -196,25 +196,8 @@ __device__ void products(
         }
         __syncthreads();
         for (int s = split; is_busy && s < n_here; s += splits) {
-            const float4* one = reinterpret_cast<const float4*>(u.slices + s * length + TILE * tile.x);
-            const float4* two = reinterpret_cast<const float4*>(u.slices + s * length + TILE * tile.y);
-            const float weight = is_gram ? r.weight[s] : 1.0f;
-            float4 column[TILE / 2];
-#pragma unroll
-            for (int q = 0; q < TILE / 2; ++q) column[q] = two[q];
-#pragma unroll
-            for (int p = 0; p < TILE / 2; ++p) {
-                const float4 row = one[p];
-                const float4 w = make_float4(weight * row.x, weight * row.y, weight * row.z, weight * row.w);
-#pragma unroll
-                for (int q = 0; q < TILE / 2; ++q) {
-                    const float4 c = column[q];
-                    sums[2 * p * TILE + 2 * q] += w.x * c.x + w.y * c.y;
-                    sums[2 * p * TILE + 2 * q + 1] += w.x * c.z + w.y * c.w;
-                    sums[(2 * p + 1) * TILE + 2 * q] += w.z * c.x + w.w * c.y;
-                    sums[(2 * p + 1) * TILE + 2 * q + 1] += w.z * c.z + w.w * c.w;
-                }
-            }
+            const float2* row = u.slices + s * length;
+            add_products(sums, row + TILE * tile.x, row + TILE * tile.y, is_gram ? r.weight[s] : 1.0f);
         }
         __syncthreads();
     }
