@@ -63,8 +63,8 @@ extern "C" __global__ void ramp(float* to, int n, float step)
 
 @pytest.mark.parametrize("shared_bytes", [0, 64 * 1024])
 def test_device_functions(cupy, shared_bytes):
-    ramp = backend.device_function(CODE, "ramp", (), shared_bytes)
-    assert backend.device_function(CODE, "ramp", (), shared_bytes) is ramp  # compiled once
+    ramp = backend.device_function(CODE, "ramp", shared_bytes)
+    assert backend.device_function(CODE, "ramp", shared_bytes) is ramp  # compiled once
     out = cupy.zeros(100, dtype=np.float32)
     args = (out, np.int32(90), np.float32(0.5))
     ramp((4,), (32,), args, shared_mem=shared_bytes)

@@ -30,6 +30,7 @@ __all__ = [
     "device_module",
     "free_device_memory",
     "is_gpu_available",
+    "ready",
     "release_device_memory",
     "special_functions",
 ]
@@ -111,16 +112,19 @@ def as_numpy(x: Any) -> Any:
     return np.asarray(x)
 
 
-@lru_cache(maxsize=16)
-def device_module(source: str, options: tuple[str, ...]) -> Any:
-    """Compiled once for all of its functions, which takes seconds."""
-    return cupy.RawModule(code=source, options=options)
+def ready(xp: ModuleType, array: Any, dtype: Any = np.float32) -> Any:
+    """An array of the library `xp` in C order, of the type that device code reads."""
+    return xp.ascontiguousarray(xp.asarray(array), dtype=dtype)
 
 
 @lru_cache(maxsize=64)
-def device_function(
-    source: str, name: str, options: tuple[str, ...] = (), shared_bytes: int = 0
-) -> Callable[..., None]:
+def device_module(source: str) -> Any:
+    """Compiled once for all of its functions, which takes seconds."""
+    return cupy.RawModule(code=source, options=("-std=c++17",))
+
+
+@lru_cache(maxsize=64)
+def device_function(source: str, name: str, shared_bytes: int = 0) -> Callable[..., None]:
     """A function of CUDA C++ code, compiled when it is first called.
 
     Parameters
@@ -128,8 +132,6 @@ def device_function(
     source : str
         The code, in which the function is extern "C".
     name : str
-    options : tuple of str
-        For the compiler.
     shared_bytes : int
         Shared memory of a block of threads that it will be called with.
 
@@ -139,7 +141,7 @@ def device_function(
         ``(grid, block, args, shared_mem=...)`` starts it, as `cupy.RawKernel` does; args are CuPy
         arrays and NumPy scalars of exactly the types in the code.
     """
-    function = device_module(source, options).get_function(name)
+    function = device_module(source).get_function(name)
     if shared_bytes > max(SHARED_MEMORY, function.max_dynamic_shared_size_bytes):
         function.max_dynamic_shared_size_bytes = shared_bytes
     return function  # type: ignore[no-any-return]

@@ -177,7 +177,7 @@ def test_shared_memory_has_to_be_asked_for(xp):
         function((1,), (32,), args, shared_mem=60_000)
     backend.device_function.cache_clear()
     backend.device_module.cache_clear()
-    backend.device_function(CODE, "fill", (), 60_000)((1,), (32,), args, shared_mem=60_000)
+    backend.device_function(CODE, "fill", 60_000)((1,), (32,), args, shared_mem=60_000)
     backend.device_function.cache_clear()
     backend.device_module.cache_clear()
 

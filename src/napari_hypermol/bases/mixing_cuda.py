@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from napari_hypermol.backend import array_module, device_function
+from napari_hypermol.backend import array_module, device_function, ready
 
 __all__ = ["MOST_FUNCTIONS", "device_source", "mix_pairs", "mix_shells"]
 
 MOST_FUNCTIONS = 32  # that one thread holds
 _THREADS = 128
-_OPTIONS = ("-std=c++17",)
 
 
 @cache
@@ -28,7 +27,7 @@ def device_source(n_functions: int) -> str:
 
 def _start(name: str, half: Any, *args: Any) -> None:
     m = half.size // len(half)
-    function = device_function(device_source(len(half)), name, _OPTIONS)
+    function = device_function(device_source(len(half)), name)
     function((-(-m // _THREADS),), (_THREADS,), (half, *args, np.int64(m)))
 
 
@@ -44,8 +43,7 @@ def mix_shells(half: Any, gain: Any, shells: Any) -> None:
         Of every point.
     """
     xp = array_module(half)
-    gain = xp.ascontiguousarray(xp.asarray(gain), dtype=np.float32)
-    _start("mix_shells", half, gain, shells)
+    _start("mix_shells", half, ready(xp, gain), shells)
 
 
 def mix_pairs(half: Any, products: Any) -> None:

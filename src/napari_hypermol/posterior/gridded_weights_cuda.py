@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from napari_hypermol.backend import array_module, device_function
+from napari_hypermol.backend import array_module, device_function, ready
+from napari_hypermol.posterior.slices_cuda import THREADS
 
 __all__ = ["device_source", "n_copies", "spread"]
 
-THREADS = 256
-_OPTIONS = ("-std=c++17",)
 # Samples of one block of threads: enough to pay for its start, and few enough that a small batch of
 # large images keeps every multiprocessor busy.
 _RANGE = 2048
@@ -65,10 +64,9 @@ def spread(
         return
     copies, edge, _, width, rank = targets.shape
     weights, moments, rotations, placed, kx, ky = (
-        xp.ascontiguousarray(xp.asarray(array), dtype=np.float32)
-        for array in (weights, moments, rotations, placed, kx, ky)
+        ready(xp, array) for array in (weights, moments, rotations, placed, kx, ky)
     )
-    device_function(device_source(), "spread_weights", _OPTIONS)(
+    device_function(device_source(), "spread_weights")(
         (len(weights), -(-n_samples // _RANGE)),
         (THREADS,),
         (

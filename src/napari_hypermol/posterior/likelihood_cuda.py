@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.backend import array_module, as_numpy, device_function
+from napari_hypermol.backend import array_module, as_numpy, device_function, ready
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.posterior.slices_cuda import (
-    COMPILER_OPTIONS,
     THREADS,
     SlicedScene,
     longest_stretch,
-    ready,
     sliced_scene,
     slices_source,
     slicing_bytes,
@@ -85,9 +83,7 @@ def device_source(tile: int) -> str:
 
 
 def _start(name: str, tile: int, grid: tuple[int, ...], launch: Launch, args: Any) -> None:
-    function: Callable[..., None] = device_function(
-        device_source(tile), name, COMPILER_OPTIONS, launch.shared_bytes
-    )
+    function: Callable[..., None] = device_function(device_source(tile), name, launch.shared_bytes)
     function(grid, (THREADS,), args, shared_mem=launch.shared_bytes)
 
 

@@ -13,26 +13,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.backend import SHARED_MEMORY
+from napari_hypermol.backend import SHARED_MEMORY, ready
 from napari_hypermol.coordinates.gridding import KERNEL_POLYNOMIALS
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging.projector import Placements, check_band_limit
 
 __all__ = [
-    "COMPILER_OPTIONS",
     "THREADS",
     "SlicedScene",
     "longest_stretch",
     "packed_placements",
-    "ready",
     "sliced_scene",
     "slices_source",
     "slicing_bytes",
 ]
 
 THREADS = 256
-COMPILER_OPTIONS = ("-std=c++17",)
 # [bytes] a block of threads may use: the first that holds enough samples. Four blocks of 48 KiB
 # fit on a multiprocessor of compute capability 9; more than 96 KiB a block of 8.6 cannot have.
 _SHARED = (SHARED_MEMORY, 96 * 1024)
@@ -169,8 +166,3 @@ def sliced_scene(
         n_samples=len(samples.kx),
         box_size=int(samples.box_size),
     )
-
-
-def ready(xp: ModuleType, array: Any, dtype: Any = np.float32) -> Any:
-    """On the device, in C order, of the type that the code reads."""
-    return xp.ascontiguousarray(xp.asarray(array), dtype=dtype)

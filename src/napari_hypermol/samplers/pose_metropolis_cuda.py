@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.backend import array_module, device_function
+from napari_hypermol.backend import array_module, device_function, ready
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.posterior.collapsed import CollapsedModel, PosePrior
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.posterior.slices_cuda import (
-    COMPILER_OPTIONS,
     THREADS,
     longest_stretch,
-    ready,
     sliced_scene,
     slices_source,
     slicing_bytes,
@@ -175,6 +173,6 @@ def pose_metropolis(
         np.int32(n_shifts), ready(xp, tiles, np.int32), np.int32(len(tiles)),
         out.accepted, out.density, out.mean_turn,
     )  # fmt: skip
-    function = device_function(device_source(wider), "pose_metropolis", COMPILER_OPTIONS, shared)
+    function = device_function(device_source(wider), "pose_metropolis", shared)
     function((n,), (THREADS,), args, shared_mem=shared)
     return out
