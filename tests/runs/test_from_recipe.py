@@ -38,8 +38,8 @@ seed: 0
     [
         ("{ball: {radius: 70}}", "refine", "voxel", True),
         ("{ball: {radius: 70}}", "search", "voxel", True),
-        ("{ball: {radius: 70}}", "known", "voxel", False),
-        ("{ball: {radius: 70}, trim: always}", "known", "voxel", True),
+        ("{ball: {radius: 70}}", "known", "voxel", True),
+        ("{ball: {radius: 70}, trim: never}", "known", "voxel", False),
         ("{ball: {radius: 70}, trim: never}", "search", "voxel", False),
         ("{mask: masks/all.mrc}", "refine", "voxel", False),
         ("{mask: masks/all.mrc, trim: always}", "refine", "voxel", True),

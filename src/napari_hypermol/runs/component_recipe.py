@@ -53,8 +53,8 @@ class SupportRecipe(Strict):
     )
     trim: Literal["auto", "always", "never"] = Field(
         default="auto",
-        description="Cut it down to where there is density, before every stage; auto: a ball, if "
-        "poses are not known",
+        description="Cut it down to where there is density, before every stage; auto: a ball is, a "
+        "mask is not",
     )
 
     @model_validator(mode="after")

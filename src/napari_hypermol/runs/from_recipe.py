@@ -111,19 +111,18 @@ def composite_of(recipe: Recipe, folder: Path, box_size: int, pixel_size: float)
             trajectory=_trajectory(name, source.trajectory, support, pixel_size),
             is_tied=source.tied,
             spatial=source.basis,
-            is_trimmed=_is_trimmed(source.support, source.basis, recipe),
+            is_trimmed=_is_trimmed(source.support, source.basis),
         )
         components += _copies(component, item.symmetry)
     _check_names(components)
     return Composite(components, box_size)
 
 
-def _is_trimmed(support: SupportRecipe, basis: str, recipe: Recipe) -> bool:
+def _is_trimmed(support: SupportRecipe, basis: str) -> bool:
     """Whether a support is cut down to where there is density; a basis of the ball's cannot be."""
     if basis == "gpswf" or support.trim == "never":
         return False
-    moves = "known" not in (recipe.latents.rotation, recipe.latents.shift)
-    return support.trim == "always" or (support.ball is not None and moves)
+    return support.trim == "always" or support.ball is not None
 
 
 def _check_names(components: list[Component]) -> None:
