@@ -102,6 +102,7 @@ def free_device_memory() -> int:
 
 def release_device_memory() -> None:
     """Give back what CuPy keeps for later, so that it can be had in larger pieces."""
+    cupy.fft.config.get_plan_cache().clear()  # plans keep their work areas
     cupy.get_default_memory_pool().free_all_blocks()
 
 

@@ -246,6 +246,8 @@ class PretendCupy:
         pool = SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: None)
         self.get_default_memory_pool = lambda: pool
         self.fft = SimpleNamespace(**{name: self._wrap(np.fft, name) for name in FFTS})
+        plans = SimpleNamespace(clear=lambda: None)
+        self.fft.config = SimpleNamespace(get_plan_cache=lambda: plans)
         for name in FUNCTIONS:
             setattr(self, name, self._wrap(np, name))
         # stands for cupyx.scipy.special

@@ -10,8 +10,9 @@ from examples import pretzel_like, random_data, random_rotations, scene
 from napari_hypermol import backend
 from napari_hypermol.errors import DeviceError
 from napari_hypermol.io import read_particles, read_star
+from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.collapsed import PosePrior
-from napari_hypermol.runs import device_images, gridded_normal, recover
+from napari_hypermol.runs import coefficient_step, device_images, gridded_normal, recover
 from napari_hypermol.runs.chunks import stage_problem, starting_noise
 from napari_hypermol.runs.coefficient_step import maximisation
 from napari_hypermol.runs.device_images import DeviceImages
@@ -217,6 +218,30 @@ def test_a_stand_in_that_the_device_has_no_room_for(cupy, problem, estimate, mon
     monkeypatch.setattr(gridded_normal, "free_device_memory", lambda: 1000)
     monkeypatch.setattr(gridded_normal, "is_in_memory", lambda size: False)
     agree(swept(there(problem), estimate), swept(problem, estimate))
+
+
+@pytest.mark.parametrize("where", ["stand-in", "adjoint of the grids"])
+def test_a_solve_that_the_device_has_no_room_for_is_done_here(
+    cupy, problem, estimate, monkeypatch, where
+):
+    def full_if_there(whole):
+        def call(self, x):
+            if isinstance(x, cupy.ndarray):
+                raise Full
+            return whole(self, x)
+
+        return call
+
+    if where == "stand-in":
+        whole = GriddedNormal.__call__
+        monkeypatch.setattr(GriddedNormal, "__call__", full_if_there(whole))
+    else:
+        whole = LinearMolecule.grids_adjoint
+        monkeypatch.setattr(LinearMolecule, "grids_adjoint", full_if_there(whole))
+    monkeypatch.setattr(coefficient_step, "DEVICE_OUT_OF_MEMORY", (Full,))
+    device = there(problem)
+    agree(swept(device, estimate), swept(problem, estimate))
+    assert not device.solves_on_device
 
 
 def test_priors_of_densities_go_with_solves_on_the_device(cupy, problem, estimate):

@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
 
+from napari_hypermol.errors import RunFolderError
+from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.halfway import read_halfway, write_halfway
 from napari_hypermol.runs.pose_guide import Guide
 from napari_hypermol.runs.stage_point import StagePoint, at_poses, rewhitened
+from napari_hypermol.runs.trimming import cuts_among
 from napari_hypermol.samplers.pose_metropolis import PoseGuide
 from small_poses import PIXEL, rigid_stack
 
@@ -33,10 +36,12 @@ def point(mixed_run):
 def test_to_disk_and_back(point, mixed_run, tmp_path):
     run = mixed_run.run
     write_halfway(tmp_path, point.halfway())
+    halfway, stage = read_halfway(tmp_path), run.snapshot.stage
     composite = composite_of(run.recipe, run.path, run.box_size, run.pixel_size)
-    stage = run.snapshot.stage
+    cuts = cuts_among(halfway.facts["n_cuts"], halfway.arrays)
+    composite = composite.trimmed(cuts) if cuts else composite
     molecule = composite.discretise(stage.max_radius, stage.max_degree)
-    again = StagePoint.of(read_halfway(tmp_path), stage, molecule)
+    again = StagePoint.of(halfway, stage, molecule)
     for name in ("stage", "position", "sweep", "trace", "random", "edge_share"):
         assert getattr(again, name) == getattr(point, name)
     for name in ("theta", "noise", "contrast_std"):
@@ -57,6 +62,13 @@ def test_to_disk_and_back(point, mixed_run, tmp_path):
     for one, two in zip(again.guide.poses, point.guide.poses, strict=True):
         np.testing.assert_array_equal(one, two)
     assert again.generator().random() == np.random.default_rng(3).random()
+
+
+def test_coefficients_of_another_molecule_are_said(point):
+    coarser = point.molecule.components, point.molecule.box_size
+    molecule = Composite(*coarser).discretise(3.0, 0)
+    with pytest.raises(RunFolderError, match=r"halfway.npz.*coefficients, its stage has"):
+        StagePoint.of(point.halfway(), point.stage, molecule)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_hypermol.bases.classes import ClassBasis
 from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.coordinates.grids import voxel_positions
@@ -14,7 +15,7 @@ from napari_hypermol.molecules.support import Ball, Trimmed
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.snapshot import Snapshot
 from napari_hypermol.runs.stage_problem import Estimate
-from napari_hypermol.runs.trimming import trimmed
+from napari_hypermol.runs.trimming import cut_arrays, cuts_among, trimmed
 from napari_hypermol.schedules.stage import Stage
 
 BOX, RADIUS = 32, 10.0
@@ -87,6 +88,26 @@ def test_what_only_few_particles_have_is_kept():
     assert at(trimmed(composite, away).components[0].support, FAR) == 0
 
 
+@pytest.mark.parametrize("n_classes", [3, 12])
+def test_every_class_is_kept(n_classes):
+    """What only one of many classes has, in as many particles."""
+    angles = 2 * np.pi * np.arange(n_classes) / n_classes
+    places = np.stack([1 + 8 * np.cos(angles), 8 * np.sin(angles), 0 * angles], axis=1)
+    state = ClassBasis(n_classes)
+    composite = Composite([whole(state=state)], BOX)
+    classes = (np.arange(n_classes) + 0.5) / n_classes
+    mixing = np.linalg.inv(state.evaluate(classes[:, None]))  # functions from shapes
+
+    def function(q):
+        return lambda x: sum(m * blob(x, p) for m, p in zip(mixing[q], places, strict=True))
+
+    states = np.random.default_rng(1).choice(classes, (400, 1))
+    snapshot = found(composite, [function(q) for q in range(n_classes)], states=states)
+    support = trimmed(composite, snapshot).components[0].support
+    np.testing.assert_allclose(at(support, *places), 1)
+    assert at(support, (1, 0, 9)) == 0
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_noise_is_solvent(seed):
     """Up to a tenth of the highest density; with more, nothing is risked."""
@@ -135,6 +156,19 @@ def test_copies_are_trimmed_with_their_component_and_their_states_count():
     one, two = (component.support for component in cut.components)
     np.testing.assert_array_equal(one.cut, two.cut)
     assert at(one, FAR) == 1
+
+
+def test_cuts_come_back_from_the_disk():
+    composite = Composite([whole(), replace(whole(is_trimmed=False), name="other")], BOX)
+    states = np.random.default_rng(0).random((N, 2))
+    snapshot = found(composite, [still, moving], states=states)
+    molecule = trimmed(composite, snapshot).discretise(RADIUS, 1)
+    n_cuts, arrays = cut_arrays(molecule)
+    assert (n_cuts, set(arrays)) == (2, {"cut_0"})
+    again = composite.trimmed(cuts_among(n_cuts, arrays)).discretise(RADIUS, 1)
+    assert again.n_coefficients == molecule.n_coefficients
+    assert cut_arrays(snapshot.molecule) == (0, {})
+    assert cuts_among(0, {}) == []
 
 
 def test_rigid_molecules_are_trimmed_too():

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.backend import array_module, as_device, as_numpy
+from napari_hypermol.backend import DEVICE_OUT_OF_MEMORY, array_module, as_device, as_numpy
 from napari_hypermol.coordinates.grids import FourierSamples
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.likelihood import WhitenedImages
@@ -24,6 +24,7 @@ from napari_hypermol.posterior.priors import (
 )
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.protocols import CoefficientPrior
+from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.gridded_normal import gridded_normal
 from napari_hypermol.runs.image_work import spread, total
 from napari_hypermol.runs.remote_images import RemoteImages
@@ -177,7 +178,32 @@ def maximisation(
     further : sequence of sequence of CoefficientPrior
         More priors of every coefficient set; those that are not quadratic by the parabola that
         touches them at ``estimate.theta``.
+
+    Notes
+    -----
+    On the device that has the images, or, if its memory runs out, in main memory.
     """
+    asked = estimate, posterior, iterations, tolerance, check, priors, further
+    try:
+        return _maximisation(problem, *asked)
+    except DEVICE_OUT_OF_MEMORY:
+        if not isinstance(problem.images, DeviceImages) or not problem.solves_on_device:
+            raise
+        problem.images.leave_to_images()
+    return _maximisation(problem, *asked)
+
+
+def _maximisation(
+    problem: StageProblem,
+    estimate: Estimate,
+    posterior: ParticlePosterior,
+    iterations: int,
+    tolerance: float | None,
+    check: Callable[[], None],
+    priors: Sequence[Float64] | None,
+    further: Sequence[Sequence[CoefficientPrior]],
+) -> tuple[Estimate, SolveInfo]:
+    """The solve, wherever the problem says."""
     molecule = problem.molecule
     second = spread(problem.images, posterior.second)
     first = spread(problem.images, posterior.first)

@@ -46,10 +46,13 @@ class DeviceImages:
     host : WhitenedImages
     batch : int
         Particles at once; smaller once memory has run out.
+    has_room_for_solves : bool
+        Whether coefficients and their Fourier grids may be there too.
     """
 
     def __init__(self, host: WhitenedImages) -> None:
         self.host = host
+        self.has_room_for_solves = True
         n = len(host.weights)
         size = sum(column.nbytes for column in host) / max(n, 1)
         free = free_device_memory()
@@ -140,7 +143,7 @@ class DeviceImages:
             rows = slice(start, min(start + self.batch, len(self)))
             try:
                 if moved is None:
-                    moved = [_shared_on_device(value) for value in shared]
+                    moved = [self._shared(value) for value in shared]
                 own = [_on_device(rows_in(value, rows)) for value in spread]
                 found = kept(function(self._moved(rows), *own, *moved))
             except DEVICE_OUT_OF_MEMORY as problem:
@@ -176,6 +179,26 @@ class DeviceImages:
             self._there[key] = images
         return images
 
+    def leave_to_images(self) -> None:
+        """Solve elsewhere from now on: memory ran out, or another solve would."""
+        self.has_room_for_solves = False
+        self._there.clear()
+        release_device_memory()
+
+    def _shared(self, value: Any) -> Any:
+        """Fourier grids are large; what else is shared is small and goes where it is used."""
+        if isinstance(value, GridsOf) and value.theta is not None:
+            if value.molecule.is_portable and self.has_room_for_solves:
+                value = value._replace(theta=as_device(value.theta))
+            else:
+                value = value._replace(theta=as_numpy(value.theta))
+        value = made_here(value)
+        if isinstance(value, FourierGrids):
+            return value._replace(values=as_device(value.values))
+        if isinstance(value, SearchTarget):
+            return SearchTarget(*map(as_device, value))
+        return value
+
     def _halve(self, problem: Exception) -> None:
         if self.batch == 1:
             raise DeviceError(
@@ -186,18 +209,6 @@ class DeviceImages:
         self._stays = False
         self._there.clear()
         release_device_memory()
-
-
-def _shared_on_device(value: Any) -> Any:
-    """Fourier grids are large; what else is shared is small and goes where it is used."""
-    if isinstance(value, GridsOf) and value.theta is not None and value.molecule.is_portable:
-        return value._replace(theta=as_device(value.theta)).made()
-    value = made_here(value)
-    if isinstance(value, FourierGrids):
-        return value._replace(values=as_device(value.values))
-    if isinstance(value, SearchTarget):
-        return SearchTarget(*map(as_device, value))
-    return value
 
 
 def _on_device(value: Any) -> Any:

@@ -30,7 +30,7 @@ __all__ = ["GriddedNormal", "gridded_normal", "gridded_size"]
 
 Float32 = NDArray[np.float32]
 _MOST_FUNCTIONS = 32  # of a set: beyond, pairs are too many to be worth their memory
-_DEVICE_ROOM = 3  # times its size: while it is made, weights lie beside it, and copies of them
+_DEVICE_ROOM = 5  # times its size: while it is made, weights lie beside it, and copies of them
 
 
 class GriddedNormal:

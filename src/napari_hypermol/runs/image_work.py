@@ -72,7 +72,8 @@ def total(
     if isinstance(images, RemoteImages):
         return images.total(function, spread, shared, molecule)
     if isinstance(images, DeviceImages):
-        stays = stays if molecule is None else molecule.is_portable
+        if molecule is not None:
+            stays = molecule.is_portable and images.has_room_for_solves
         value = images.total(function, spread, shared, stays)
     else:
         (value,) = each(images, function, spread, shared)

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.store import Run
+from napari_hypermol.runs.trimming import cut_arrays, cuts_among
 
 __all__ = ["Preview", "forget_preview", "read_preview", "write_preview"]
 
@@ -43,9 +44,8 @@ def write_preview(folder: Path, maps: HyperMaps, row: dict[str, Any]) -> None:
     """
     facts = {name: row[name] for name in ("position", "sweep", "max_radius", "max_degree")}
     facts["trajectories"] = [t and t.values() for t in maps.molecule.trajectories]
-    own = maps.molecule.cuts
-    facts["n_cuts"] = 0 if all(cut is None for cut in own) else len(own)
-    cuts: Any = {f"cut_{s}": cut for s, cut in enumerate(own) if cut is not None}
+    cuts: Any
+    facts["n_cuts"], cuts = cut_arrays(maps.molecule)
     temporary = folder / f".{NAME}.{os.getpid()}"
     with temporary.open("wb") as file:
         np.savez(file, theta=maps.theta, facts=np.array(json.dumps(facts, default=float)), **cuts)
@@ -57,7 +57,7 @@ def read_preview(run: Run) -> Preview | None:
     try:
         with np.load(run.path / NAME) as arrays:
             theta, facts = arrays["theta"], json.loads(str(arrays["facts"]))
-            cuts = [arrays.get(f"cut_{s}") for s in range(int(facts["n_cuts"]))]
+            cuts = cuts_among(int(facts["n_cuts"]), arrays)
         limits = facts["max_radius"], facts["max_degree"]
         molecule = run.molecule(*limits, facts["trajectories"], cuts)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):

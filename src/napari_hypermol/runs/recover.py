@@ -27,7 +27,7 @@ from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
 from napari_hypermol.runs.stage_point import StagePoint, at_poses, rewhitened
 from napari_hypermol.runs.stage_start import carried, gains_states, started
 from napari_hypermol.runs.stage_sweeps import run_stage
-from napari_hypermol.runs.trimming import trimmed
+from napari_hypermol.runs.trimming import cuts_among, trimmed
 from napari_hypermol.schedules.stage import work_of
 
 __all__ = ["found_poses", "recover"]
@@ -119,7 +119,12 @@ def recover(
             )
             particles = with_poses(particles, rows, poses)
         trims = snapshot is not None and (snapshot.stage.max_degree > 0 or stage.max_degree < 1)
-        whole = trimmed(composite, snapshot) if trims and snapshot is not None else composite
+        whole = composite
+        if kept is not None:
+            cuts = cuts_among(int(kept.facts.get("n_cuts", 0)), kept.arrays)
+            whole = composite.trimmed(cuts) if cuts else composite
+        elif trims and snapshot is not None:
+            whole = trimmed(composite, snapshot)
         molecule = whole.discretise(stage.max_radius, stage.max_degree)
         if snapshot is not None:
             molecule = molecule.with_trajectories(snapshot.molecule.trajectories)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.errors import RunFolderError
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.halfway import Halfway, generator_at
@@ -16,6 +17,7 @@ from napari_hypermol.runs.pose_guide import Guide
 from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.step_sizes import NO_STEPS, StepSizes
+from napari_hypermol.runs.trimming import cut_arrays
 from napari_hypermol.samplers.state_draws import StateDraw
 from napari_hypermol.schedules.stage import Stage
 
@@ -120,7 +122,10 @@ class StagePoint:
             arrays[f"table_{index}"] = table
         if self.rotations is not None and self.shifts is not None:
             arrays |= {"rotations": self.rotations, "shifts": self.shifts}
+        n_cuts, cuts = cut_arrays(self.molecule)
+        arrays |= cuts
         facts = {
+            "n_cuts": n_cuts,
             "stage": asdict(self.stage),
             "position": self.position,
             "sweep": self.sweep,
@@ -138,6 +143,11 @@ class StagePoint:
     def of(cls, halfway: Halfway, stage: Stage, molecule: LinearMolecule) -> "StagePoint":
         """From the disk; `molecule` is that of the stage, its trajectories as they begin."""
         facts, arrays = halfway.facts, halfway.arrays
+        if arrays["theta"].shape != (molecule.n_coefficients,):
+            raise RunFolderError(
+                f"halfway.npz: {arrays['theta'].size} coefficients, its stage has "
+                f"{molecule.n_coefficients}; remove it to go on from the last stage that was done"
+            )
         trajectories = zip(molecule.trajectories, facts["trajectories"], strict=True)
         molecule = molecule.with_trajectories(
             tuple(t and values and t.with_values(values) for t, values in trajectories)

@@ -110,7 +110,9 @@ class StageProblem:
     @property
     def solves_on_device(self) -> bool:
         """Whether theta may be on a device."""
-        return isinstance(self.images, DeviceImages) and self.molecule.is_portable
+        images = self.images
+        is_there = isinstance(images, DeviceImages) and images.has_room_for_solves
+        return is_there and self.molecule.is_portable
 
     def adjoint(self, first: Any, on_device: bool = False) -> Float32:
         """Right-hand side of the normal equations, on theta; `first` (n, q), or spread."""

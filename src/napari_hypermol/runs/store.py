@@ -43,6 +43,7 @@ from napari_hypermol.runs.recipe import Recipe
 from napari_hypermol.runs.recipe_text import read_recipe, write_recipe
 from napari_hypermol.runs.snapshot import Snapshot
 from napari_hypermol.runs.stage_problem import Estimate
+from napari_hypermol.runs.trimming import cut_arrays, cuts_among
 from napari_hypermol.schedules.stage import Stage
 
 __all__ = ["Run", "RunWriter", "check_output", "is_run_folder"]
@@ -251,10 +252,9 @@ class RunWriter:
             group.create_array(f"spectrum_{index}", data=spectrum)
         for index, occupancy in enumerate(estimate.occupancies):
             group.create_array(f"occupancy_{index}", data=occupancy)
-        cuts = snapshot.molecule.cuts
-        for index, cut in enumerate(cuts):
-            if cut is not None:
-                group.create_array(f"cut_{index}", data=cut)
+        n_cuts, cuts = cut_arrays(snapshot.molecule)
+        for name, cut in cuts.items():
+            group.create_array(name, data=cut)
         for name in _POSTERIOR_ARRAYS:
             values = getattr(posterior, name)
             if values.size:
@@ -271,7 +271,7 @@ class RunWriter:
                 "edge_share": snapshot.edge_share,
                 "contrast_std": estimate.contrast_std,
                 "trajectories": [t and t.values() for t in snapshot.molecule.trajectories],
-                "n_cuts": 0 if all(cut is None for cut in cuts) else len(cuts),
+                "n_cuts": n_cuts,
                 "trace": json.loads(json.dumps(snapshot.trace, default=float)),
             }
         )
@@ -460,8 +460,7 @@ class Run:
         stage = Stage(**attrs["stage"])
         if not (0 < stage.max_radius <= self.box_size and 0 <= stage.max_degree <= _MOST_DEGREE):
             raise ValueError(f"a stage at {stage.max_radius} and degree {stage.max_degree}")
-        sets = range(int(attrs.get("n_cuts", 0)))
-        cuts = [group.get(f"cut_{s}") for s in sets]
+        cuts = cuts_among(int(attrs.get("n_cuts", 0)), group)
         molecule = self.molecule(stage.max_radius, stage.max_degree, attrs["trajectories"], cuts)
         spectra = [group[f"spectrum_{s}"] for s in range(len(molecule.bases))]
         theta = group["theta"]
