@@ -14,6 +14,7 @@ __all__ = ["auto_schedule", "marching_radii"]
 _FIRST_RADIUS = 9.0
 _GROWTH = 1.38
 _POSE_SWEEPS = 6  # more a stage where poses move
+_LAST_MEAN_SWEEPS = 8
 _TOP = 0.75  # of Nyquist; beyond it interpolation and aliasing of the images say more than data
 
 
@@ -61,7 +62,9 @@ def auto_schedule(
     stages = [Stage("mean", radii[0], 0, sweeps=mean_sweeps, solve_iterations=8)]
     if degree == 0:
         for index, radius in enumerate(radii[1:], 2):
-            stages.append(Stage(f"mean {index}", radius, 0, sweeps=2 + more, solve_iterations=6))
+            # spectra and noise settle in the last one, whose sweeps are cheap
+            sweeps = _LAST_MEAN_SWEEPS if index == len(radii) else 2 + more
+            stages.append(Stage(f"mean {index}", radius, 0, sweeps=sweeps, solve_iterations=6))
         return _searching(stages, 1) if finds_poses else stages
     first = min(first_degree, degree)
     states = Stage("states 1", radii[0], first, 9 + 4 * more, kindled_sweeps=6, settle=0.004)
