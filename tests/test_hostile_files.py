@@ -25,8 +25,9 @@ from napari_hypermol.io import read_particles, read_star, read_volume
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.lock import holder_of
 from napari_hypermol.runs.recipe_text import read_recipe, recipe_from
+from napari_hypermol.runs.run_writer import RunWriter
 from napari_hypermol.runs.status import read_status
-from napari_hypermol.runs.store import Run, RunWriter
+from napari_hypermol.runs.store import Run
 
 CASES = {"star": 150, "cs": 150, "mrc": 150, "mrc.gz": 50, "recipe": 100, "run": 20}
 

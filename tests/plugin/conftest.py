@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.run_writer import RunWriter
 from napari_hypermol.runs.series import series_states, write_deviations
 from napari_hypermol.runs.state_axes import StateAxis
-from napari_hypermol.runs.store import Run, RunWriter
+from napari_hypermol.runs.store import Run
 from napari_hypermol.synthetic.simulate import Simulation, simulate
 
 BOX = 24  # napari draws without a graphics card here: small volumes, and mip instead of iso

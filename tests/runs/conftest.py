@@ -1,4 +1,6 @@
-"""Truths shared by the tests of truth, oracle and score; searches on a device, counted."""
+"""A run that may be spoiled; truths of truth, oracle and score; searches on a device, counted."""
+
+import shutil
 
 import numpy as np
 import pytest
@@ -7,6 +9,12 @@ from napari_hypermol.io import read_star, write_star, write_volume
 from napari_hypermol.runs.truth import read_truth
 from napari_hypermol.samplers import search_cuda
 from small_runs import PRETZEL
+
+
+@pytest.fixture
+def folder(tiny_run, tmp_path):
+    """A copy of a run that a test may spoil."""
+    return shutil.copytree(tiny_run.run.path, tmp_path / "run")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from napari_hypermol.errors import HypermolError, RunFolderError
 from napari_hypermol.io import read_particles, write_stack
 from napari_hypermol.runs.compare import _result, compare, comparison_lines
 from napari_hypermol.runs.recipe_text import recipe_from
-from napari_hypermol.runs.store import Run, RunWriter
+from napari_hypermol.runs.run_writer import RunWriter
+from napari_hypermol.runs.store import Run
 from napari_hypermol.synthetic import simulate as room
 from napari_hypermol.synthetic.cat import cat
 from napari_hypermol.synthetic.gaussians import GaussianMolecule

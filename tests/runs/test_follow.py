@@ -2,18 +2,11 @@ import json
 import shutil
 import time
 
-import pytest
-
 from napari_hypermol.runs.follow import GONE, Follower, missing_particles
 from napari_hypermol.runs.preview import write_preview
 from napari_hypermol.runs.status import read_status
 from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.trace import append_row, read_trace
-
-
-@pytest.fixture
-def folder(tiny_run, tmp_path):
-    return shutil.copytree(tiny_run.run.path, tmp_path / "run")
 
 
 def tell(folder, **changes):

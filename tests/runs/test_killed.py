@@ -16,7 +16,8 @@ import yaml
 from napari_hypermol.errors import RunCancelled, RunFolderError
 from napari_hypermol.io import read_star
 from napari_hypermol.runs.reconstruct import Job, reconstruct
-from napari_hypermol.runs.store import Run, RunWriter
+from napari_hypermol.runs.run_writer import RunWriter
+from napari_hypermol.runs.store import Run
 from small_runs import BRIEF, simulated
 
 ROOT = Path(__file__).resolve().parents[2]

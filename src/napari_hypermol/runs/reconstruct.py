@@ -41,6 +41,7 @@ from napari_hypermol.runs.recipe import Recipe
 from napari_hypermol.runs.recipe_text import read_recipe, recipe_from
 from napari_hypermol.runs.recover import recover
 from napari_hypermol.runs.run_columns import write_particles
+from napari_hypermol.runs.run_writer import RunWriter, check_output
 from napari_hypermol.runs.sampled import (
     draw_arrays,
     draw_columns,
@@ -50,7 +51,7 @@ from napari_hypermol.runs.sampled import (
 )
 from napari_hypermol.runs.series import write_deviations, write_run_volumes
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
-from napari_hypermol.runs.store import Run, RunWriter, check_output
+from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.teller import Teller
 from napari_hypermol.runs.trajectories import learned_trajectories
 from napari_hypermol.runs.unknowns import unknowns, unknowns_sentences, warn_of_few_particles
