@@ -16,6 +16,7 @@ import numba
 import numpy as np
 import pytest
 
+import shares
 from cuda_on_cpu import compiled
 from cuda_on_cpu.pretend import PretendCupy
 from napari_hypermol import backend
@@ -96,6 +97,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         default="cpu",
         help="cuda: what is written for a GPU is tested on it too, not on the pretended one alone",
     )
+    if not pluginmanager.is_registered(shares):
+        pluginmanager.register(shares)
     for name, plugin in QT_PLUGINS.items():
         if not NO_QT and not pluginmanager.has_plugin(name):
             pluginmanager.import_plugin(plugin)
@@ -107,7 +110,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a device that is not there, and share the processors among a session's workers.
+    """Refuse a device that is not there, and share the processors among sessions.
 
     Threads that wait cost time too.
     """
@@ -116,8 +119,8 @@ def pytest_configure(config: pytest.Config) -> None:
             "--device cuda: no CUDA device was found; leave it out, or install "
             "napari-hypermol[gpu] on a machine with one"
         )
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    numba.set_num_threads(max(1, numba.config.NUMBA_NUM_THREADS // workers))
+    sessions = int(os.environ.get(shares.COUNT, "1"))
+    numba.set_num_threads(max(1, numba.config.NUMBA_NUM_THREADS // sessions))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -129,7 +132,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests go first, so that no worker ends long after the others.
+    """Files with slow tests go first, so that no session ends long after the others.
 
     Those that open windows go after the others: a user who waits for a run does not wait for the
     compiler too. They are skipped where no window can be opened.
