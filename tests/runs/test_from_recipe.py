@@ -15,6 +15,7 @@ from napari_hypermol.io.mrc import write_volume
 from napari_hypermol.molecules.sharing import point_group
 from napari_hypermol.molecules.support import Ball, Mask
 from napari_hypermol.runs.from_recipe import composite_of, poses_of, stages_of
+from napari_hypermol.runs.pose_prior import FIRST_ROTATION_STD
 from napari_hypermol.runs.recipe_text import read_recipe, recipe_from
 
 BOX, PIXEL = 32, 6.0
@@ -115,6 +116,19 @@ def test_poses_to_find_with_their_priors_in_radians_and_angstrom():
     poses = poses_of(recipe_from({"latents": latents, "priors": priors}))
     assert poses.is_search
     assert (poses.rotation_std, poses.shift_std) == (None, 9)
+
+
+def test_how_far_off_the_files_rotations_are_is_learned_unless_said():
+    for priors in ({}, {"rotation": {"near": "auto"}}):
+        poses = poses_of(recipe_from({"latents": {"rotation": "refine"}, "priors": priors}))
+        assert (poses.rotation_std, poses.learns_rotation_std) == (FIRST_ROTATION_STD, True)
+    for prior, std in ({"near": 4}, np.pi / 45), ("uniform", None):
+        values = {"latents": {"rotation": "refine"}, "priors": {"rotation": prior}}
+        poses = poses_of(recipe_from(values))
+        assert not poses.learns_rotation_std
+        assert poses.rotation_std == (std and pytest.approx(std))
+    for values in ({"rotation": "search", "shift": "search"}, {"shift": "refine"}):
+        assert poses_of(recipe_from({"latents": values})).rotation_std is None
 
 
 def test_stages_are_longer_where_poses_move():

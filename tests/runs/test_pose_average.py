@@ -10,7 +10,8 @@ from examples import pretzel_like, scene
 from napari_hypermol.coordinates.rotations import angles_between, turned
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs.pose_average import _Sums, averaged, chordal_mean
-from napari_hypermol.runs.pose_step import PoseSettings, pose_prior, pose_step
+from napari_hypermol.runs.pose_prior import pose_prior
+from napari_hypermol.runs.pose_step import PoseSettings, pose_step
 from napari_hypermol.runs.sweep import expectation, state_tables
 from small_poses import PIXEL, rigid_stack
 
@@ -91,15 +92,18 @@ def test_averages_can_be_stopped(small):
     class Stopped(Exception):
         pass
 
-    def stop():
-        raise Stopped
+    def stop(draw):
+        told.append(draw)
+        if draw == 2:
+            raise Stopped
 
-    rng = np.random.default_rng(0)
+    rng, told = np.random.default_rng(0), []
     problem = small.problem(small.told).of(np.arange(4))
     prior = pose_prior(small.told, np.arange(4), REFINE)
     posterior = expectation(problem, small.estimate, (), rng)
     with pytest.raises(Stopped):
         averaged(problem, small.estimate, posterior, prior, REFINE, rng, 3, 2, stop)
+    assert told == [0, 1, 2]
 
 
 def sums_of(draws, tables):

@@ -15,7 +15,8 @@ from napari_hypermol.molecules.support import Ball
 from napari_hypermol.molecules.trajectory import RigidTrajectory, Turn
 from napari_hypermol.runs import pose_guide as module
 from napari_hypermol.runs.pose_guide import Guide, fresh_guide, state_functions
-from napari_hypermol.runs.pose_step import PoseSettings, pose_prior
+from napari_hypermol.runs.pose_prior import pose_prior
+from napari_hypermol.runs.pose_step import PoseSettings
 from napari_hypermol.samplers.pose_metropolis import PoseGuide
 from napari_hypermol.synthetic.pose_errors import with_errors
 from small_poses import PIXEL, rigid_stack

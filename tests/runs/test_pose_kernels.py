@@ -8,7 +8,8 @@ import pytest
 from napari_hypermol.coordinates.rotations import angles_between, turn_between
 from napari_hypermol.runs.chunks import stage_problem
 from napari_hypermol.runs.pose_kernels import move_rotations, move_shifts, shifted
-from napari_hypermol.runs.pose_step import PoseSettings, pose_prior
+from napari_hypermol.runs.pose_prior import pose_prior
+from napari_hypermol.runs.pose_step import PoseSettings
 from napari_hypermol.runs.step_sizes import NO_STEPS
 from napari_hypermol.samplers.state_draws import StateDraw
 from small_poses import PIXEL, RADIUS, rigid_stack

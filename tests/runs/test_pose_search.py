@@ -10,8 +10,9 @@ from napari_hypermol.coordinates.rotations import angles_between
 from napari_hypermol.runs import pose_search as module
 from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.grid_search import SearchGrid
+from napari_hypermol.runs.pose_prior import pose_prior
 from napari_hypermol.runs.pose_search import far_places, pose_search
-from napari_hypermol.runs.pose_step import PoseSettings, pose_prior, pose_step
+from napari_hypermol.runs.pose_step import PoseSettings, pose_step
 from napari_hypermol.samplers.search import Cells
 from small_poses import PIXEL, rigid_stack
 

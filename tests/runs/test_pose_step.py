@@ -17,12 +17,12 @@ from napari_hypermol.molecules.support import Ball
 from napari_hypermol.molecules.trajectory import RigidTrajectory, Turn
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.runs import pose_step as module
+from napari_hypermol.runs.pose_prior import pose_prior
 from napari_hypermol.runs.pose_step import (
     Poses,
     PoseSettings,
     at_chain,
     joint_nodes,
-    pose_prior,
     pose_step,
     with_poses,
 )
@@ -180,30 +180,6 @@ def test_only_the_rows_asked_for_change(small, rng):
     bare = with_poses(given._replace(rotations=None), rows, poses)
     np.testing.assert_allclose(bare.rotations[rows], rotations)
     np.testing.assert_array_equal(bare.rotations[others], np.tile(np.eye(3), (len(others), 1, 1)))
-
-
-def test_prior_of_shifts_is_in_pixels_about_those_of_the_file(small):
-    rows = np.array([3, 1])
-    prior = pose_prior(small.told, rows, REFINE._replace(shift_std=3.0))
-    np.testing.assert_allclose(prior.shifts, small.told.shifts[rows] / PIXEL)
-    assert prior.shift_precision == pytest.approx((PIXEL / 3.0) ** 2)
-
-
-def test_prior_of_shifts_from_nothing_is_about_the_middle(small):
-    prior = pose_prior(small.told, small.rows, PoseSettings("search", "search"))
-    np.testing.assert_array_equal(prior.shifts, 0)
-    assert prior.shift_precision > 0  # a particle is somewhere near the middle of its image
-    assert prior.rotation_precision == 0
-
-
-def test_prior_of_rotations_near_the_files(small):
-    prior = pose_prior(small.told, small.rows[:9], REFINE)
-    np.testing.assert_allclose(prior.rotations, small.told.rotations[:9], atol=1e-6)
-    assert prior.rotation_precision == pytest.approx(np.radians(8.0) ** -2)
-    free = pose_prior(small.told, small.rows[:9], REFINE._replace(rotation_std=None))
-    assert free.rotation_precision == 0
-    bare = pose_prior(small.told._replace(rotations=None), small.rows[:9], REFINE)
-    assert bare.rotation_precision == 0
 
 
 # ---- steps -------------------------------------------------------------------------------------

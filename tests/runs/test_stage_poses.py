@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_hypermol.runs import stage_poses as module
-from napari_hypermol.runs.pose_step import PoseSettings, pose_prior
+from napari_hypermol.runs.pose_prior import pose_prior
+from napari_hypermol.runs.pose_step import PoseSettings
 from napari_hypermol.runs.stage_poses import move_poses
 from napari_hypermol.runs.step_sizes import NO_STEPS
 from napari_hypermol.samplers.state_draws import StateDraw

@@ -158,6 +158,7 @@ def maximisation(
     check: Callable[[], None] = lambda: None,
     priors: Sequence[Float64] | None = None,
     further: Sequence[Sequence[CoefficientPrior]] = (),
+    is_brief: bool = False,
 ) -> tuple[Estimate, SolveInfo]:
     """MAP coefficients given the moments, then signal spectra that fit them.
 
@@ -178,12 +179,15 @@ def maximisation(
     further : sequence of sequence of CoefficientPrior
         More priors of every coefficient set; those that are not quadratic by the parabola that
         touches them at ``estimate.theta``.
+    is_brief : bool
+        A single step suffices even where the stand-in leaves something out, as for sweeps in which
+        poses move: what is left is less than what changes with them, and the next one goes on.
 
     Notes
     -----
     On the device that has the images, or, if its memory runs out, in main memory.
     """
-    asked = estimate, posterior, iterations, tolerance, check, priors, further
+    asked = estimate, posterior, iterations, tolerance, check, priors, further, is_brief
     try:
         return _maximisation(problem, *asked)
     except DEVICE_OUT_OF_MEMORY:
@@ -202,6 +206,7 @@ def _maximisation(
     check: Callable[[], None],
     priors: Sequence[Float64] | None,
     further: Sequence[Sequence[CoefficientPrior]],
+    is_brief: bool,
 ) -> tuple[Estimate, SolveInfo]:
     """The solve, wherever the problem says."""
     molecule = problem.molecule
@@ -226,7 +231,7 @@ def _maximisation(
         return problem.normal(theta, second) + prior(theta)
 
     cheap = stand_in(problem, second, prior, radial)
-    if cheap is not None and cheap.is_whole and tolerance is None:
+    if cheap is not None and (cheap.is_whole or is_brief) and tolerance is None:
 
         def residual(theta: Float32) -> Float32:
             check()

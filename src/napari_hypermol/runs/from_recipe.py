@@ -32,6 +32,7 @@ from napari_hypermol.runs.component_recipe import (
     SupportRecipe,
     TrajectoryRecipe,
 )
+from napari_hypermol.runs.pose_prior import FIRST_ROTATION_STD
 from napari_hypermol.runs.pose_step import PoseSettings
 from napari_hypermol.runs.priors import PriorSettings
 from napari_hypermol.runs.recipe import BetaRecipe, NearRecipe, Recipe
@@ -280,11 +281,15 @@ def poses_of(recipe: Recipe) -> PoseSettings | None:
     latents, priors = recipe.latents, recipe.priors
     if latents.rotation == latents.shift == "known":
         return None
-    near = priors.rotation if isinstance(priors.rotation, NearRecipe) else None
+    near = priors.rotation.near if isinstance(priors.rotation, NearRecipe) else None
+    if priors.rotation is None and latents.rotation == "refine":
+        near = "auto"
+    is_learned = near == "auto"
     return PoseSettings(
         rotation=latents.rotation,
         shift=latents.shift,
-        rotation_std=None if near is None else float(np.radians(near.near)),
+        rotation_std=FIRST_ROTATION_STD if is_learned else near and float(np.radians(near)),
+        learns_rotation_std=is_learned,
         shift_std=None if priors.shift is None else priors.shift.std,
         search_mode=latents.search.mode,
         n_starts=latents.search.starts,

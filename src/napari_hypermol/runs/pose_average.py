@@ -1,5 +1,6 @@
 """Poses, states and contrasts averaged over draws of the poses, the coefficients as they are."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,14 +29,15 @@ def averaged(
     rng: np.random.Generator,
     n_draws: int,
     n_steps: int,
-    check: Any = lambda: None,
+    on_draw: Callable[[int], None] = lambda _: None,
     guide: Guide | None = None,
 ) -> tuple[StageProblem, ParticlePosterior, Poses]:
     """Posterior of states, contrasts and poses given the coefficients, over draws of the poses.
 
     States are not those of the likeliest pose: what is uncertain about it is in their mean and
     spread (the tables of every draw are averaged). What poses are proposed from is made at the
-    start, with what the last guide remembers, and stays.
+    start, with what the last guide remembers, and stays. `on_draw` is called before every draw with
+    its number, and may raise to stop.
 
     Returns
     -------
@@ -52,8 +54,8 @@ def averaged(
         guide = guide_of(
             problem, estimate, prior, posterior, is_shift_known=is_shift_known, last=guide
         )
-    for _ in range(n_draws):
-        check()
+    for draw in range(n_draws):
+        on_draw(draw)
         problem, _ = pose_step(
             problem, estimate, posterior, prior, settings, rng, n_steps,
             guide=None if guide is None else guide.poses,

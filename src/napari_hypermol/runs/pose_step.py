@@ -37,7 +37,6 @@ __all__ = [
     "at_chain",
     "collapsed_model",
     "joint_nodes",
-    "pose_prior",
     "pose_step",
     "with_poses",
 ]
@@ -52,7 +51,6 @@ _MOST_NODES = 256
 _REACH = 0.3  # of the box: how far from its middle what turns is
 # Steps in units of the turn or shift that changes phases at the band limit by 1 rad.
 _TURNS, _SHIFTS = (0.25, 3.0), (0.2, 1.5)
-_SHIFT_STD = 0.05  # of the box, where the recipe says nothing
 
 
 class PoseSettings(NamedTuple):
@@ -63,6 +61,8 @@ class PoseSettings(NamedTuple):
     rotation, shift : {"known", "refine", "search"}
     rotation_std : float or None
         Of rotations about the file's [rad]; None: uniform.
+    learns_rotation_std : bool
+        That number is only where it begins.
     shift_std : float or None
         Of shifts about the file's or, in a search, about zero [Å]; None: 5 % of the box.
     search_mode : {"marginal", "maxcc"}
@@ -74,6 +74,7 @@ class PoseSettings(NamedTuple):
     rotation: PoseMode = "known"
     shift: PoseMode = "known"
     rotation_std: float | None = None
+    learns_rotation_std: bool = False
     shift_std: float | None = None
     search_mode: Literal["marginal", "maxcc"] = "marginal"
     n_starts: int | None = None
@@ -119,23 +120,6 @@ def with_poses(particles: Particles, rows: NDArray[np.int64], poses: Poses) -> P
     shifts = np.array(particles.shifts, dtype=np.float64)
     rotations[rows], shifts[rows] = poses.rotations, poses.shifts
     return particles._replace(rotations=rotations, shifts=shifts)
-
-
-def pose_prior(particles: Particles, rows: NDArray[np.int64], settings: PoseSettings) -> PosePrior:
-    """Priors of rotations and shifts about those of the file, or about none."""
-    n, box = len(rows), int(particles.images.shape[1])
-    std = settings.shift_std or _SHIFT_STD * box * particles.pixel_size
-    about = np.zeros((n, 2)) if settings.shift == "search" else particles.shifts[rows]
-    rotations, precision = np.tile(np.eye(3, dtype=np.float32), (n, 1, 1)), 0.0
-    if settings.rotation_std and particles.rotations is not None:
-        rotations = np.asarray(particles.rotations[rows], dtype=np.float32)
-        precision = settings.rotation_std**-2
-    return PosePrior(
-        rotations,
-        float(precision),
-        np.asarray(about / particles.pixel_size, dtype=np.float64),
-        float((particles.pixel_size / std) ** 2),
-    )
 
 
 def joint_nodes(

@@ -81,9 +81,11 @@ class StatePriorsRecipe(Strict):
 
 
 class NearRecipe(Strict):
-    """Rotations normal about the file's, standard deviation [degrees]."""
+    """Rotations normal about the file's; `auto` learns how far off those are."""
 
-    near: float = Field(gt=0, description="Standard deviation about each axis [degrees]")
+    near: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
+        description="Standard deviation about each axis [degrees]"
+    )
 
 
 class ShiftPriorRecipe(Strict):
@@ -110,7 +112,7 @@ class PriorsRecipe(Strict):
         default=StatePriorsRecipe(), description="How states relate to one another"
     )
     rotation: Literal["uniform"] | NearRecipe | None = Field(
-        default=None, description="Of rotations that are refined or searched"
+        default=None, description="Of rotations that are refined or searched; near: auto is usual"
     )
     shift: ShiftPriorRecipe | None = Field(
         default=None, description="Shifts are normal about the file's, or zero"

@@ -20,13 +20,14 @@ from napari_hypermol.runs.initial_model import initial_model
 from napari_hypermol.runs.one_hand import of_one_hand, state_of_one_hand
 from napari_hypermol.runs.particle_order import in_order
 from napari_hypermol.runs.path_start import can_be_threaded
+from napari_hypermol.runs.pose_prior import learned, pose_prior
 from napari_hypermol.runs.pose_search import pose_search
-from napari_hypermol.runs.pose_step import Poses, pose_prior, with_poses
+from napari_hypermol.runs.pose_step import Poses, with_poses
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
 from napari_hypermol.runs.stage_point import StagePoint, at_poses, rewhitened
 from napari_hypermol.runs.stage_start import carried, gains_states, started
-from napari_hypermol.runs.stage_sweeps import run_stage
+from napari_hypermol.runs.stage_sweeps import averaging_work, run_stage
 from napari_hypermol.runs.trimming import cuts_among, trimmed
 from napari_hypermol.schedules.stage import work_of
 
@@ -84,6 +85,8 @@ def recover(
     position, is_threaded = 0, False
     is_one_hand = start is not None and any(ONE_HAND in row for row in start.trace)
     prior = None if settings.poses is None else pose_prior(particles, rows, settings.poses)
+    if settings.poses is not None:
+        reporter.total += averaging_work(stages[-1])
     is_search = settings.poses is not None and settings.poses.is_search
     if is_search and start is None:
         particles = _searched(particles, stack, composite, settings, rows, rng, reporter, keeper)
@@ -151,6 +154,9 @@ def recover(
         elif snapshot is None or gains_states(snapshot.molecule, molecule):
             problem, estimate, posterior = started(problem, estimate, draw)
         is_first_moving = snapshot is not None and gains_states(snapshot.molecule, molecule)
+        if settings.poses is not None and settings.poses.learns_rotation_std:
+            before = None if snapshot is None else snapshot.poses
+            prior = learned(prior, before) if prior is not None and before is not None else prior
         trace = [] if snapshot is None else snapshot.trace
         trace = trace if begun is None else begun.trace
         held = [problem]

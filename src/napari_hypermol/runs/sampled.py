@@ -15,7 +15,8 @@ from napari_hypermol.runs.draws import Draws, sample_posterior
 from napari_hypermol.runs.fourier_stack import AnyStack
 from napari_hypermol.runs.halfway import Keeper
 from napari_hypermol.runs.mixing import credible_interval, occupancy_bands
-from napari_hypermol.runs.pose_step import pose_prior, with_poses
+from napari_hypermol.runs.pose_prior import learned, pose_prior
+from napari_hypermol.runs.pose_step import with_poses
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.recipe import PosteriorRecipe
 from napari_hypermol.runs.series import series_states
@@ -73,6 +74,8 @@ def run_draws(
     prior = None if settings.poses is None else pose_prior(particles, rows, settings.poses)
     if snapshot.poses is not None:
         particles = with_poses(particles, rows, snapshot.poses)
+        if prior is not None and settings.poses is not None and settings.poses.learns_rotation_std:
+            prior = learned(prior, snapshot.poses)
     estimate = snapshot.estimate
     radius = snapshot.stage.max_radius
     problem = stage_problem(particles, stack, snapshot.molecule, radius, estimate.noise, rows)

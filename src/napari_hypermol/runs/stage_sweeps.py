@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +45,7 @@ from napari_hypermol.samplers.conjugate_gradient import SolveInfo
 from napari_hypermol.samplers.state_draws import StateDraw
 from napari_hypermol.schedules.stage import Stage, work_of
 
-__all__ = [
-    "run_stage",
-]
+__all__ = ["averaging_work", "run_stage"]
 
 Float64 = NDArray[np.float64]
 # Mean information about a weak state function at which it is read while kindled: enough to tell the
@@ -56,6 +55,7 @@ _KINDLING = 3.0
 # matched filter and noise cannot pose as signal.
 _KINDLED_FUNCTION = 1e-3
 _POSE_DRAWS = 24  # of all poses at the end, to average over
+_DRAW_WORK = 0.4  # of one of them, in sweeps
 _DRAW_ITERATIONS, _DRAW_TOLERANCE = 30, 1e-3  # of the solve that draws coefficients
 
 
@@ -114,7 +114,8 @@ def run_stage(
         # not those of a grid, which are coarser
         is_found = poses is not None and poses.is_search
         waits = is_kindled or (stage.max_degree == 0 and _will_move(molecule) and not is_found)
-        if moving is not None and prior is not None and not waits and estimate.theta.any():
+        has_moved = moving is not None and not waits and bool(estimate.theta.any())
+        if has_moved and moving is not None and prior is not None:
             reporter.check()
             judged = estimate if stage.contrast != "hold" else estimate._replace(contrast_std=0.0)
             problem, guide, sizes, rates = move_poses(
@@ -136,7 +137,7 @@ def run_stage(
         rounds = stage.solve_iterations * (2 if is_new else 1)
         read = Reading(posterior, drawn, sizes)
         solved, info, sizes, rate = _maps(
-            problem, estimate, read, stage, settings, rng, rounds, sweep, reporter
+            problem, estimate, read, stage, settings, rng, rounds, sweep, reporter, has_moved
         )
         if rate is not None:
             rates["theta_acceptance"] = rate
@@ -175,6 +176,8 @@ def run_stage(
             },
         ]
         trace[-1].update(rates)
+        if has_moved and prior is not None and prior.rotation_precision:
+            trace[-1]["rotation_prior"] = float(np.degrees(prior.rotation_precision**-0.5))
         detail = molecule.box_size * problem.pixel_size / stage.max_radius
         message = f"{stage.name}, sweep {sweep + 1}/{stage.sweeps}, {detail:.1f} Å"
         is_settled = not is_kindled and sweep > stage.kindled_sweeps and moved < stage.settle
@@ -216,9 +219,19 @@ def run_stage(
         if is_last and moving is not None:
             _, posterior, final = averaged(
                 problem, estimate, posterior, prior, moving, rng, _POSE_DRAWS, stage.pose_steps,
-                reporter.check, guide,
+                partial(_tell_draw, reporter, stage), guide,
             )  # fmt: skip
     return Snapshot(stage, position, molecule, estimate, posterior, share, trace, final)
+
+
+def averaging_work(stage: Stage) -> float:
+    """Planned work of the draws of poses after the last stage, as `work_of` measures it."""
+    return _POSE_DRAWS * _DRAW_WORK * work_of([stage]) / stage.sweeps
+
+
+def _tell_draw(reporter: Reporter, stage: Stage, draw: int) -> None:
+    work = averaging_work(stage) / _POSE_DRAWS if draw else 0.0
+    reporter.advance(work, f"poses are drawn to average over, {draw + 1}/{_POSE_DRAWS}")
 
 
 def _maps(
@@ -231,6 +244,7 @@ def _maps(
     rounds: int,
     sweep: int,
     reporter: Reporter,
+    is_brief: bool,
 ) -> tuple[Estimate, SolveInfo, StepSizes, float | None]:
     """Coefficients given the rest, as the stage says; solved for, also their spectra.
 
@@ -258,7 +272,7 @@ def _maps(
         return estimate._replace(theta=theta), SolveInfo(stage.theta_steps, 0.0), sizes, rate
     solved, info = maximisation(
         problem, estimate, read.posterior, rounds, check=reporter.check, priors=priors,
-        further=further,
+        further=further, is_brief=is_brief,
     )  # fmt: skip
     return solved, info, sizes, None
 
