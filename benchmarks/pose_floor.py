@@ -1,10 +1,13 @@
 """How well poses and states can be known at all: the true map of every state in hand.
 
     python benchmarks/pose_floor.py [--case pretzel] [--case kinase] [--n 600] [--seeds 1]
+        [--pose-error 8]
 
 No method can do better on the same images: every particle's rotation, shift, contrast and states
-are sampled given the true molecule, from the true pose on, and averaged. Prints the median error of
-a single draw and of the mean of all draws, and Spearman's coefficient of the mean states.
+are sampled given the true molecule, from the true pose on, and averaged. With --pose-error also
+rotations that are off by so much (root mean square [degrees]) are in hand, and how far off they are
+is known. Prints the median error of a single draw and of the mean of all draws, and Spearman's
+coefficient of the mean states.
 """
 
 import argparse
@@ -26,6 +29,7 @@ from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.pose_average import chordal_mean
 from napari_hypermol.runs.state_scores import spearman
 from napari_hypermol.samplers.pose_metropolis import PoseChain, draw_proposals, pose_metropolis
+from napari_hypermol.synthetic.pose_errors import with_errors
 from napari_hypermol.synthetic.simulate import MOLECULES, Simulation, simulated_particles
 
 BOX, RADIUS = 64, 17.0
@@ -34,7 +38,7 @@ SWEEPS, BURN_IN, STEPS = 25, 6, 6
 C2 = np.array([np.eye(3), np.diag([-1.0, -1.0, 1.0])])
 
 
-def floor(case: str, n: int, seed: int) -> dict[str, float]:
+def floor(case: str, n: int, seed: int, pose_error: float) -> dict[str, float]:
     n_states, shift_std = CASES[case]
     molecule = MOLECULES[case](BOX)
     plan = Simulation(case, n=n, snr=0.1, shift_std=shift_std, seed=seed)
@@ -73,9 +77,13 @@ def floor(case: str, n: int, seed: int) -> dict[str, float]:
     uniform = np.full(n_states, -np.log(n_states))
     prior = np.full(len(joint), -np.log(len(joint)))
     model = CollapsedModel(grids, placements, samples, nodes[None], prior, plan.contrast_std, 1.0)
-    about = PosePrior(np.tile(eye, (n, 1, 1)), 0.0, np.zeros((n, 2)), shift_std**-2)
-    tables = tuple(StateTable(states[:, None], np.eye(n_states), uniform, s) for s in columns)
     rng = np.random.default_rng(seed)
+    about = PosePrior(np.tile(eye, (n, 1, 1)), 0.0, np.zeros((n, 2)), shift_std**-2)
+    if pose_error:
+        told, _ = with_errors(true.rotations, pose_error, np.zeros((n, 2)), 0.0, rng)
+        precision = 3 / np.radians(pose_error) ** 2
+        about = about._replace(rotations=told.astype(np.float32), rotation_precision=precision)
+    tables = tuple(StateTable(states[:, None], np.eye(n_states), uniform, s) for s in columns)
     chain = PoseChain(images.rotations, true.shifts / plan.pixel_size, images.data)
     unit = 0.53 / RADIUS  # turns the phases at the band limit by 1 rad
     group = C2 if case == "pretzel" else np.eye(3)[None]
@@ -110,10 +118,11 @@ def main() -> None:
     parser.add_argument("--case", action="append", choices=list(CASES))
     parser.add_argument("--n", type=int, default=600)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--pose-error", type=float, default=0.0)
     options = parser.parse_args()
     for case in options.case or CASES:
         for seed in range(options.seeds):
-            row = floor(case, options.n, seed)
+            row = floor(case, options.n, seed, options.pose_error)
             print(case, "seed", seed, {k: round(v, 3) for k, v in row.items()}, flush=True)
 
 

@@ -54,8 +54,10 @@ _KINDLING = 3.0
 # While kindled, new state functions start from so little of the mean's spectrum that the solve is a
 # matched filter and noise cannot pose as signal.
 _KINDLED_FUNCTION = 1e-3
-_POSE_DRAWS = 24  # of all poses at the end, to average over
-_DRAW_WORK = 0.4  # of one of them, in sweeps
+# Draws of all poses at the end, to average over: so many steps lie between them because reading
+# the states takes as long as two.
+_POSE_DRAWS, _LONGER = 16, 1.5
+_DRAW_WORK = 0.5  # of one of them, in sweeps
 _DRAW_ITERATIONS, _DRAW_TOLERANCE = 30, 1e-3  # of the solve that draws coefficients
 
 
@@ -218,8 +220,8 @@ def run_stage(
         final = Poses(problem.rotations, problem.shifts, np.zeros(n), np.zeros(n))
         if is_last and moving is not None:
             _, posterior, final = averaged(
-                problem, estimate, posterior, prior, moving, rng, _POSE_DRAWS, stage.pose_steps,
-                partial(_tell_draw, reporter, stage), guide,
+                problem, estimate, posterior, prior, moving, rng, _POSE_DRAWS,
+                round(_LONGER * stage.pose_steps), partial(_tell_draw, reporter, stage), guide,
             )  # fmt: skip
     return Snapshot(stage, position, molecule, estimate, posterior, share, trace, final)
 

@@ -79,7 +79,7 @@ def auto_schedule(
                 f"states {index}",
                 radius,
                 reached,
-                sweeps=(2 if is_last else 3) + more,
+                sweeps=2 + more * 2 // 3 if is_last else 3 + more,
                 settle=0.003,
             )
         )
