@@ -4,9 +4,11 @@
 
 A session is pytest alone in a process of its own. Sessions tell each other nothing and wait for
 nothing, so none can hang because of another; what they print is shown line by line behind their
-number. A session that has not ended after an hour shows where it stands and is killed.
+number. After an hour those still at work show where they stand and are killed. One that has told
+its result, but whose process does not end, is killed as well; the result counts.
 
-As a plugin of pytest this is the one option ``--taken FOLDER``: files to run are marked there.
+As a plugin of pytest this is the one option ``--taken FOLDER``: files to run are marked there, and
+every session's result.
 """
 
 import contextlib
@@ -26,7 +28,10 @@ import pytest
 COUNT = "HYPERMOL_TEST_SHARES"  # among how many sessions the processors are shared
 LONGEST = 3600  # [s] for all of them; a slow machine takes 1200
 MOURNING = 20  # [s] to say where it stood
+PARTING = 60  # [s] to end, the result told
 
+
+RESULT = pytest.StashKey[int]()
 
 # ---- within a session ---------------------------------------------------------------------------
 
@@ -50,6 +55,21 @@ def our_items(items: Sequence[pytest.Item], taken: Path) -> Iterator[pytest.Item
     for file, of_file in itertools.groupby(items, lambda item: item.path):
         if is_ours(file, taken):
             yield from of_file
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remember the result until all has been said."""
+    session.config.stash[RESULT] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Tell the result."""
+    taken = config.getoption("--taken", None)
+    if taken is not None and RESULT in config.stash:
+        written = taken / f".{os.getpid()}"
+        written.write_text(str(config.stash[RESULT]))
+        written.rename(taken / f"result_{os.getpid()}")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -78,6 +98,7 @@ class Session:
     def __init__(self, name: str, arguments: Sequence[str], folder: Path, count: int) -> None:
         self.name = name
         self._output, self._n_shown = folder / f"output_{name}", 0
+        self._taken = folder / "taken"
         with self._output.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-u", "-m", "pytest", "-p", "no:cacheprovider", *arguments],
@@ -97,6 +118,14 @@ class Session:
         self._n_shown += len(new)
         for line in new.decode(errors="replace").splitlines():
             print(f"{self.name}: {line}", flush=True)
+
+    def result(self) -> int | None:
+        """Its exit code, or what it told that it will be; None while it is at work."""
+        told, code = self._taken / f"result_{self.process.pid}", self.process.poll()
+        if not told.exists():
+            return None if code is None else abs(code)
+        is_over = code is not None or time.time() > told.stat().st_mtime + PARTING
+        return int(told.read_text()) if is_over else None
 
     def signal(self, number: int) -> None:
         """To the session and all that it has started."""
@@ -119,12 +148,12 @@ def in_shares(count: int, arguments: Sequence[str], longest: float = LONGEST) ->
         own = [*arguments, "--taken", str(folder / "taken")]
         sessions = [Session(str(number), own, folder, count) for number in range(1, count + 1)]
         try:
-            while any(session.process.poll() is None for session in sessions):
+            while any(session.result() is None for session in sessions):
                 if time.monotonic() > end:
                     print(f"not done after {longest:g} s", flush=True)
                     for session in sessions:
                         session.signal(signal.SIGABRT)  # pytest's faulthandler tells where it is
-                    time.sleep(min(MOURNING, longest))
+                    time.sleep(MOURNING)
                     break
                 for session in sessions:
                     session.show()
@@ -137,7 +166,7 @@ def in_shares(count: int, arguments: Sequence[str], longest: float = LONGEST) ->
         finally:
             for session in sessions:
                 session.close()
-    return max(abs(session.process.returncode) for session in sessions)
+        return max(session.result() or 0 for session in sessions)
 
 
 if __name__ == "__main__":

@@ -79,3 +79,12 @@ def test_what_hangs_is_shown_and_killed(folder, capsys, monkeypatch):
     assert "not done after 15 s" in told
     assert re.search(r"test_a1\.py.*test_hangs", told)
     assert len(set(re.findall(r"ran (\w+ \d)", told))) == 21  # its next file was taken already
+
+
+def test_the_result_of_one_that_does_not_end_counts(folder, capsys, monkeypatch):
+    monkeypatch.setattr("shares.PARTING", 3)
+    stays = "import threading, time\ndef test_leaves_a_thread():\n"
+    stays += "    threading.Thread(target=time.sleep, args=(600,)).start()\n"
+    (folder / "a" / "test_a1.py").write_text(stays)
+    assert in_shares(1, ALONE) == 0
+    assert "25 passed" in capsys.readouterr().out
