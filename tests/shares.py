@@ -145,7 +145,8 @@ def in_shares(count: int, arguments: Sequence[str], longest: float = LONGEST) ->
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "taken").mkdir()
-        own = [*arguments, "--taken", str(folder / "taken")]
+        # one word: pytest looks for its settings beside what may be a path, before it knows better
+        own = [*arguments, f"--taken={folder / 'taken'}"]
         sessions = [Session(str(number), own, folder, count) for number in range(1, count + 1)]
         try:
             while any(session.result() is None for session in sessions):

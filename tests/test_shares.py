@@ -30,21 +30,27 @@ def test_one(shared, number):
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nfaulthandler_timeout = 100\n")
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\ntestpaths = a b\naddopts = --import-mode=importlib\n"
+    )
+    (tmp_path / "a").mkdir()
+    registers = "    pluginmanager.register(shares)\n"  # as ours does
+    registers = "import shares\ndef pytest_addoption(parser, pluginmanager):\n" + registers
+    (tmp_path / "conftest.py").write_text(registers)
     for place in ("a", "b/c", "b/d"):
-        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
         for number in range(3):
             (tmp_path / place / f"test_{place[-1]}{number}.py").write_text(FILE)
     return tmp_path
 
 
-ALONE = ["-p", "shares", "-p", "no:pytest-qt", "-p", "no:napari", "-s"]
+ALONE = ["-p", "no:pytest-qt", "-p", "no:napari", "-s"]
 
 
 def test_each_test_runs_once_in_one_of_them(folder, capsys):
     assert in_shares(2, ALONE) == 0
     told = capsys.readouterr().out
-    ran = Counter(re.findall(r"ran (\w+) (\d)", told))
+    ran = Counter(re.findall(r"ran ([\w.]+) (\d)", told))
     assert len(ran) == 27
     assert set(ran.values()) == {1}
     assert told.count("begun") == told.count("ended") == 9
@@ -62,7 +68,7 @@ def test_one_failure_fails_them_all(folder, capsys):
     assert in_shares(2, ALONE) == 1
     told = capsys.readouterr().out
     assert told.count("FAILED a/test_wrong.py::test_wrong") == 1
-    assert len(set(re.findall(r"ran (\w+ \d)", told))) == 27
+    assert len(set(re.findall(r"ran ([\w.]+ \d)", told))) == 27
 
 
 def test_nothing_to_run_is_no_success(folder):
@@ -78,7 +84,7 @@ def test_what_hangs_is_shown_and_killed(folder, capsys, monkeypatch):
     told = capsys.readouterr().out
     assert "not done after 15 s" in told
     assert re.search(r"test_a1\.py.*test_hangs", told)
-    assert len(set(re.findall(r"ran (\w+ \d)", told))) == 21  # its next file was taken already
+    assert len(set(re.findall(r"ran ([\w.]+ \d)", told))) == 21  # its next file was taken already
 
 
 def test_the_result_of_one_that_does_not_end_counts(folder, capsys, monkeypatch):
