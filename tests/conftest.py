@@ -3,6 +3,7 @@
 Not here: fixtures of one folder, which live in that folder's conftest.
 """
 
+import faulthandler
 import importlib
 import os
 import select
@@ -15,8 +16,8 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 
-import shares
 from cuda_on_cpu import compiled
 from cuda_on_cpu.pretend import PretendCupy
 from napari_hypermol import backend
@@ -97,8 +98,6 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         default="cpu",
         help="cuda: what is written for a GPU is tested on it too, not on the pretended one alone",
     )
-    if not pluginmanager.is_registered(shares):
-        pluginmanager.register(shares)
     for name, plugin in QT_PLUGINS.items():
         if not NO_QT and not pluginmanager.has_plugin(name):
             pluginmanager.import_plugin(plugin)
@@ -110,7 +109,7 @@ def pytest_report_header() -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a device that is not there, and share the processors among sessions.
+    """Refuse a device that is not there, and share the processors among a session's workers.
 
     Threads that wait cost time too.
     """
@@ -119,8 +118,8 @@ def pytest_configure(config: pytest.Config) -> None:
             "--device cuda: no CUDA device was found; leave it out, or install "
             "napari-hypermol[gpu] on a machine with one"
         )
-    sessions = int(os.environ.get(shares.COUNT, "1"))
-    numba.set_num_threads(max(1, numba.config.NUMBA_NUM_THREADS // sessions))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    numba.set_num_threads(max(1, numba.config.NUMBA_NUM_THREADS // workers))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -132,18 +131,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests go first, so that no session ends long after the others.
+    """Files with slow tests go first, so that no worker ends long after the others.
 
-    Those that open windows go after the others: a user who waits for a run does not wait for the
-    compiler too. They are skipped where no window can be opened.
+    Slow ones that open windows go last: by then the code of the runs they wait for is compiled.
+    They are skipped where no window can be opened.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     windows = {item.path for item in items if item.get_closest_marker("qt")}
-    items.sort(key=lambda item: (item.path not in slow, item.path in windows and item.path in slow))
+    items.sort(key=lambda item: (item.path in slow & windows, item.path not in slow))
     if NO_WINDOW:
         for item in items:
             if item.get_closest_marker("qt"):
                 item.add_marker(pytest.mark.skip(reason=NO_WINDOW))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
+    """What hangs while a failed test is cleaned up ends too: pytest has just put its clock away."""
+    if patience := float(node.config.getini("faulthandler_timeout") or 0):
+        stderr = node.config.stash[fault_handler_stderr_fd_key]
+        faulthandler.dump_traceback_later(patience, file=stderr, exit=True)
 
 
 def pytest_unconfigure() -> None:

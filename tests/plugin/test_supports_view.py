@@ -98,3 +98,33 @@ def test_no_layer_comes_in_between_another(make_napari_viewer_proxy, qtbot, monk
     qtbot.waitUntil(lambda: view.layer("contours") is not None, timeout=5000)
     assert depths == [0, 1, 0, 1, 0]
     view.let_go()
+
+
+@pytest.mark.qt
+def test_all_layers_can_go_at_once(make_napari_viewer_proxy, monkeypatch, qtbot):
+    viewer = make_napari_viewer_proxy()
+    # the sliders move when the large one goes, and when outlines beside the small one do
+    viewer.add_image(np.zeros((4, 4, 4), dtype=np.float32), scale=(4, 4, 4))
+    data = np.zeros((3, SIZE, SIZE, SIZE), dtype=np.float32)
+    viewer.add_image(data, scale=(1, 4, 4, 4), translate=(0, -48, -48, -48))
+    view, added, add = SupportsView(viewer), [], SupportsView._add
+
+    def counted(self, kind, *rest, **attributes):
+        added.append(kind)
+        if len(added) > 4:
+            view.let_go()  # or this would never end
+            raise RuntimeError("layers come as fast as they go")
+        return add(self, kind, *rest, **attributes)
+
+    view.show([BODY, ARM], [surface_of(s, SPACING) for s in (BODY, ARM)], COLORS, SPACING)
+    viewer.dims.set_point(1, 8.0)
+    assert view.layer("contours") is not None
+    monkeypatch.setattr(SupportsView, "_add", counted)
+    viewer.layers.clear()
+    qtbot.wait(50)
+    assert added == []
+    assert len(viewer.layers) == 0
+    viewer.add_image(data, scale=(1, 4, 4, 4), translate=(0, -48, -48, -48))
+    qtbot.wait(50)
+    viewer.dims.set_point(1, 0.0)
+    qtbot.waitUntil(lambda: view.layer("contours") is not None)  # they come back with a molecule

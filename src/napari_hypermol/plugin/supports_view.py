@@ -81,9 +81,11 @@ class SupportsView:
         self._colors: dict[str, str] = {}
         self._spacing = 1.0
         self._is_shown = True
-        self._is_adding = False  # napari is in the middle of adding a layer
+        self._is_adding = self._is_removing = False  # napari is in the middle of that
         viewer.layers.events.inserting.connect(self._on_adding)
         viewer.layers.events.inserted.connect(self._on_added)
+        viewer.layers.events.removing.connect(self._on_removing)
+        viewer.layers.events.removed.connect(self._on_removed, position="last")
         for emitter in self._emitters():
             emitter.connect(self._on_view)
 
@@ -123,6 +125,8 @@ class SupportsView:
             emitter.disconnect(self._on_view)
         self._viewer.layers.events.inserting.disconnect(self._on_adding)
         self._viewer.layers.events.inserted.disconnect(self._on_added)
+        self._viewer.layers.events.removing.disconnect(self._on_removing)
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer = None
 
     def layer(self, kind: str) -> Any:
@@ -136,6 +140,16 @@ class SupportsView:
     def _on_added(self, event: Any = None) -> None:
         self._is_adding = False
 
+    def _on_removing(self, event: Any = None) -> None:
+        self._is_removing = True
+
+    def _on_removed(self, event: Any = None) -> None:
+        self._is_removing = False
+
+    def _after_removal(self) -> None:
+        if self._viewer is not None and len(self._viewer.layers):
+            self._on_view()
+
     def _on_view(self, event: Any = None) -> None:
         if self._viewer is None:
             return
@@ -143,6 +157,11 @@ class SupportsView:
             # the sliders of a new layer move before napari's list has it; a layer of ours that
             # came in between would leave an empty row there
             QTimer.singleShot(0, self._on_view)
+            return
+        if self._is_removing:
+            # all layers go, say, with the window: one of ours that came in between would go
+            # next, and come again, for ever
+            QTimer.singleShot(0, self._after_removal)
             return
         is_solid = self._viewer.dims.ndisplay == 3
         surfaces = self.layer("surfaces")
