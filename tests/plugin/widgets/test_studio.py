@@ -55,6 +55,35 @@ def test_supports_are_seen_with_their_page_only(
     assert not surfaces.visible
 
 
+@pytest.mark.parametrize("title", [page.title for page in PAGES])
+def test_all_layers_can_go_whatever_is_open(
+    title, make_napari_viewer_proxy, plugin, run_folder, pretzel_folder, qtbot
+):
+    viewer = make_napari_viewer_proxy()
+    studio = open_page(viewer, "Components")
+    viewer.open(pretzel_folder / "particles.star", plugin="napari-hypermol")
+    open_run(viewer, run_folder)
+    viewer.dims.ndisplay = 2
+    page = studio.pages["Components"]
+    qtbot.waitUntil(lambda: studio.session.run is not None, timeout=20_000)
+    if not page.components:
+        studio.session.load(studio.session.run.recipe.model_dump(exclude_unset=True), run_folder)
+    qtbot.waitUntil(lambda: page.supports.layer("contours") is not None, timeout=20_000)
+    studio.turn_to(title)
+    came = []
+
+    def count(event):
+        came.append(event.value.name)
+        if len(came) > 9:
+            studio.close()  # nothing of ours brings layers any more, so that this ends
+
+    viewer.layers.events.inserted.connect(count)
+    viewer.layers.clear()
+    qtbot.wait(100)
+    assert came == []
+    assert list(viewer.layers) == []
+
+
 def test_there_is_one_studio_however_it_is_opened(make_napari_viewer_proxy, plugin):
     """By napari's menu, which names docks by what the manifest calls the plugin, or by ours."""
     viewer = make_napari_viewer_proxy()
