@@ -22,7 +22,8 @@ def test_paint_run_turn_lasso_read_back(
     studio = open_page(viewer, "Particles")
     viewer.open(pretzel_folder / "particles.star", plugin="napari-hypermol")
     (old,) = open_run(viewer, run_folder)  # to paint on
-    studio.session.load({}, tmp_path)
+    qtbot.waitUntil(lambda: "components" in studio.session.draft, timeout=PATIENCE)
+    studio.session.load({}, tmp_path)  # not the recipe of that run
 
     # paint two parts
     page = studio.turn_to("Components")

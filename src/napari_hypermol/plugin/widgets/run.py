@@ -76,6 +76,7 @@ class RunPage(Page):
         self._is_done = False  # of the run that was followed last
         self._told: Update | None = None  # in words already, to be shown next
         self._was_at_work = False  # whether it was not over already when it was first seen
+        self._offered: Path | None = None  # of what run the recipe became the draft, or could have
         self._watch: ClosingWatch | None = None
         self._build()
         self._timer = QTimer(self)
@@ -363,7 +364,9 @@ class RunPage(Page):
         if self._was_at_work or known is None or known.path.resolve() != run.path.resolve():
             self.session.run = run
         is_ours = self._live is not None and self._live.follower.launch is not None
-        if not is_ours and not self.session.draft and (draft := _draft_of(run)):
+        # once a run: who empties the draft meanwhile wants another one
+        is_new, self._offered = run.path != self._offered, run.path
+        if is_new and not is_ours and not self.session.draft and (draft := _draft_of(run)):
             self.session.load(draft, run.path)
         edge = run.box_size * run.pixel_size
         try:
