@@ -436,6 +436,12 @@ def test_volumes(hypermol, refuses, tiny_run, tmp_path):
     assert len(list((tmp_path / "s").glob("*.mrc"))) == 4
 
 
+def test_suggest(hypermol, refuses, tiny_run, tmp_path):
+    refuses("suggest", tiny_run.run.path, "--out", tmp_path / "no", what="has components already")
+    refuses("suggest", tmp_path, "--out", tmp_path / "no", what="is not a run folder")
+    assert not (tmp_path / "no").exists()
+
+
 def test_score_is_json(hypermol, refuses, tiny_run):
     answer = hypermol("score", tiny_run.run.path, tiny_run.data / "truth.star")
     assert answer.code == 0

@@ -342,6 +342,24 @@ def _ask(run: Path, wish: str, phases: tuple[str, ...]) -> None:
 
 
 @app.command()
+def suggest(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of one component with a state.")],
+    out: Annotated[Path, typer.Option(help="Folder for the recipe and its masks.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the recipe of what moves against the rest, to be run next."""
+    from napari_hypermol.runs.store import Run
+    from napari_hypermol.runs.suggested_recipe import write_suggestion
+
+    parts = write_suggestion(Run.open(run), out, overwrite)
+    typer.echo(f"{len(parts)} part(s) move: {', '.join(parts)}; look at their masks in {out}")
+    typer.echo(
+        f"next: hypermol reconstruct {run / 'particles.star'} --recipe {out / 'recipe.yaml'} "
+        "--out FOLDER"
+    )
+
+
+@app.command()
 def volumes(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     out: Annotated[Path, typer.Option(help="Folder for the maps.")],

@@ -134,10 +134,11 @@ def test_evidence_of_particles_not_seen_tells_a_good_start_from_a_bad_one(simula
     starts = [started(simulated, seed, sweeps) for seed, sweeps in ((1, 1), (2, 9))]
     noise = [start.noise for start in starts]
     scores = module._held_out_evidence(starts, ROWS[:25], RADIUS)
-    assert scores[1] > scores[0]
+    assert scores.shape == (2, 25)
+    assert scores[1].mean() > scores[0].mean()
     for start, before in zip(starts, noise, strict=True):  # judged under one noise, then given back
         assert start.noise is before
-    assert module._held_out_evidence(starts[:1], ROWS[:25], RADIUS) == [0.0]
+    assert (module._held_out_evidence(starts[:1], ROWS[:25], RADIUS) == 0.0).all()
 
 
 def test_the_start_with_most_evidence_goes_on(simulated, monkeypatch):
@@ -149,13 +150,65 @@ def test_the_start_with_most_evidence_goes_on(simulated, monkeypatch):
         original(self, radius, *rest)
 
     monkeypatch.setattr(module._Start, "run", run)
-    monkeypatch.setattr(module, "_held_out_evidence", lambda starts, *rest: [-3.0, -1.0])
+    evidence = np.array([[-3.0, -3.1], [-1.0, -1.1]])
+    monkeypatch.setattr(module, "_held_out_evidence", lambda starts, *rest: evidence)
     model = modelled(simulated, BRIEF)
-    assert model.log_evidence == [-3.0, -1.0]
+    np.testing.assert_allclose(model.log_evidence, [-3.05, -1.05])
     assert [radius for _, radius in seen] == [RADIUS, RADIUS, 6.0]
     assert seen[2][0] is seen[1][0]
     assert seen[2][0] is not seen[0][0]
     np.testing.assert_array_equal(model.estimate.theta, seen[1][0].estimate.theta)
+
+
+def test_half_of_the_starts_go_on_then_one(simulated, monkeypatch):
+    rounds = ((RADIUS, 1, 40), (RADIUS, 1, 40), (RADIUS, 1, 40))
+    ran = []
+    original = module._Start.run
+    monkeypatch.setattr(
+        module._Start, "run", lambda self, *rest: ran.append(self) or original(self, *rest)
+    )
+    model = modelled(simulated, InitialSettings(3, rounds))
+    assert len(model.log_evidence) == 3
+    assert [len(set(part)) for part in (ran[:3], ran[3:5], ran[5:])] == [3, 2, 1]
+    assert set(ran[5:]) < set(ran[3:5]) < set(ran[:3])
+
+
+class Symmetric:
+    """A start of which only the symmetry of its map is known."""
+
+    def __init__(self, symmetry):
+        self.symmetry = symmetry
+
+    def mirror_symmetry(self):
+        return self.symmetry
+
+
+def test_of_starts_that_predict_equally_well_the_least_symmetric_goes_on():
+    """A map of both hands together predicts nearly as well as that of one."""
+    rng = np.random.default_rng(0)
+    both, one, poor = Symmetric(0.95), Symmetric(0.90), Symmetric(0.5)
+    evidence = rng.normal(100.0, 5.0, 400) + rng.normal(0.0, 1.0, (3, 400))
+    evidence[0] += 0.02  # less than two standard errors, 0.14
+    evidence[2] -= 1.0
+    assert module._best([both, one, poor], evidence, 1) == [one]
+    assert module._best([both, one, poor], evidence, 2) == [one, both]
+    evidence[0] += 1.0  # what predicts clearly better is taken, whatever it looks like
+    assert module._best([both, one, poor], evidence, 1) == [both]
+    assert module._best([both], evidence[:1], 1) == [both]
+
+
+def test_a_map_of_both_hands_is_its_own_mirror_image(simulated, monkeypatch):
+    start = started(simulated, 2, 1)
+    volume = hand().components[0].volume(0.5, BOX)
+
+    def symmetry_of(shown):
+        monkeypatch.setattr(
+            module, "HyperMaps", lambda *_: type("Maps", (), {"volume": lambda *_: shown})
+        )
+        return start.mirror_symmetry()
+
+    assert symmetry_of(volume) < 0.85
+    assert symmetry_of(volume + volume[:, :, ::-1]) > 0.97  # about a plane between two voxels
 
 
 def test_held_out_particles_are_seen_by_no_start(simulated, monkeypatch):

@@ -14,8 +14,9 @@ import yaml
 from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.reconstruct import Job, reconstruct
 from napari_hypermol.runs.requests import ask
+from napari_hypermol.runs.run_facts import is_run_folder
 from napari_hypermol.runs.status import read_status
-from napari_hypermol.runs.store import Run, is_run_folder
+from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.trace import read_trace
 from small_runs import simulated
 

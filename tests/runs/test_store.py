@@ -8,7 +8,8 @@ import yaml
 from napari_hypermol.errors import RunFolderError
 from napari_hypermol.io.mrc import read_volume
 from napari_hypermol.io.star import read_star, write_star
-from napari_hypermol.runs.store import Run, is_run_folder
+from napari_hypermol.runs.run_facts import is_run_folder
+from napari_hypermol.runs.store import Run
 
 
 def test_folder_has_what_is_promised(tiny_run):

@@ -48,6 +48,39 @@ def test_both_arms_of_the_pretzel_and_not_its_body(noise):
     assert maps.share_of(maps.body, labels == 1) > 0.6
 
 
+class Blobs:
+    """Balls of density 1 in a row, the first in the middle; states change each by its share."""
+
+    axes = (StateAxis("tau1", "whole"),)
+
+    def __init__(self, radii, changes):
+        grid = np.indices((40, 40, 40)).T - 20.0
+        places = [(0, 0, 0), (13, 0, 0), (-13, 0, 0)]
+        inside = [np.linalg.norm(grid - p, axis=-1) < r for p, r in zip(places, radii, strict=True)]
+        self.still = np.sum(inside, axis=0).astype(np.float32)
+        self.change = np.einsum("i,izyx->zyx", changes, np.array(inside, dtype=np.float32))
+
+    def volume(self, states):
+        return self.still + np.float32(states[0] - 0.5) * self.change
+
+
+def test_what_the_others_move_against_is_no_part():
+    """Without known poses the body may seem to move as well, against its arms."""
+    labels, names = suggest_components(Blobs((7, 4, 4), (0.8, 1.0, 1.0)))
+    assert names == {1: "body", 2: "moving_1", 3: "moving_2"}
+    assert labels[20, 20, 20] == 1
+    assert {labels[20, 20, 33], labels[20, 20, 7]} == {2, 3}
+
+
+@pytest.mark.parametrize(
+    ("radii", "changes"), [((4, 4, 4), (1, 1, 1)), ((6, 5, 4), (0, 1, 1)), ((7, 4, 4), (1, 0, 0))]
+)
+def test_parts_of_like_mass_and_a_lone_one_stay(radii, changes):
+    """The heavier of two lobes on a still middle is a part too, and so is all that moves."""
+    _, names = suggest_components(Blobs(radii, changes))
+    assert sum(name.startswith("moving") for name in names.values()) == np.count_nonzero(changes)
+
+
 def test_statistics_are_those_of_all_states():
     maps = PretzelMaps()
     mean, deviation = state_statistics(maps)

@@ -53,11 +53,14 @@ def test_poses_that_move_take_longer_at_the_same_band_limits(box_size, degree):
     assert all(s.sweeps > s.kindled_sweeps + 1 for s in moving if s.kindled_sweeps)
 
 
+@pytest.mark.parametrize("is_search", [True, False])
 @pytest.mark.parametrize("degree", [0, 1, 5])
 @pytest.mark.parametrize("box_size", BOXES)
-def test_poses_from_nothing_are_looked_for_once_more(box_size, degree):
+def test_poses_are_looked_for_once_more(box_size, degree, is_search):
     """With states, where there are any; never before there is a molecule."""
-    found = auto_schedule(box_size, degree, moves_poses=True, finds_poses=True)
+    found = auto_schedule(
+        box_size, degree, moves_poses=True, finds_poses=is_search, searches_again=True
+    )
     at = [i for i, s in enumerate(found) if s.searches]
     assert len(at) == (len(found) > 1)
     assert all(found[i - 1].max_degree > 0 or degree == 0 for i in at)

@@ -44,6 +44,7 @@ def locate_images(
     names: Sequence[str],
     particle_file: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None = None,
+    made_from: Sequence[str | os.PathLike[str]] = (),
 ) -> ImagePlaces:
     """Find the stacks that image names mean.
 
@@ -58,6 +59,8 @@ def locate_images(
         and links are taken as they are.
     data_dir : path, optional
         Looked in first, with the whole name and then with its last part only.
+    made_from : sequence of path
+        Particle files that this one comes from; looked around in the same way, last.
 
     Returns
     -------
@@ -83,16 +86,23 @@ def locate_images(
             )
         index_of[row] = int(index) - 1 if index else 0
         file_of[row] = numbers.setdefault(stack, len(numbers))
-    folders = _folders(particle_file, data_dir)
+    folders = _folders(particle_file, data_dir, made_from)
     paths = tuple(_found(stack, folders, particle_file, data_dir) for stack in numbers)
     _require_distinct(paths, list(numbers), particle_file)
     return ImagePlaces(paths, file_of, index_of)
 
 
-def _folders(particle_file: Path, data_dir: str | os.PathLike[str] | None) -> list[Path]:
+def _folders(
+    particle_file: Path,
+    data_dir: str | os.PathLike[str] | None,
+    made_from: Sequence[str | os.PathLike[str]],
+) -> list[Path]:
     """Where to look for relative names, in this order, each once."""
     home = particle_file.absolute().parent
     folders = [home, *_above(home), Path.cwd()]
+    for source in made_from:
+        before = Path(source).absolute().parent
+        folders += [before, *_above(before)]
     if data_dir is not None:
         folders.insert(0, Path(data_dir))
     return list(dict.fromkeys(folders))

@@ -5,7 +5,7 @@ Not here: what columns mean (`relion_optics`, `relion_poses`, `cryosparc`), read
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -189,6 +189,7 @@ def read_particles(
     data_dir: str | os.PathLike[str] | None = None,
     pixel_size: float | None = None,
     strict_optics: bool = False,
+    made_from: Sequence[str | os.PathLike[str]] = (),
 ) -> ParticleFile:
     """Open a particle file; headers of its stacks are read, pixels are not.
 
@@ -202,6 +203,8 @@ def read_particles(
         Edge of a pixel [Å], instead of what the file says.
     strict_optics : bool
         Refuse optics that the imaging model ignores, instead of warning.
+    made_from : sequence of path
+        Particle files that this one comes from; stacks are looked for around them too.
 
     Returns
     -------
@@ -223,7 +226,7 @@ def read_particles(
         raise ParticleFileError(f"{path}: holds no particles, expected at least one")
     columns = RelionColumns.of(path, table, blocks.get("optics"))
     note = check_supported(columns, strict_optics, also=[] if cs is None else ignored_fields(cs))
-    places = locate_images(table[IMAGE_NAME].tolist(), path, data_dir)
+    places = locate_images(table[IMAGE_NAME].tolist(), path, data_dir, made_from)
     signs = numeric(table, IMAGE_SIGN, path) if IMAGE_SIGN in table else None
     images = lazy_images(places.paths, places.file_of, places.index_of, signs)
     if pixel_size is None:

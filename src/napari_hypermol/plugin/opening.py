@@ -16,8 +16,8 @@ from napari_hypermol.plugin.viewing import (
     set_chimerax_handed,
     set_states,
 )
+from napari_hypermol.runs.run_facts import is_run_folder
 from napari_hypermol.runs.state_axes import middle_states
-from napari_hypermol.runs.store import is_run_folder
 
 __all__ = ["ask_for_run", "check_run", "open_run"]
 

@@ -12,7 +12,7 @@ from napari.utils.notifications import show_error
 from napari_hypermol.errors import HypermolError
 from napari_hypermol.io.mrc import is_stack, read_volume
 from napari_hypermol.io.mrc_header import read_header
-from napari_hypermol.io.particle_file import is_particle_file, read_particles
+from napari_hypermol.io.particle_file import is_particle_file
 from napari_hypermol.plugin.layers import (
     LayerData,
     particles_layer,
@@ -21,7 +21,9 @@ from napari_hypermol.plugin.layers import (
     volume_layer,
 )
 from napari_hypermol.plugin.preferences import preferences
-from napari_hypermol.runs.store import Run, is_run_folder
+from napari_hypermol.runs.run_facts import is_run_folder
+from napari_hypermol.runs.run_particles import open_particles
+from napari_hypermol.runs.store import Run
 
 __all__ = ["get_reader", "layers_of"]
 
@@ -67,7 +69,7 @@ def layers_of(path: str | Path, steps: int) -> list[LayerData]:
     if path.is_dir():
         return [run_layer(Run.open(path), steps)]
     if path.suffix.lower() in PARTICLES:
-        return [particles_layer(read_particles(path))]
+        return [particles_layer(open_particles(path))]
     if is_stack(path):
         return [stack_layer(path)]
     return [volume_layer(read_volume(path), path)]

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_hypermol.io.particle_file import ParticleFile, read_particles
+from napari_hypermol.io.particle_file import ParticleFile
 from napari_hypermol.runs.recipe import Recipe
 from napari_hypermol.runs.recipe_text import recipe_from
+from napari_hypermol.runs.run_particles import open_particles
 from napari_hypermol.runs.store import Run
 
 __all__ = ["Session", "session_of"]
@@ -81,7 +82,7 @@ class Session:
             If there are none, or they cannot be read.
         """
         if self._file is None:
-            self._file = read_particles(Path(self._particles).expanduser())
+            self._file = open_particles(Path(self._particles).expanduser())
         return self._file
 
     def file_if_read(self) -> ParticleFile | None:

@@ -7,12 +7,14 @@ import numpy as np
 from napari_hypermol.errors import HypermolError
 from napari_hypermol.io.mrc import is_stack, read_volume
 from napari_hypermol.io.mrc_header import read_header
-from napari_hypermol.io.particle_file import ParticleFile, read_particles
+from napari_hypermol.io.particle_file import ParticleFile
 from napari_hypermol.runs.diagnostics import diagnosis_sentences
 from napari_hypermol.runs.recipe_text import read_recipe
+from napari_hypermol.runs.run_facts import is_run_folder
+from napari_hypermol.runs.run_particles import open_particles
 from napari_hypermol.runs.state_axes import known_words
 from napari_hypermol.runs.status import read_status, status_sentence
-from napari_hypermol.runs.store import Run, is_run_folder
+from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.trajectories import learned_trajectories, trajectory_sentences
 from napari_hypermol.runs.unknowns import unknowns_sentences
 
@@ -35,7 +37,7 @@ def describe(
         return _run_lines(Run.open(path)) if is_run_folder(path) else _no(path)
     name = path.name.lower()
     if name.endswith((".star", ".cs")):
-        return particle_lines(read_particles(path, data_dir=data_dir, pixel_size=pixel_size))
+        return particle_lines(open_particles(path, data_dir, pixel_size))
     if name.endswith((".mrc", ".mrcs", ".map", ".rec", ".gz", ".bz2")):
         return _mrc_lines(path)
     if name.endswith((".yaml", ".yml")):

@@ -12,8 +12,9 @@ from napari_hypermol.runs.launch import Launch
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.preview import NAME as PREVIEW
 from napari_hypermol.runs.preview import read_preview
+from napari_hypermol.runs.run_facts import is_run_folder
 from napari_hypermol.runs.status import read_status, status_sentence, this_host
-from napari_hypermol.runs.store import Run, is_run_folder
+from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.trace import NAME as TRACE
 from napari_hypermol.runs.trace import read_trace
 

@@ -309,6 +309,7 @@ def stages_of(recipe: Recipe, composite: Composite, pixel_size: float) -> list[S
             first_degree=3 if has_circle else 1,
             moves_poses=poses is not None,
             finds_poses=poses is not None and poses.is_search,
+            searches_again=poses is not None and poses.searches_again,
         )
     edge = composite.box_size * pixel_size
     nyquist = (composite.box_size - 1) // 2

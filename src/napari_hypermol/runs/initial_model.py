@@ -3,7 +3,11 @@
 Stochastic expectation maximisation over an exhaustive grid of rotations and shifts, batch after
 batch (the third source's "initial model"). Nothing is tempered by hand: the noise begins as all the
 power there is and falls as the map explains it, so weights are soft at first by themselves. The
-start that predicts held-out particles best goes on, at a higher band limit and with all particles.
+starts that predict held-out particles best go on, at a higher band limit, until one is left.
+
+Projections do not tell a map from its mirror image. A start may have taken some particles for the
+one and some for the other; its map is then nearly its own mirror image, predicts nearly as well,
+and every later stage inherits it. So of starts that predict equally well the least symmetric wins.
 """
 
 from collections.abc import Callable
@@ -20,6 +24,7 @@ from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.likelihood import WhitenedImages
+from napari_hypermol.runs.alignment import align_hands
 from napari_hypermol.runs.chunks import starting_noise, whitened_images
 from napari_hypermol.runs.coefficient_step import maximisation
 from napari_hypermol.runs.device_images import DeviceImages
@@ -33,6 +38,7 @@ from napari_hypermol.runs.grid_search import (
     search_target,
     shift_spacing,
 )
+from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.pose_step import Poses
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.stage_problem import Estimate
@@ -60,11 +66,15 @@ class InitialSettings(NamedTuple):
     ----------
     n_starts : int
     rounds : tuple of (radius, sweeps, batch)
-        Band limit [cycles per box edge], and batches of so many particles.
+        Band limit [cycles per box edge], and batches of so many particles. Half of the starts go on
+        after the first, one after the second.
     """
 
-    n_starts: int = 2
-    rounds: tuple[tuple[float, int, int], ...] = ((6.0, 16, 500), (8.0, 6, 1000))
+    n_starts: int = 4
+    rounds: tuple[tuple[float, int, int], ...] = (
+        *((6.0, 16, 500), (8.0, 6, 1000)),
+        (8.0, 14, 1000),
+    )
 
 
 _USUAL = InitialSettings()
@@ -82,7 +92,7 @@ class InitialModel(NamedTuple):
     molecule : LinearMolecule
     cells : Cells
     log_evidence : list of float
-        Of held-out particles, for every start [nats per particle].
+        Of held-out particles, for every start after the first round [nats per particle].
     """
 
     poses: Poses
@@ -202,6 +212,13 @@ class _Start:
         self.shift_std = float(min(np.sqrt(square) * 1.1, self.data.shift_std))
         return cells
 
+    def mirror_symmetry(self) -> float:
+        """Correlation of the map with its mirror image, best turned."""
+        assert self.molecule is not None
+        assert self.estimate is not None
+        volume = HyperMaps(self.molecule, self.estimate.theta).volume([])
+        return align_hands(volume, volume)[1].correlation
+
     def _update_noise(self, images: WhitenedImages, explained: Float64, inside: Int64) -> None:
         """Residual power; one spectrum for all groups' signal, each group's own level."""
         noise = self.noise.copy()
@@ -274,19 +291,20 @@ def initial_model(
     shuffled = rng.permutation(rows)
     n_out = min(int(_HELD_OUT * len(rows)), _MOST_HELD_OUT)
     held_out, seen = np.sort(shuffled[:n_out]), np.sort(shuffled[n_out:])
-    starts = []
-    radius, sweeps, batch = settings.rounds[0]
-    n_starts = n_starts or settings.n_starts
-    for index, own in enumerate(rng.spawn(n_starts)):
-        start = _Start(data, whole_of(composite), own)
-        start.run(radius, sweeps, batch, seen, reporter.check)
-        starts.append(start)
-        reporter.advance(0.0, f"initial model, start {index + 1} of {n_starts}")
-    scores = _held_out_evidence(starts, held_out, radius)
-    best = starts[int(np.argmax(scores))]
-    for radius, sweeps, batch in settings.rounds[1:]:
-        best.run(radius, sweeps, batch, seen, reporter.check)
-        reporter.advance(0.0, f"initial model, {sweeps} more batches")
+    starts = [
+        _Start(data, whole_of(composite), own) for own in rng.spawn(n_starts or settings.n_starts)
+    ]
+    first: list[float] = []
+    for index, (radius, sweeps, batch) in enumerate(settings.rounds):
+        for number, start in enumerate(starts, 1):
+            start.run(radius, sweeps, batch, seen, reporter.check)
+            reporter.advance(0.0, _told(index, number, len(starts)))
+        is_last = index == len(settings.rounds) - 1
+        if index == 0 or len(starts) > 1:
+            evidence = _held_out_evidence(starts, held_out, radius)
+            first = first or evidence.mean(axis=1).tolist()
+            starts = _best(starts, evidence, 1 if index or is_last else -(-len(starts) // 2))
+    best = starts[0]
     samples = fourier_samples(stack.samples.box_size, radius)
     images = whitened_images(particles, stack, samples, np.ones_like(best.noise), rows)
     cells, _, grid = best.searched(images, radius, n_cells=4, with_sums=False)
@@ -300,13 +318,19 @@ def initial_model(
     assert best.estimate is not None
     assert best.molecule is not None
     estimate = best.estimate._replace(noise=best.noise)
-    return InitialModel(poses, estimate, best.molecule, cells, scores)
+    return InitialModel(poses, estimate, best.molecule, cells, first)
 
 
-def _held_out_evidence(starts: list[_Start], rows: Int64, radius: float) -> list[float]:
-    """Mean log evidence of particles that no start has seen, all under one noise."""
+def _told(index: int, number: int, n_starts: int) -> str:
+    if n_starts == 1:
+        return f"initial model, round {index + 1}"
+    return f"initial model, round {index + 1}, start {number} of {n_starts}"
+
+
+def _held_out_evidence(starts: list[_Start], rows: Int64, radius: float) -> Float64:
+    """Log evidence of particles that no start has seen, all under one noise; (starts, m)."""
     if len(starts) == 1 or not len(rows):
-        return [0.0] * len(starts)
+        return np.zeros((len(starts), 1))
     common = np.min([start.noise for start in starts], axis=0)
     scores = []
     for start in starts:
@@ -317,5 +341,24 @@ def _held_out_evidence(starts: list[_Start], rows: Int64, radius: float) -> list
         )
         cells, _, _ = start.searched(images, radius, with_sums=False)
         start.noise = start_noise
-        scores.append(float(cells.log_evidence.mean()))
-    return scores
+        scores.append(np.asarray(cells.log_evidence, dtype=np.float64))
+    return np.stack(scores)
+
+
+def _best(starts: list[_Start], evidence: Float64, n_kept: int) -> list[_Start]:
+    """The starts that predict best; of equals those whose maps are least their own mirror image."""
+    if len(starts) == n_kept:
+        return starts
+    n_particles = evidence.shape[1]
+    chosen: list[int] = []
+    left = list(range(len(starts)))
+    while len(chosen) < n_kept:
+        best = max(left, key=lambda i: float(evidence[i].mean()))
+        behind = evidence[best] - evidence[left]
+        error = behind.std(axis=1) / np.sqrt(n_particles)
+        equals = [i for i, d, e in zip(left, behind.mean(axis=1), error, strict=True) if d <= 2 * e]
+        if len(equals) > 1:
+            best = min(equals, key=lambda i: starts[i].mirror_symmetry())
+        chosen.append(best)
+        left.remove(best)
+    return [starts[i] for i in chosen]

@@ -84,6 +84,11 @@ class PoseSettings(NamedTuple):
         """Whether rotations are found from nothing."""
         return self.rotation == "search"
 
+    @property
+    def searches_again(self) -> bool:
+        """Whether the whole grid is worth another look: nothing is said of where rotations are."""
+        return self.rotation != "known" and self.rotation_std is None
+
     def held(self, rotation: bool, shift: bool) -> "PoseSettings":
         """The same, but that what is held is taken for known."""
         return self._replace(

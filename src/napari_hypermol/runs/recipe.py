@@ -131,7 +131,7 @@ class SearchRecipe(Strict):
         "the one of the highest cross-correlation",
     )
     starts: int = Field(
-        default=2, ge=1, le=20, description="Random starts, of which the best predicting goes on"
+        default=4, ge=1, le=20, description="Random starts, of which the best predicting goes on"
     )
 
 

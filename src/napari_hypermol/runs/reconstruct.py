@@ -23,7 +23,7 @@ from napari_hypermol.errors import (
     RunCancelled,
     RunFolderError,
 )
-from napari_hypermol.io.particle_file import ParticleFile, read_particles
+from napari_hypermol.io.particle_file import ParticleFile
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.protocols import Executor
 from napari_hypermol.runs.control import Control
@@ -41,6 +41,7 @@ from napari_hypermol.runs.recipe import Recipe
 from napari_hypermol.runs.recipe_text import read_recipe, recipe_from
 from napari_hypermol.runs.recover import recover
 from napari_hypermol.runs.run_columns import write_particles
+from napari_hypermol.runs.run_particles import open_particles
 from napari_hypermol.runs.run_writer import RunWriter, check_output
 from napari_hypermol.runs.sampled import (
     draw_arrays,
@@ -73,7 +74,7 @@ class Job:
     recipe : Path or Recipe or None
         None: one ball around the box with one state.
     data_dir, pixel_size
-        As in `io.read_particles`.
+        As in `runs.run_particles.open_particles`.
     seed : int or None
         Instead of the recipe's.
     device : str
@@ -398,7 +399,7 @@ def _particles(job: Job, recipe: Recipe, folder: Path) -> ParticleFile:
         if recipe.particles is None:
             raise RecipeError("no particles: name a STAR or .cs file, or put one in the recipe")
         path = folder / recipe.particles
-    file = read_particles(path, data_dir=job.data_dir, pixel_size=job.pixel_size)
+    file = open_particles(path, job.data_dir, job.pixel_size)
     if file.particles.rotations is None and recipe.latents.rotation != "search":
         raise ParticleFileError(
             f"{path}: has no rlnAngleRot, rlnAngleTilt and rlnAnglePsi; refine the particles "

@@ -23,8 +23,9 @@ from napari_hypermol.runs.lock import check_free
 from napari_hypermol.runs.pose_step import Poses
 from napari_hypermol.runs.recipe import Recipe
 from napari_hypermol.runs.recipe_text import write_recipe
+from napari_hypermol.runs.run_facts import FORMAT_VERSION, is_run_folder
 from napari_hypermol.runs.snapshot import Snapshot
-from napari_hypermol.runs.store import FORMAT_VERSION, POSTERIOR_ARRAYS, is_run_folder
+from napari_hypermol.runs.store import POSTERIOR_ARRAYS
 from napari_hypermol.runs.trimming import cut_arrays
 
 __all__ = ["RunWriter", "check_output"]

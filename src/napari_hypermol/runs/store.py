@@ -4,7 +4,7 @@ Not here: what is written there (run_writer).
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ from napari_hypermol.errors import (
     ShapeError,
 )
 from napari_hypermol.io.admission import inside, shown
-from napari_hypermol.io.particle_file import IMAGE_NAME, ParticleFile, read_particles
+from napari_hypermol.io.particle_file import IMAGE_NAME, ParticleFile
 from napari_hypermol.io.relion_columns import RelionColumns
 from napari_hypermol.io.relion_poses import rotations_of, shifts_of
 from napari_hypermol.io.star import read_star
@@ -32,43 +32,18 @@ from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.pose_step import Poses
 from napari_hypermol.runs.recipe import Recipe
 from napari_hypermol.runs.recipe_text import read_recipe
+from napari_hypermol.runs.run_facts import is_run_folder, read_facts
+from napari_hypermol.runs.run_particles import open_particles
 from napari_hypermol.runs.snapshot import Snapshot
 from napari_hypermol.runs.stage_problem import Estimate
 from napari_hypermol.runs.trimming import cuts_among
 from napari_hypermol.schedules.stage import Stage
 
-__all__ = ["FORMAT_VERSION", "POSTERIOR_ARRAYS", "Run", "is_run_folder"]
+__all__ = ["POSTERIOR_ARRAYS", "Run"]
 
-FORMAT_VERSION = 1
 _PARTS = ("recipe.yaml", "run.json", "metrics.json", "particles.star", "store.zarr", "masks")
-_MOST_BOX, _MOST_PARTICLES, _MOST_DEGREE = 4096, 2**31, 100  # more is damage, not data
-
-
-def _whole(least: int, most: int) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and least <= value <= most
-
-
-def _is_path(value: Any) -> bool:
-    return isinstance(value, str) and value.isprintable()
-
-
-# What run.json must say.
-_FACTS: dict[str, Callable[[Any], bool]] = {
-    "box_size": _whole(1, _MOST_BOX),
-    "pixel_size": lambda value: type(value) in (int, float) and 1e-3 < value < 1e6,
-    "particles": _is_path,
-    "n_particles": _whole(1, _MOST_PARTICLES),
-    "data_dir": lambda value: value is None or _is_path(value),
-}
+_MOST_DEGREE = 100  # of a state; more is damage, not data
 POSTERIOR_ARRAYS = ("state_mean", "state_std", "contrast_mean", "contrast_std", "log_evidence")
-
-
-def is_run_folder(path: Path) -> bool:
-    """Whether a folder looks like a run; never raises."""
-    try:
-        return (path / "recipe.yaml").is_file() and (path / "run.json").is_file()
-    except OSError:
-        return False
 
 
 def _check_inside(path: Path) -> None:
@@ -121,19 +96,7 @@ class Run:
                 "give the folder that `hypermol reconstruct --out` wrote"
             )
         _check_inside(path)
-        facts = read_json(path / "run.json")
-        version = facts.get("format")
-        if version != FORMAT_VERSION:
-            raise RunFolderError(
-                f"{path}: has format {shown(version)}, this version reads {FORMAT_VERSION}"
-            )
-        wrong = [key for key, is_right in _FACTS.items() if not is_right(facts.get(key))]
-        if wrong:
-            raise RunFolderError(
-                f"{path / 'run.json'}: is damaged ({', '.join(wrong)} missing or impossible); "
-                "run it again"
-            )
-        return cls(path, facts)
+        return cls(path, read_facts(path))
 
     # ---- what it is ---------------------------------------------------------------------------
 
@@ -161,11 +124,8 @@ class Run:
 
     def read_particles(self) -> ParticleFile:
         """The input particles."""
-        return read_particles(
-            self.facts["particles"],
-            data_dir=self.facts.get("data_dir"),
-            pixel_size=self.pixel_size,
-        )
+        data_dir = self.facts.get("data_dir")
+        return open_particles(self.facts["particles"], data_dir, self.pixel_size)
 
     def read_poses(self) -> tuple[NDArray[np.floating], NDArray[np.floating]] | None:
         """Rotations (n, 3, 3) and shifts (n, 2) [Å] of the run's particles.star; None without."""

@@ -1,7 +1,9 @@
 """Components suggested by a run that knows of none: what varies from state to state, and the rest.
 
 A first run with one ball says where the molecule moves, not what its components are. Where the
-density's standard deviation over the states is high, connected regions become components.
+density's standard deviation over the states is high, connected regions become components. Motion is
+relative, and a run without known poses may put it into the body as well: a region in the middle
+with most of the molecule's mass is no part, but what the parts move against.
 """
 
 import itertools
@@ -26,6 +28,7 @@ _LEVEL = 0.35  # of the highest deviation: ripples around what moves stay below 
 _LEAST = 0.05  # of the largest region: smaller ones are noise, or what moves along
 _BODY_LEVEL = 0.2  # of the mean map's highest density
 _LOOSE = 2.0  # [voxels]; a tight support cuts the motion off
+_MOST_MASS = 0.4  # of the molecule: a piece with more of it is what the others move against
 
 
 class _Maps(Protocol):
@@ -98,7 +101,7 @@ def suggest_components(maps: _Maps) -> Suggestion:
     if highest <= 1e-4 * float(np.abs(mean).max()):  # rounding of float32, with room
         raise RunFolderError("all states of this run look the same; nothing to suggest yet")
     moving = pieces(deviation > _LEVEL * highest)
-    moving[moving > _kept(moving)] = 0
+    moving = _parts(moving, np.where(mean > _BODY_LEVEL * mean.max(), mean, 0))
     labels = np.zeros(mean.shape, dtype=np.uint8)
     labels[dilated(mean > _BODY_LEVEL * float(mean.max()), _LOOSE)] = 1
     n = int(moving.max())
@@ -108,7 +111,19 @@ def suggest_components(maps: _Maps) -> Suggestion:
     return Suggestion(labels, names | {i + 1: f"moving_{i}" for i in range(1, n + 1)})
 
 
-def _kept(moving: NDArray[np.uint8]) -> int:
-    """How many pieces, the largest first, are not too small."""
-    volumes = np.bincount(moving.ravel())[1:]
-    return int((volumes >= _LEAST * volumes[0]).sum())
+def _parts(moving: NDArray[np.uint8], mass: Float32) -> NDArray[np.uint8]:
+    """The pieces that are parts, numbered from 1 by falling volume again."""
+    numbers = np.arange(int(moving.max()) + 1)
+    volumes, masses = np.bincount(moving.ravel()), np.bincount(moving.ravel(), mass.ravel())
+    heaviest = 1 + int(np.argmax(masses[1:]))
+    others = masses[1:].sum() - masses[heaviest]
+    middle = tuple(np.rint(ndimage.center_of_mass(mass)).astype(int))
+    has_body = (
+        len(numbers) > 2
+        and masses[heaviest] > max(_MOST_MASS * masses.sum(), others)
+        and bool(dilated(moving == heaviest, _LOOSE)[middle])
+    )
+    is_part = (numbers > 0) & ~(has_body & (numbers == heaviest))
+    is_part &= volumes >= _LEAST * volumes[is_part].max()
+    renumbered = np.where(is_part, np.cumsum(is_part), 0).astype(np.uint8)
+    return np.asarray(renumbered[moving])

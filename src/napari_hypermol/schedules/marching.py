@@ -35,6 +35,7 @@ def auto_schedule(
     first_degree: int = 1,
     moves_poses: bool = False,
     finds_poses: bool = False,
+    searches_again: bool = False,
 ) -> list[Stage]:
     """Stages from the mean at low resolution to all state functions at high resolution.
 
@@ -49,8 +50,9 @@ def auto_schedule(
     moves_poses : bool
         Stay longer: poses are drawn once a sweep, and maps and poses follow one another.
     finds_poses : bool
-        They come from a grid, are bettered with the mean already, and looked for once more when
-        states are known.
+        They come from a grid, and are bettered with the mean already.
+    searches_again : bool
+        They are looked for on the whole grid when states are known.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def auto_schedule(
             # spectra and noise settle in the last one, whose sweeps are cheap
             sweeps = _LAST_MEAN_SWEEPS if index == len(radii) else 2 + more
             stages.append(Stage(f"mean {index}", radius, 0, sweeps=sweeps, solve_iterations=6))
-        return _searching(stages, 1) if finds_poses else stages
+        return _searching(stages, 1) if searches_again else stages
     first = min(first_degree, degree)
     states = Stage("states 1", radii[0], first, 9 + 4 * more, kindled_sweeps=6, settle=0.004)
     stages.append(states)
@@ -83,7 +85,7 @@ def auto_schedule(
                 settle=0.003,
             )
         )
-    return _searching(stages, 3) if finds_poses else stages
+    return _searching(stages, 3) if searches_again else stages
 
 
 def _searching(stages: list[Stage], index: int) -> list[Stage]:

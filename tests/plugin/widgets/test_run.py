@@ -15,8 +15,9 @@ from napari_hypermol.plugin.viewing import camera_of, is_chimerax_handed
 from napari_hypermol.plugin.widgets.studio import open_page
 from napari_hypermol.runs.launch import Launch, Order
 from napari_hypermol.runs.requests import ask
+from napari_hypermol.runs.run_facts import is_run_folder
 from napari_hypermol.runs.status import process_is_there, read_status
-from napari_hypermol.runs.store import Run, is_run_folder
+from napari_hypermol.runs.store import Run
 
 pytestmark = pytest.mark.qt
 

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import qdebounced
 
 from napari_hypermol.errors import HypermolError
-from napari_hypermol.io.particle_file import ParticleFile, is_particle_file, read_particles
+from napari_hypermol.io.particle_file import ParticleFile, is_particle_file
 from napari_hypermol.plugin.latest import Latest
 from napari_hypermol.plugin.layers import LayerData, particles_layer
 from napari_hypermol.plugin.particle_layer import ParticleLayer
@@ -35,6 +35,7 @@ from napari_hypermol.plugin.widgets.page import Page
 from napari_hypermol.plugin.widgets.particle_table import ParticleTable
 from napari_hypermol.plugin.widgets.path_field import PathField
 from napari_hypermol.runs.describe import particle_lines
+from napari_hypermol.runs.run_particles import open_particles
 from napari_hypermol.runs.selection import export_particles, outliers, where_images_are
 
 __all__ = ["ParticlesPage"]
@@ -46,7 +47,7 @@ _TABLE_ROWS = 9  # seen at once
 
 def _opened(path: Path, with_layer: bool) -> tuple[ParticleFile, LayerData | None]:
     """What a worker reads: the table, and the few images that contrast limits come from."""
-    file = read_particles(path)
+    file = open_particles(path)
     return file, particles_layer(file) if with_layer else None
 
 

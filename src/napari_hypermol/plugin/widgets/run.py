@@ -46,8 +46,9 @@ from napari_hypermol.runs.follow import GONE, Follower, Look
 from napari_hypermol.runs.launch import Launch, Order
 from napari_hypermol.runs.recipe_text import recipe_from
 from napari_hypermol.runs.requests import ask
+from napari_hypermol.runs.run_facts import is_run_folder
 from napari_hypermol.runs.status import OVER
-from napari_hypermol.runs.store import Run, is_run_folder
+from napari_hypermol.runs.store import Run
 
 __all__ = ["RunPage"]
 

@@ -1,0 +1,118 @@
+"""The recipe that a run suggests next: a body at rest and the parts that move against it.
+
+Not here: which parts (`suggest`).
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from napari_hypermol.errors import OutputExistsError, RunFolderError
+from napari_hypermol.io import write_volume
+from napari_hypermol.io.replacing import replacing
+from napari_hypermol.molecules.mask_making import dilated
+from napari_hypermol.runs.recipe_text import recipe_from
+from napari_hypermol.runs.store import Run
+from napari_hypermol.runs.suggest import Suggestion, suggest_components
+
+__all__ = ["suggested_recipe", "write_suggestion"]
+
+# A part's support, beyond where it was seen to move, in parts of the box: its root, and where few
+# particles have it. Loose is right, as it is trimmed before every stage.
+_BEYOND = 0.06
+_DEGREE = 4  # of a part's state
+
+
+def suggested_recipe(run: Run, suggestion: Suggestion) -> dict[str, Any]:
+    """Plain values of the next recipe; its masks are ``masks/NAME.mrc``.
+
+    The body is all that the run's own support holds, and stays. Poses that the run has found are
+    where the next one begins; found from nothing, they are also looked for on the grid again.
+
+    Parameters
+    ----------
+    run : Run
+        Of one component.
+    suggestion : Suggestion
+
+    Raises
+    ------
+    RunFolderError
+        If it has several components already.
+    """
+    recipe = run.recipe
+    if len(recipe.components) > 1:
+        raise RunFolderError(
+            f"{run.path}: has components already ({', '.join(recipe.components)}); parts are "
+            "suggested by a run of one component"
+        )
+    whole = next(iter(recipe.components.values()), None)
+    if whole is None or whole.support is None or whole.support.ball is None:
+        support: dict[str, Any] = {"ball": {"radius": 0.45 * run.box_size * run.pixel_size}}
+    else:
+        support = {"ball": whole.support.ball.model_dump(mode="json")}
+    components: dict[str, Any] = {"body": {"support": support}}
+    for label, name in suggestion.names.items():
+        if label > 1:
+            components[name] = {
+                "support": {"mask": f"masks/{name}.mrc", "trim": "always"},
+                "state": {"basis": "cosine", "degree": _DEGREE},
+            }
+    latents = recipe.latents.model_dump(mode="json", exclude={"search"})
+    priors = recipe.priors.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    if latents["rotation"] == "search":
+        latents["rotation"], priors["rotation"] = "refine", "uniform"
+    if latents["shift"] == "search":
+        latents["shift"] = "refine"
+    values = {"components": components, "priors": priors, "latents": latents, "seed": recipe.seed}
+    recipe_from(values, run.path)
+    return values
+
+
+def write_suggestion(run: Run, out: Path, overwrite: bool = False) -> list[str]:
+    """Write ``recipe.yaml`` and the masks of its parts.
+
+    Parameters
+    ----------
+    run : Run
+        Of one component with a state.
+    out : Path
+        A folder to make.
+    overwrite : bool
+        Whether an earlier suggestion there may be replaced.
+
+    Returns
+    -------
+    list of str
+        Names of the parts.
+
+    Raises
+    ------
+    RunFolderError
+        If nothing moves, or the run has components already.
+    OutputExistsError
+        If `out` is there, and is not an earlier suggestion or may not be replaced.
+    """
+    suggestion = suggest_components(run.maps)
+    values = suggested_recipe(run, suggestion)
+    path = out / "recipe.yaml"
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        if not (overwrite and path.is_file() and not (out / "run.json").exists()):
+            raise OutputExistsError(f"{out}: exists already; choose another --out")
+        shutil.rmtree(out / "masks", ignore_errors=True)
+    (out / "masks").mkdir(parents=True, exist_ok=True)
+    parts = {label: name for label, name in suggestion.names.items() if label > 1}
+    for label, name in parts.items():
+        inside = dilated(suggestion.labels == label, _BEYOND * run.box_size)
+        place = out / "masks" / f"{name}.mrc"
+        write_volume(place, inside.astype(np.float32), run.pixel_size)
+    particles = os.path.relpath((run.path / "particles.star").absolute(), out.absolute())
+    values = {"particles": particles, **values}
+    with replacing(path, overwrite) as temporary:
+        text = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=100)
+        temporary.write_text(text, encoding="utf-8")
+    return list(parts.values())
