@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from napari_hypermol.errors import ShapeError
-from napari_hypermol.runs.alignment import align_hands, align_volumes
+from napari_hypermol.runs.alignment import align_hands, align_volumes, mirror_symmetry
 
 MIRROR = np.diag([-1.0, 1.0, 1.0])
 
@@ -81,3 +81,13 @@ def test_maps_must_be_equal_cubes():
         align_hands(np.zeros((8, 8, 8)), np.zeros((10, 10, 10)))
     with pytest.raises(ShapeError, match="expected equal cubes"):
         align_hands(np.zeros((8, 8, 10)), np.zeros((8, 8, 10)))
+
+
+def test_a_map_beside_its_mirror_image_is_symmetric(rng):
+    """Alone it lacks much of it; together, about any plane, nothing."""
+    places = [[0, 0, 0], [6, 0, 0], [10, 0.5, 0], [1, 6, 2], [-4, -3, 5], [-3, -7, 1]]
+    rotation = Rotation.random(rng=rng).as_matrix()
+    alone = placed(places, 32)
+    plane = rotation @ MIRROR @ rotation.T
+    assert mirror_symmetry(alone) < 0.9
+    assert mirror_symmetry(alone + placed(places, 32, plane)) > 0.98

@@ -1,6 +1,7 @@
 """Poses from nothing, of a molecule like no other: no symmetry, features of all sizes."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ PLAN = Simulation(
 RADIUS = 5.0  # [cycles per box edge]
 STD = 0.5  # [pixels], of the shifts' prior
 ROWS = np.arange(PLAN.n)
-BRIEF = InitialSettings(n_starts=2, rounds=((RADIUS, 2, 60), (6.0, 1, 60)))
+BRIEF = InitialSettings(2, ((RADIUS, 2, 60), (6.0, 1, 60)), more_rounds=0)
 PLACES = [[0, 0, 0], [6, 0, 0], [10, 0.5, 0], [1, 6, 2], [-4, -3, 5], [-3, -7, 1]]
 
 
@@ -75,7 +76,7 @@ def started(simulated, seed, sweeps):
 
 @pytest.fixture(scope="module")
 def good(simulated):
-    return modelled(simulated, InitialSettings(2, ((RADIUS, 16, 120),)))
+    return modelled(simulated, InitialSettings(2, ((RADIUS, 16, 120),), 0))
 
 
 # ---- what it finds -----------------------------------------------------------------------------
@@ -167,10 +168,25 @@ def test_half_of_the_starts_go_on_then_one(simulated, monkeypatch):
     monkeypatch.setattr(
         module._Start, "run", lambda self, *rest: ran.append(self) or original(self, *rest)
     )
-    model = modelled(simulated, InitialSettings(3, rounds))
+    model = modelled(simulated, InitialSettings(3, rounds, 0))
     assert len(model.log_evidence) == 3
     assert [len(set(part)) for part in (ran[:3], ran[3:5], ran[5:])] == [3, 2, 1]
     assert set(ran[5:]) < set(ran[3:5]) < set(ran[:3])
+
+
+@pytest.mark.parametrize(
+    ("symmetries", "n_rounds"),
+    [((0.9, 0.9), 1), ((0.94, 0.92, 0.92), 2), ((0.95, 0.93, 0.91, 0.89, 0.87), 3)],
+)
+def test_batches_go_on_while_hands_separate(symmetries, n_rounds):
+    """Until the map becomes no less like its mirror image, or for three rounds."""
+    values, ran = iter(symmetries), []
+    start = SimpleNamespace(
+        mirror_symmetry=lambda: next(values), run=lambda *given: ran.append(given[:3])
+    )
+    settings = InitialSettings(1, ((RADIUS, 2, 40), (6.0, 5, 60)), more_rounds=3)
+    module._separate_hands(start, settings, ROWS, Reporter())
+    assert ran == [(6.0, 5, 60)] * n_rounds
 
 
 class Symmetric:
@@ -257,7 +273,7 @@ def test_the_same_on_a_device(cupy, simulated, device_searches):
 
 def test_poses_of_the_rows_asked_for(simulated):
     rows = np.arange(5, 65)
-    model = modelled(simulated, InitialSettings(1, ((RADIUS, 2, 40),)), rows=rows)
+    model = modelled(simulated, InitialSettings(1, ((RADIUS, 2, 40),), 0), rows=rows)
     assert model.poses.rotations.shape == (60, 3, 3)
     assert model.poses.rotations.dtype == np.float32
     np.testing.assert_allclose(np.linalg.det(model.poses.rotations), 1, atol=1e-5)
@@ -272,7 +288,7 @@ def test_shifts_are_those_of_picking_and_the_grids(simulated):
     particles, stack, _ = simulated
     picked = np.tile([12.0, -6.0], (PLAN.n, 1))  # [Å]
     elsewhere = particles._replace(shifts=picked)
-    settings = InitialSettings(1, ((RADIUS, 1, 40),))
+    settings = InitialSettings(1, ((RADIUS, 1, 40),), 0)
     model = initial_model(
         elsewhere, stack, whole(), ROWS, STD, np.random.default_rng(0), Reporter(), settings
     )
@@ -303,7 +319,7 @@ def test_noise_of_every_optics_group(simulated, monkeypatch):
         images=images_in_memory(images), optics=optics, optics_group=groups,
         defocus=Defocus(*(column[once] for column in particles.defocus)),
     )  # fmt: skip
-    settings = InitialSettings(1, ((RADIUS, 4, 250),))
+    settings = InitialSettings(1, ((RADIUS, 4, 250),), 0)
     model = modelled((two, read_fourier_stack(two, 8.0), None), settings)
     quiet, loud = model.estimate.noise[:, 1:5]
     # What differs is three units of noise, whatever is still unexplained. The 25 left out are not

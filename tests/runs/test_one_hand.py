@@ -2,6 +2,7 @@
 of them is begun with again.
 """
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.particles import Particles
+from napari_hypermol.runs import one_hand
 from napari_hypermol.runs import recover as recover_module
 from napari_hypermol.runs.fourier_stack import FourierStack, read_fourier_stack
 from napari_hypermol.runs.one_hand import of_one_hand, state_of_one_hand
@@ -20,6 +22,7 @@ from napari_hypermol.runs.pose_step import PoseSettings
 from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.recover import recover
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
+from napari_hypermol.runs.state_axes import StateAxis
 from napari_hypermol.schedules.stage import Stage
 from napari_hypermol.synthetic.gaussians import GaussianComponent, GaussianMolecule
 from napari_hypermol.synthetic.simulate import Simulation, simulated_particles
@@ -82,6 +85,34 @@ def test_the_state_tells_the_hands_apart(hands):
     states = hands.snapshot.posterior.state_mean[:, 0]
     assert abs(np.corrcoef(states, ROWS % 2)[0, 1]) > 0.8
     assert state_of_one_hand(hands.snapshot) is not None
+
+
+class Mixed:
+    """Maps of a molecule, and of what a share of its mirror image adds at one end of its state."""
+
+    def __init__(self, share, mirrored=True):
+        self.axes = (StateAxis("tau1", "all"), StateAxis("tau2", "all"))
+        self.alone = molecule().components[0].volume(0.5, 32)
+        # about another plane than the box's, as no one knows which
+        other = self.alone[::-1].transpose(0, 2, 1) if mirrored else self.alone
+        self.other, self.share = other, share
+
+    def volume(self, states):
+        return self.alone + self.share * (1 - states[1]) * self.other
+
+
+@pytest.mark.parametrize(
+    ("share", "mirrored", "found"), [(1.0, True, True), (0.05, True, False), (1.0, False, False)]
+)
+def test_the_mean_of_both_hands_is_more_symmetric_than_either(share, mirrored, found):
+    states = np.random.default_rng(0).uniform(size=(300, 2))
+    posterior = SimpleNamespace(state_mean=states)
+    snapshot = SimpleNamespace(maps=Mixed(share, mirrored), posterior=posterior)
+    state = one_hand._of_less_symmetry(snapshot)
+    assert (state is not None) == found
+    if found:
+        assert state[0] == 0.5
+        assert state[1] > 0.8  # where the other hand has least
 
 
 def test_the_molecule_is_that_of_the_state(hands):

@@ -4,7 +4,7 @@ from scipy import ndimage
 
 from napari_hypermol.errors import RunFolderError
 from napari_hypermol.runs.state_axes import StateAxis
-from napari_hypermol.runs.suggest import state_statistics, suggest_components
+from napari_hypermol.runs.suggest import _regions, state_statistics, suggest_components
 from napari_hypermol.synthetic.pretzel import pretzel
 
 BOX = 48
@@ -46,6 +46,24 @@ def test_both_arms_of_the_pretzel_and_not_its_body(noise):
         assert maps.share_of(arm, labels == number) > 0.75
         assert maps.share_of(maps.body, labels == number) < 0.2
     assert maps.share_of(maps.body, labels == 1) > 0.6
+
+
+@pytest.mark.parametrize(("distance", "n"), [(6, 1), (10, 2), (13, 2)])
+def test_peaks_are_regions_where_the_pass_between_them_is_low(distance, n):
+    """Two hills of width 3: at 6 voxels one, at 10 two that touch, at 13 two by themselves."""
+    grid = np.indices((40, 30, 30)).T.astype(float)
+    hills = [
+        np.exp(-0.5 * ((grid - (15 + side, 15, 15)) ** 2).sum(axis=-1) / 9.0)
+        for side in (0, distance)
+    ]
+    height = np.asarray(hills[0] + 0.9 * hills[1], dtype=np.float32)
+    height /= height.max()
+    regions = _regions(height)
+    assert set(np.unique(regions)) == set(range(n + 1))
+    np.testing.assert_array_equal(regions > 0, height > 0.35)
+    assert (regions[15, 15, 15] == regions[15, 15, 15 + distance]) == (n == 1)
+    nearer = np.where(hills[0] > hills[1], regions[15, 15, 15], regions[15, 15, 15 + distance])
+    assert (regions == nearer)[regions > 0].mean() > 0.95
 
 
 class Blobs:

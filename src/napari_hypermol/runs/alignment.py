@@ -17,7 +17,7 @@ from napari_hypermol.coordinates.grids import voxel_positions
 from napari_hypermol.coordinates.rotations import rotation_grid
 from napari_hypermol.errors import ShapeError
 
-__all__ = ["Alignment", "align_hands", "align_volumes"]
+__all__ = ["Alignment", "align_hands", "align_volumes", "mirror_symmetry"]
 
 Float64 = NDArray[np.float64]
 Order = Literal[1, 3]  # of the splines between voxels
@@ -66,6 +66,11 @@ def align_volumes(
     """
     same, mirrored = align_hands(reference, moving)
     return mirrored if allow_mirror and mirrored.correlation > same.correlation else same
+
+
+def mirror_symmetry(volume: NDArray[np.floating]) -> float:
+    """Correlation of a map (n, n, n) with its own mirror image, best turned."""
+    return align_hands(volume, volume)[1].correlation
 
 
 def align_hands(

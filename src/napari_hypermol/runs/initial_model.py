@@ -24,7 +24,7 @@ from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.molecules.support import Ball
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.likelihood import WhitenedImages
-from napari_hypermol.runs.alignment import align_hands
+from napari_hypermol.runs.alignment import mirror_symmetry
 from napari_hypermol.runs.chunks import starting_noise, whitened_images
 from napari_hypermol.runs.coefficient_step import maximisation
 from napari_hypermol.runs.device_images import DeviceImages
@@ -57,6 +57,8 @@ _MOST_HELD_OUT = 400
 _MEAN_PRIOR = 20.0  # start of the map's spectrum, relative to the data's mean precision
 _NOISE_FALL = 0.5  # the most of a shell's noise that one batch may take away
 _LEAST_SHIFT_STD = 0.5  # [pixels]
+# What a map lacks of its own mirror image grows by this a round while two hands separate.
+_SEPARATING = 1.05
 
 
 class InitialSettings(NamedTuple):
@@ -68,6 +70,8 @@ class InitialSettings(NamedTuple):
     rounds : tuple of (radius, sweeps, batch)
         Band limit [cycles per box edge], and batches of so many particles. Half of the starts go on
         after the first, one after the second.
+    more_rounds : int
+        At most so many more like the last one, while the map is still of two hands.
     """
 
     n_starts: int = 4
@@ -75,6 +79,7 @@ class InitialSettings(NamedTuple):
         *((6.0, 16, 500), (8.0, 6, 1000)),
         (8.0, 14, 1000),
     )
+    more_rounds: int = 3
 
 
 _USUAL = InitialSettings()
@@ -217,7 +222,7 @@ class _Start:
         assert self.molecule is not None
         assert self.estimate is not None
         volume = HyperMaps(self.molecule, self.estimate.theta).volume([])
-        return align_hands(volume, volume)[1].correlation
+        return mirror_symmetry(volume)
 
     def _update_noise(self, images: WhitenedImages, explained: Float64, inside: Int64) -> None:
         """Residual power; one spectrum for all groups' signal, each group's own level."""
@@ -305,6 +310,7 @@ def initial_model(
             first = first or evidence.mean(axis=1).tolist()
             starts = _best(starts, evidence, 1 if index or is_last else -(-len(starts) // 2))
     best = starts[0]
+    _separate_hands(best, settings, seen, reporter)
     samples = fourier_samples(stack.samples.box_size, radius)
     images = whitened_images(particles, stack, samples, np.ones_like(best.noise), rows)
     cells, _, grid = best.searched(images, radius, n_cells=4, with_sums=False)
@@ -319,6 +325,20 @@ def initial_model(
     assert best.molecule is not None
     estimate = best.estimate._replace(noise=best.noise)
     return InitialModel(poses, estimate, best.molecule, cells, first)
+
+
+def _separate_hands(
+    best: _Start, settings: InitialSettings, rows: Int64, reporter: Reporter
+) -> None:
+    """More batches while the map still becomes less like its mirror image."""
+    radius, sweeps, batch = settings.rounds[-1]
+    symmetry = best.mirror_symmetry()
+    for index in range(settings.more_rounds):
+        best.run(radius, sweeps, batch, rows, reporter.check)
+        reporter.advance(0.0, _told(len(settings.rounds) + index, 1, 1))
+        before, symmetry = symmetry, best.mirror_symmetry()
+        if 1 - symmetry < _SEPARATING * (1 - before):
+            break
 
 
 def _told(index: int, number: int, n_starts: int) -> str:

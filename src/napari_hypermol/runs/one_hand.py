@@ -2,24 +2,33 @@
 
 Without poses images do not tell a molecule from its mirror image. Where a search has put some
 particles at poses of the one and some at poses of the other, the strongest "motion" is from one
-hand to the other, and the states to be found lie below it.
+hand to the other, and the states to be found lie below it. Two signs tell: the two most different
+states are mirror images of each other, or the mean, of both hands together, is much more nearly its
+own mirror image than the molecule is at one of its states.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.molecules.composite import Composite
+from napari_hypermol.runs.alignment import mirror_symmetry
 from napari_hypermol.runs.diagnostics import mirror_check
 from napari_hypermol.runs.snapshot import Snapshot
+from napari_hypermol.runs.state_axes import middle_states
 from napari_hypermol.schedules.stage import Stage
 
 __all__ = ["of_one_hand", "state_of_one_hand"]
 
 Float64 = NDArray[np.float64]
+_ENDS = (0.1, 0.9)  # quantiles of the particles' states at which an axis is looked at
+_SEEN = 50  # particles whose states make the mean map
+# What a state's map lacks of its own mirror image, over what the mean lacks: 1.1 for a pretzel of
+# one hand, 2.0 for one of which a quarter was of the other.
+_SEPARATES = 1.5
 
 
 def state_of_one_hand(snapshot: Snapshot) -> Float64 | None:
-    """The end of the state at which the sharper of two mirror images is; None: they are none.
+    """The state at which the molecule is of one hand; None: it is at all of them.
 
     Parameters
     ----------
@@ -36,9 +45,27 @@ def state_of_one_hand(snapshot: Snapshot) -> Float64 | None:
     name = molecule.components[0].name
     found = mirror_check(snapshot.maps, name, snapshot.posterior.state_mean)
     if not found["is_mirror"]:
-        return None
+        return _of_less_symmetry(snapshot)
     powers = [float((snapshot.maps.volume(state) ** 2).sum()) for state in found["states"]]
     return np.asarray(found["states"][int(np.argmax(powers))], dtype=np.float64)
+
+
+def _of_less_symmetry(snapshot: Snapshot) -> Float64 | None:
+    """The end of an axis whose map is least its own mirror image, if by much less than the mean."""
+    maps, states = snapshot.maps, snapshot.posterior.state_mean
+    some = states[:: -(-len(states) // _SEEN)]
+    mean = np.mean([maps.volume([float(t) for t in state]) for state in some], axis=0)
+    candidates = []
+    for axis, ends in enumerate(np.quantile(states, _ENDS, axis=0).T):
+        for end in ends:
+            state = middle_states(maps.axes)
+            state[axis] = float(end)
+            candidates.append(state)
+    lacks = [1 - mirror_symmetry(maps.volume(state)) for state in candidates]
+    best = int(np.argmax(lacks))
+    if lacks[best] <= _SEPARATES * (1 - mirror_symmetry(mean)):
+        return None
+    return np.asarray(candidates[best], dtype=np.float64)
 
 
 def of_one_hand(

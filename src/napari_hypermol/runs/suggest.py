@@ -1,9 +1,9 @@
 """Components suggested by a run that knows of none: what varies from state to state, and the rest.
 
 A first run with one ball says where the molecule moves, not what its components are. Where the
-density's standard deviation over the states is high, connected regions become components. Motion is
-relative, and a run without known poses may put it into the body as well: a region in the middle
-with most of the molecule's mass is no part, but what the parts move against.
+density's standard deviation over the states is high, regions about its peaks become components.
+Motion is relative, and a run without known poses may put it into the body as well: a region in the
+middle with most of the molecule's mass is no part, but what the parts move against.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_hypermol.errors import RunFolderError
-from napari_hypermol.molecules.mask_making import dilated, pieces
+from napari_hypermol.molecules.mask_making import dilated
 from napari_hypermol.runs.state_axes import StateAxis, middle_states, shown_states
 
 __all__ = ["Suggestion", "state_statistics", "suggest_components"]
@@ -25,6 +25,9 @@ Float32 = NDArray[np.float32]
 _STOPS = 5  # states along an axis: a swing has been everywhere at five
 _SMOOTH = 1.5  # [voxels]; single voxels of noise are no regions
 _LEVEL = 0.35  # of the highest deviation: ripples around what moves stay below a third of it
+_PROMINENT = 0.3  # of the highest deviation, from a peak down to the pass to a higher one,
+_PASS = 0.65  # which is lower than this times the peak: less is one region
+_N_LEVELS, _MOST_PEAKS = 40, 255
 _LEAST = 0.05  # of the largest region: smaller ones are noise, or what moves along
 _BODY_LEVEL = 0.2  # of the mean map's highest density
 _LOOSE = 2.0  # [voxels]; a tight support cuts the motion off
@@ -100,7 +103,7 @@ def suggest_components(maps: _Maps) -> Suggestion:
     highest = float(deviation.max())
     if highest <= 1e-4 * float(np.abs(mean).max()):  # rounding of float32, with room
         raise RunFolderError("all states of this run look the same; nothing to suggest yet")
-    moving = pieces(deviation > _LEVEL * highest)
+    moving = _regions(deviation / highest)
     moving = _parts(moving, np.where(mean > _BODY_LEVEL * mean.max(), mean, 0))
     labels = np.zeros(mean.shape, dtype=np.uint8)
     labels[dilated(mean > _BODY_LEVEL * float(mean.max()), _LOOSE)] = 1
@@ -109,6 +112,37 @@ def suggest_components(maps: _Maps) -> Suggestion:
         labels[dilated(moving == number, _LOOSE)] = number + 1
     names = {1: "body"} if (labels == 1).any() else {}
     return Suggestion(labels, names | {i + 1: f"moving_{i}" for i in range(1, n + 1)})
+
+
+def _regions(height: Float32) -> NDArray[np.uint8]:
+    """What is higher than the level, each voxel with the prominent peak it belongs to, from 1.
+
+    Flooded downwards, level by level: what connects two regions is shared between them.
+    """
+    regions = np.zeros(height.shape, dtype=np.uint8)
+    peaks: list[float] = [0.0]
+    for level in np.linspace(1, _LEVEL, _N_LEVELS, endpoint=True)[1:]:
+        flooded, n = ndimage.label(height > level, np.ones((3, 3, 3)))
+        for number, box in enumerate(ndimage.find_objects(flooded, n), 1):
+            inside, known = flooded[box] == number, regions[box]
+            within = np.unique(known[inside & (known > 0)])
+            if not len(within):
+                if len(peaks) < _MOST_PEAKS:
+                    known[inside] = len(peaks)
+                    peaks.append(float(height[box][inside].max()))
+                continue
+            highest, *others = sorted(within.tolist(), key=lambda region: -peaks[region])
+            for region in others:
+                top = peaks[region]
+                if top - level < _PROMINENT or level > _PASS * top:
+                    known[known == region] = highest
+            _, nearest = ndimage.distance_transform_edt(known == 0, return_indices=True)
+            known[inside] = known[tuple(nearest)][inside]
+    order = np.argsort(-np.bincount(regions.ravel(), minlength=len(peaks))[1:], kind="stable")
+    numbers = np.zeros(len(peaks), dtype=np.uint8)
+    present = [r for r in order + 1 if (regions == r).any()]
+    numbers[present] = np.arange(1, len(present) + 1)
+    return np.asarray(numbers[regions])
 
 
 def _parts(moving: NDArray[np.uint8], mass: Float32) -> NDArray[np.uint8]:

@@ -52,7 +52,8 @@ def auto_schedule(
     finds_poses : bool
         They come from a grid, and are bettered with the mean already.
     searches_again : bool
-        They are looked for on the whole grid when states are known.
+        They are looked for on the whole grid before every stage that goes on with states, since
+        each look finds some that the one before did not; of a rigid molecule once.
 
     Returns
     -------
@@ -67,7 +68,7 @@ def auto_schedule(
             # spectra and noise settle in the last one, whose sweeps are cheap
             sweeps = _LAST_MEAN_SWEEPS if index == len(radii) else 2 + more
             stages.append(Stage(f"mean {index}", radius, 0, sweeps=sweeps, solve_iterations=6))
-        return _searching(stages, 1) if searches_again else stages
+        return _searching(stages, 1, 1) if searches_again else stages
     first = min(first_degree, degree)
     states = Stage("states 1", radii[0], first, 9 + 4 * more, kindled_sweeps=6, settle=0.004)
     stages.append(states)
@@ -85,10 +86,10 @@ def auto_schedule(
                 settle=0.003,
             )
         )
-    return _searching(stages, 3) if searches_again else stages
+    return _searching(stages, 2, len(stages)) if searches_again else stages
 
 
-def _searching(stages: list[Stage], index: int) -> list[Stage]:
-    """With poses searched again before a stage, or before the last where there are fewer."""
-    index = min(index, len(stages) - 1)
-    return [replace(s, searches=i == index > 0) for i, s in enumerate(stages)]
+def _searching(stages: list[Stage], first: int, last: int) -> list[Stage]:
+    """With poses searched again before some stages, or before the last where there are fewer."""
+    first = min(first, len(stages) - 1)
+    return [replace(s, searches=i > 0 and first <= i <= last) for i, s in enumerate(stages)]
