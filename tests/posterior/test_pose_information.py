@@ -10,7 +10,7 @@ from napari_hypermol.imaging import projector
 from napari_hypermol.imaging.shift import shift_phases
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.pose_gradient import PosePoint, pose_gradient
-from napari_hypermol.posterior.pose_information import pose_information
+from napari_hypermol.posterior.pose_information import _information, pose_information
 
 MOLECULES = {"one ball": (one_ball(16, 2), 6), "pretzel": (pretzel_like(16), 6)}
 
@@ -164,3 +164,14 @@ def test_wrong_shapes_are_told(rng):
     case.slopes = case.slopes[:, :, :-1]
     with pytest.raises(ShapeError, match="slopes of shape"):
         case.said(case.prior())
+
+
+def test_compiled_once_however_the_contrasts_lie(rng):
+    """A column of a table has another type for the compiler, which takes half a minute a type."""
+    case = Case(rng)
+    case.said(case.prior())
+    known = len(_information.signatures)
+    case.contrasts = np.stack([case.contrasts, case.contrasts], axis=1)[:, 0]
+    assert not case.contrasts.flags.c_contiguous
+    case.said(case.prior())
+    assert len(_information.signatures) == known

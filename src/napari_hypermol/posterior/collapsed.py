@@ -61,6 +61,12 @@ class CollapsedModel(NamedTuple):
     contrast_std: float
     temperature: float
 
+    def plain(self) -> "CollapsedModel":
+        """With whole numbers as floats: code is compiled for each type that it is given."""
+        return self._replace(
+            contrast_std=float(self.contrast_std), temperature=float(self.temperature)
+        )
+
 
 class PosePrior(NamedTuple):
     """Normal priors of rotations and shifts about given ones; precision 0 is none.
@@ -267,7 +273,7 @@ def collapsed_evidence(
     turned = np.ascontiguousarray(rotations, dtype=np.float32)
     _collapsed(
         images.data, images.weights, turned, np.ascontiguousarray(offsets, dtype=np.float64), prior,
-        np.ascontiguousarray(shifts, dtype=np.float64), *model, numba.get_num_threads(),
+        np.ascontiguousarray(shifts, dtype=np.float64), *model.plain(), numba.get_num_threads(),
         evidence, by_shift,
     )  # fmt: skip
     return evidence, by_shift

@@ -438,5 +438,7 @@ def explained_power(
     second = np.ascontiguousarray(second_moments, dtype=np.float32)
     noise = np.ascontiguousarray(noise, dtype=np.float32)
     parts = numba.get_num_threads()
+    # not looked at: whatever arrays those are, the code is compiled once
+    images = images._replace(power=noise[:0], fill=noise[:0])
     _explained_power(images, first, second, noise, grids, placements, samples, parts, out)
     return out

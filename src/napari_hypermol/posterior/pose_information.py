@@ -165,7 +165,8 @@ def pose_information(
     turns = np.array([[turned(np.eye(3), sign * step * e) for sign in (1, -1)] for e in np.eye(3)])
     gradient, information = np.empty((n, 6 + n_states)), np.empty((n, 6 + n_states, 6 + n_states))
     _information(
-        images.data, images.weights, images.rotations, np.asarray(contrasts, dtype=np.float64),
+        images.data, images.weights, images.rotations,
+        np.ascontiguousarray(contrasts, dtype=np.float64),  # another layout would compile it again
         np.ascontiguousarray(functions, dtype=np.float32),
         np.ascontiguousarray(slopes, dtype=np.float32),
         turns.astype(np.float32), 0.5 / step, grids, placements, samples,

@@ -355,8 +355,9 @@ def _compiled_tables(
         contrast=np.zeros((n, 2)),
         evidence=np.zeros(n),
     )
+    f1, f2 = (np.ascontiguousarray(table.functions) for table in (one, two))
     _joint_tables(
-        b, g, rigid, one.functions, two.functions, one.columns.start, two.columns.start,
+        b, g, rigid, f1, f2, one.columns.start, two.columns.start,
         one.log_prior, two.log_prior, std, temperature, negligible, *found,
     )  # fmt: skip
     return found

@@ -5,6 +5,7 @@ Not here: which parts (`suggest`).
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,29 @@ from napari_hypermol.runs.recipe_text import recipe_from
 from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.suggest import Suggestion, suggest_components
 
-__all__ = ["suggested_recipe", "write_suggestion"]
+__all__ = ["on_found_poses", "suggested_recipe", "write_suggestion"]
 
 # A part's support, beyond where it was seen to move, in parts of the box: its root, and where few
 # particles have it. Loose is right, as it is trimmed before every stage.
 _BEYOND = 0.06
 _DEGREE = 4  # of a part's state
+
+
+def on_found_poses(
+    latents: Mapping[str, Any], priors: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Latents and priors of a run that begins at the poses another one has found.
+
+    What was searched is refined; of rotations from nothing no one knows how far off they are, so
+    the grid is looked at again.
+    """
+    latents = {name: value for name, value in latents.items() if name != "search"}
+    priors = dict(priors)
+    if latents.get("rotation") == "search":
+        latents["rotation"], priors["rotation"] = "refine", "uniform"
+    if latents.get("shift") == "search":
+        latents["shift"] = "refine"
+    return latents, priors
 
 
 def suggested_recipe(run: Run, suggestion: Suggestion) -> dict[str, Any]:
@@ -62,12 +80,10 @@ def suggested_recipe(run: Run, suggestion: Suggestion) -> dict[str, Any]:
                 "support": {"mask": f"masks/{name}.mrc", "trim": "always"},
                 "state": {"basis": "cosine", "degree": _DEGREE},
             }
-    latents = recipe.latents.model_dump(mode="json", exclude={"search"})
-    priors = recipe.priors.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    if latents["rotation"] == "search":
-        latents["rotation"], priors["rotation"] = "refine", "uniform"
-    if latents["shift"] == "search":
-        latents["shift"] = "refine"
+    latents, priors = on_found_poses(
+        recipe.latents.model_dump(mode="json"),
+        recipe.priors.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
+    )
     values = {"components": components, "priors": priors, "latents": latents, "seed": recipe.seed}
     recipe_from(values, run.path)
     return values

@@ -184,6 +184,28 @@ def test_suggestions_wait_to_be_accepted(page, viewer, qtbot, run_folder):
     assert page.suggestion_row.layer is None
 
 
+def test_parts_of_a_searched_run_go_with_its_poses(page, qtbot, run_folder, monkeypatch):
+    """Only the frame it found has them: the draft turns from searching to refining there."""
+    run = Run.open(run_folder)
+    searched = {"rotation": "search", "shift": "search"}
+    latents = recipe_from({"latents": searched}).latents
+    recipe = run.recipe.model_copy(update={"latents": latents})
+    monkeypatch.setitem(run.__dict__, "recipe", recipe)
+    page.session.run = run
+    priors = {"shift": {"std": 5.0}}
+    page.session.put(components={"all": dict(BALL)}, latents=searched, priors=priors)
+    page.suggest.click()
+    qtbot.waitUntil(lambda: page.suggestion_row.layer is not None, timeout=PATIENCE)
+    page.suggestion_row.use_button.click()
+    qtbot.waitUntil(lambda: "moving_1" in page.components, timeout=PATIENCE)
+    assert page.session.particles == str(run_folder / "particles.star")
+    recipe = page.session.recipe()
+    assert (recipe.latents.rotation, recipe.latents.shift) == ("refine", "refine")
+    assert recipe.priors.rotation == "uniform"
+    assert recipe.priors.shift.std == 5.0
+    assert "in its frame" in page.note.text()
+
+
 def test_saved_recipe_is_the_same_recipe(page, viewer, qtbot, tmp_path):
     page.new_mask.click()
     viewer.layers.selection.active.paint((12, 12, 16), 1)

@@ -58,9 +58,14 @@ from napari_hypermol.plugin.widgets.suggestion_row import SuggestionRow
 from napari_hypermol.runs.component_recipe import ComponentRecipe
 from napari_hypermol.runs.recipe_text import problems_of
 from napari_hypermol.runs.suggest import Suggestion, suggest_components
+from napari_hypermol.runs.suggested_recipe import on_found_poses
 
 __all__ = ["ComponentsPage"]
 
+_IN_ITS_FRAME = (
+    "This run found its poses from nothing, and the parts lie in its frame: the next run begins "
+    "with its particles, and refines them."
+)
 _OWN_KINDS = {"balls", "contours", "mask", "suggestion", "surfaces"}
 _CHECK_PAUSE = 300  # [ms] after an edit before supports and numbers are computed
 _NEEDS_MAP = "Open a map, a run or particles first: they say how large the box is."
@@ -486,7 +491,21 @@ class ComponentsPage(Page):
         values = {label: {} if label == 1 else dict(_KNOB) for label in names}
         hypermol_of(layer)["values"] = values
         self._put({})
+        self._follow_run()
         self._on_painted(layer)
+
+    def _follow_run(self) -> None:
+        """Go on with the particles of a run that found poses: only its frame has these parts."""
+        run = self.session.run
+        if run is None or run.recipe.latents.rotation != "search":
+            return
+        draft = self.session.draft
+        latents, priors = on_found_poses(
+            run.recipe.latents.model_dump(mode="json"), draft.get("priors") or {}
+        )
+        self.session.particles = str(run.path / "particles.star")
+        self.session.put(latents=latents, priors=priors)
+        self._say(self.note, [_IN_ITS_FRAME])
 
     # ---- what comes of it -----------------------------------------------------------------------
 
