@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QMessageBox
 from napari_hypermol.plugin.layers import run_layer
 from napari_hypermol.plugin.session import session_of
 from napari_hypermol.plugin.viewing import hypermol_of
+from napari_hypermol.plugin.widgets import components
 from napari_hypermol.plugin.widgets.components import ComponentsPage
 from napari_hypermol.plugin.widgets.from_map import MapMask
 from napari_hypermol.runs.from_recipe import composite_of
@@ -188,6 +189,8 @@ def test_parts_of_a_searched_run_go_with_its_poses(page, qtbot, run_folder, monk
     """Only the frame it found has them: the draft turns from searching to refining there."""
     run = Run.open(run_folder)
     searched = {"rotation": "search", "shift": "search"}
+    said = []
+    monkeypatch.setattr(components, "show_info", said.append)
     latents = recipe_from({"latents": searched}).latents
     recipe = run.recipe.model_copy(update={"latents": latents})
     monkeypatch.setitem(run.__dict__, "recipe", recipe)
@@ -203,7 +206,10 @@ def test_parts_of_a_searched_run_go_with_its_poses(page, qtbot, run_folder, monk
     assert (recipe.latents.rotation, recipe.latents.shift) == ("refine", "refine")
     assert recipe.priors.rotation == "uniform"
     assert recipe.priors.shift.std == 5.0
-    assert "in its frame" in page.note.text()
+    assert "in its frame" in said[0]
+    # a run's folder is the run's: its masks are others, and it may be replaced
+    assert (run_folder.parent / "masks" / "moving_1.mrc").is_file()
+    assert not (run_folder / "masks" / "moving_1.mrc").exists()
 
 
 def test_saved_recipe_is_the_same_recipe(page, viewer, qtbot, tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_info
 from qtpy.compat import isalive
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
@@ -57,13 +57,14 @@ from napari_hypermol.plugin.widgets.schema_form import SchemaForm
 from napari_hypermol.plugin.widgets.suggestion_row import SuggestionRow
 from napari_hypermol.runs.component_recipe import ComponentRecipe
 from napari_hypermol.runs.recipe_text import problems_of
+from napari_hypermol.runs.run_facts import is_run_folder
 from napari_hypermol.runs.suggest import Suggestion, suggest_components
 from napari_hypermol.runs.suggested_recipe import on_found_poses
 
 __all__ = ["ComponentsPage"]
 
 _IN_ITS_FRAME = (
-    "This run found its poses from nothing, and the parts lie in its frame: the next run begins "
+    "This run found its poses from nothing, and the parts lie in its frame. The next run begins "
     "with its particles, and refines them."
 )
 _OWN_KINDS = {"balls", "contours", "mask", "suggestion", "surfaces"}
@@ -406,10 +407,12 @@ class ComponentsPage(Page):
         self.files.keep(layer, self.components, self._mask_folder(), self._box)
 
     def _mask_folder(self) -> Path:
-        """Beside the particles, else beside the recipe."""
+        """Beside the particles, or the run that wrote them; else beside the recipe."""
         particles = self.session.particles
-        beside = Path(particles).expanduser().absolute().parent if particles else None
-        return (beside or self.session.folder) / "masks"
+        if not particles:
+            return self.session.folder / "masks"
+        beside = Path(particles).expanduser().absolute().parent
+        return (beside.parent if is_run_folder(beside) else beside) / "masks"
 
     def _on_written(self, layer: Any, labels: list[int]) -> None:
         """What was painted is in its files: the recipe names them."""
@@ -505,7 +508,7 @@ class ComponentsPage(Page):
         )
         self.session.particles = str(run.path / "particles.star")
         self.session.put(latents=latents, priors=priors)
-        self._say(self.note, [_IN_ITS_FRAME])
+        show_info(_IN_ITS_FRAME)
 
     # ---- what comes of it -----------------------------------------------------------------------
 
