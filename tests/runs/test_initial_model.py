@@ -185,8 +185,18 @@ def test_batches_go_on_while_hands_separate(symmetries, n_rounds):
         mirror_symmetry=lambda: next(values), run=lambda *given: ran.append(given[:3])
     )
     settings = InitialSettings(1, ((RADIUS, 2, 40), (6.0, 5, 60)), more_rounds=3)
-    module._separate_hands(start, settings, ROWS, Reporter())
+    module._separate_hands(start, settings, ROWS, Reporter(), PLAN.n)
     assert ran == [(6.0, 5, 60)] * n_rounds
+
+
+@pytest.mark.parametrize("n_starts", [1, 3])
+def test_planned_work_is_done_whenever_hands_are_told_apart(simulated, n_starts):
+    settings = InitialSettings(n_starts, ((RADIUS, 1, 40), (RADIUS, 1, 300), (6.0, 1, 40)), 2)
+    reporter = Reporter()
+    planned = module.initial_work(PLAN.n, None, settings)
+    reporter.plan(2 * planned)
+    modelled(simulated, settings, reporter=reporter)
+    assert reporter.done == pytest.approx(planned)
 
 
 class Symmetric:

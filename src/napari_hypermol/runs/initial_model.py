@@ -44,7 +44,7 @@ from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.stage_problem import Estimate
 from napari_hypermol.samplers.search import Cells, Mode, SearchSums
 
-__all__ = ["InitialModel", "InitialSettings", "initial_model", "whole_of"]
+__all__ = ["InitialModel", "InitialSettings", "initial_model", "initial_work", "whole_of"]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -57,6 +57,7 @@ _MOST_HELD_OUT = 400
 _MEAN_PRIOR = 20.0  # start of the map's spectrum, relative to the data's mean precision
 _NOISE_FALL = 0.5  # the most of a shell's noise that one batch may take away
 _LEAST_SHIFT_STD = 0.5  # [pixels]
+_BATCH_WORK = 30.0  # of comparing all particles with the grid, in sweeps at that band limit
 # What a map lacks of its own mirror image grows by this a round while two hands separate.
 _SEPARATING = 1.05
 
@@ -80,6 +81,15 @@ class InitialSettings(NamedTuple):
         (8.0, 14, 1000),
     )
     more_rounds: int = 3
+
+    def starts_in(self, index: int, n_starts: int) -> int:
+        """How many starts are left in a round."""
+        return n_starts if index == 0 else -(-n_starts // 2) if index == 1 else 1
+
+    def work(self, index: int, n: int) -> float:
+        """Of one start in a round, `n` particles in all, as `schedules.work_of` measures it."""
+        radius, sweeps, batch = self.rounds[min(index, len(self.rounds) - 1)]
+        return _BATCH_WORK * radius**2 * sweeps * min(batch / n, 1.0)
 
 
 _USUAL = InitialSettings()
@@ -255,6 +265,13 @@ class _Start:
         return SearchSums(data, weights, mass, np.ones(len(grid.shifts))), grid
 
 
+def initial_work(n: int, n_starts: int | None, settings: InitialSettings = _USUAL) -> float:
+    """Planned work of `initial_model` for `n` particles, as `schedules.work_of` measures it."""
+    starts = n_starts or settings.n_starts
+    rounds = range(len(settings.rounds) + settings.more_rounds)
+    return sum(settings.starts_in(i, starts) * settings.work(i, n) for i in rounds)
+
+
 def initial_model(
     particles: Particles,
     stack: AnyStack,
@@ -296,21 +313,22 @@ def initial_model(
     shuffled = rng.permutation(rows)
     n_out = min(int(_HELD_OUT * len(rows)), _MOST_HELD_OUT)
     held_out, seen = np.sort(shuffled[:n_out]), np.sort(shuffled[n_out:])
-    starts = [
-        _Start(data, whole_of(composite), own) for own in rng.spawn(n_starts or settings.n_starts)
-    ]
+    n_starts = n_starts or settings.n_starts
+    starts = [_Start(data, whole_of(composite), own) for own in rng.spawn(n_starts)]
     first: list[float] = []
     for index, (radius, sweeps, batch) in enumerate(settings.rounds):
         for number, start in enumerate(starts, 1):
             start.run(radius, sweeps, batch, seen, reporter.check)
-            reporter.advance(0.0, _told(index, number, len(starts)))
+            work = settings.work(index, len(rows))
+            reporter.advance(work, _told(index, number, len(starts)))
         is_last = index == len(settings.rounds) - 1
         if index == 0 or len(starts) > 1:
             evidence = _held_out_evidence(starts, held_out, radius)
             first = first or evidence.mean(axis=1).tolist()
-            starts = _best(starts, evidence, 1 if index or is_last else -(-len(starts) // 2))
+            n_kept = 1 if is_last else settings.starts_in(index + 1, n_starts)
+            starts = _best(starts, evidence, n_kept)
     best = starts[0]
-    _separate_hands(best, settings, seen, reporter)
+    _separate_hands(best, settings, seen, reporter, len(rows))
     samples = fourier_samples(stack.samples.box_size, radius)
     images = whitened_images(particles, stack, samples, np.ones_like(best.noise), rows)
     cells, _, grid = best.searched(images, radius, n_cells=4, with_sums=False)
@@ -328,17 +346,21 @@ def initial_model(
 
 
 def _separate_hands(
-    best: _Start, settings: InitialSettings, rows: Int64, reporter: Reporter
+    best: _Start, settings: InitialSettings, rows: Int64, reporter: Reporter, n: int
 ) -> None:
     """More batches while the map still becomes less like its mirror image."""
+    left = settings.more_rounds * settings.work(len(settings.rounds), n)
     radius, sweeps, batch = settings.rounds[-1]
     symmetry = best.mirror_symmetry()
     for index in range(settings.more_rounds):
         best.run(radius, sweeps, batch, rows, reporter.check)
-        reporter.advance(0.0, _told(len(settings.rounds) + index, 1, 1))
+        work = settings.work(len(settings.rounds), n)
+        left -= work
+        reporter.advance(work, _told(len(settings.rounds) + index, 1, 1))
         before, symmetry = symmetry, best.mirror_symmetry()
         if 1 - symmetry < _SEPARATING * (1 - before):
             break
+    reporter.advance(max(left, 0.0), "initial model done")
 
 
 def _told(index: int, number: int, n_starts: int) -> str:

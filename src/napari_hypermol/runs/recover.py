@@ -16,7 +16,7 @@ from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.runs.chunks import renewed_problem, stage_problem, starting_noise
 from napari_hypermol.runs.fourier_stack import AnyStack
 from napari_hypermol.runs.halfway import Halfway, Keeper
-from napari_hypermol.runs.initial_model import initial_model
+from napari_hypermol.runs.initial_model import initial_model, initial_work
 from napari_hypermol.runs.one_hand import of_one_hand, state_of_one_hand
 from napari_hypermol.runs.particle_order import in_order
 from napari_hypermol.runs.path_start import can_be_threaded
@@ -252,6 +252,7 @@ def found_poses(
     particles = particles._replace(rotations=unturned)
     if settings.poses.shift == "search":
         particles = particles._replace(shifts=np.zeros((n, 2)))
+    reporter.total += initial_work(len(rows), settings.poses.n_starts)
     std = settings.poses.shift_std or 0.05 * box * particles.pixel_size
     model = initial_model(
         particles, stack, composite, rows, std / particles.pixel_size, rng, reporter,
