@@ -92,7 +92,7 @@ def test_every_viewer_has_its_own():
 def test_particles_read_elsewhere_are_not_read_again(heard, pretzel_folder, monkeypatch):
     session, told = heard
     file = read_particles(pretzel_folder / "particles.star")
-    monkeypatch.setattr("napari_hypermol.plugin.session.read_particles", None)
+    monkeypatch.setattr("napari_hypermol.plugin.session.open_particles", None)
     session.particles_changed.connect(lambda path: told.append(session.particle_file()))
     session.take(file)
     assert told == [("particles", str(file.path)), file]

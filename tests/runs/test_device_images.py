@@ -308,12 +308,13 @@ def test_a_run_on_the_device_is_that_of_the_processor(cupy, tmp_path):
 
 
 def test_a_run_from_nothing_searches_on_the_device(cupy, tmp_path, monkeypatch, device_searches):
-    brief = partial(initial_model, settings=InitialSettings(1, ((5.0, 2, 24),)))
+    brief = partial(initial_model, settings=InitialSettings(1, ((5.0, 2, 24),), 0))
     monkeypatch.setattr(recover, "initial_model", brief)
     whole = {"all": {"support": {"ball": {"radius": 80}}}}
     mean = {"resolution": 24, "degree": 0, "sweeps": 1}
     plan = TINY._replace(n=24, poses="none")
-    data = simulated(tmp_path / "data", plan, components=whole, schedule=[mean])
+    latents = {"rotation": "search", "shift": "search", "search": {"starts": 2}}
+    data = simulated(tmp_path / "data", plan, components=whole, schedule=[mean], latents=latents)
     recipe = data / "recipe.yaml"
     run = reconstruct(Job(data / "particles.star", tmp_path / "run", recipe, device="cuda"))
     # of two starts the second batch and those held out; everybody

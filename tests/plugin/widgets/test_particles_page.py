@@ -39,7 +39,7 @@ def test_opening(opened, pretzel_folder):
 
 def test_a_dropped_file_is_read_once(page, pretzel_folder, monkeypatch):
     page.viewer.open(pretzel_folder / "particles.star", plugin="napari-hypermol")
-    monkeypatch.setattr(particles_page, "read_particles", None)
+    monkeypatch.setattr(particles_page, "open_particles", None)
     assert page.file is page.session.particle_file()
     assert page.path.text == str(pretzel_folder / "particles.star")
     assert len(page.viewer.layers) == 1
