@@ -14,13 +14,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.compiled import inlined, kernel
+
 __all__ = ["Lattice", "n_terms", "sum_harmonics", "sum_harmonics_adjoint"]
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 _SCRATCH = 2**21  # radial sums held at once [values]: 16 MiB, more was slower
-_njit = numba.njit(fastmath=True, cache=True, nogil=True)
 
 
 class Lattice(NamedTuple):
@@ -173,7 +174,7 @@ def _legendre_steps(n_orders: int) -> Float64:
 # of m).
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _next_legendre(order: Any, cosine: Any, sine: Any, steps: Any, now: Any, last: Any) -> None:
     """Step from l - 1 to l = `order`, for all m <= l; `now` holds l - 1, `last` l - 2."""
     if order == 0:
@@ -189,7 +190,7 @@ def _next_legendre(order: Any, cosine: Any, sine: Any, steps: Any, now: Any, las
     last[order] = 0.0
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _add_orders(
     row: Any, n_orders: Any, cosine: Any, sine: Any, steps: Any, sums: Any, work: Any
 ) -> None:
@@ -207,7 +208,7 @@ def _add_orders(
                 sines[m] += now[m] * row[q, start + order + m]
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _add_orders_adjoint(
     row: Any, n_orders: Any, cosine: Any, sine: Any, steps: Any, sums: Any, work: Any
 ) -> None:
@@ -224,7 +225,7 @@ def _add_orders_adjoint(
                 row[q, start + order + m] += now[m] * sines[m]
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _fill_angles(x: Any, y: Any, angles: Any) -> None:
     """cos(m phi) and sin(m phi); angles (2, m)."""
     radius = np.sqrt(float(x * x + y * y))
@@ -235,7 +236,7 @@ def _fill_angles(x: Any, y: Any, angles: Any) -> None:
         angles[1, m] = s * angles[0, m - 1] + c * angles[1, m - 1]
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _dot_angles(sums: Any, angles: Any, q: Any, parts: Any) -> None:
     """The sums (2, 2, q, m) times angles (2, m), even and odd m apart -> parts (2, 2, 2)."""
     n_m = angles.shape[1]
@@ -249,7 +250,7 @@ def _dot_angles(sums: Any, angles: Any, q: Any, parts: Any) -> None:
                 parts[parity, kind, first] = total
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _dot_angles_adjoint(sums: Any, angles: Any, q: Any, parts: Any) -> None:
     """Adjoint of `_dot_angles`: adds to `sums`."""
     n_m = angles.shape[1]
@@ -261,7 +262,7 @@ def _dot_angles_adjoint(sums: Any, angles: Any, q: Any, parts: Any) -> None:
                     values[m] += turns[m] * parts[parity, kind, first]
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _visit_mirrors(
     x: Any, y: Any, z: Any, origin: Any, values: Any, q: Any, parts: Any, is_adjoint: Any
 ) -> None:
@@ -295,7 +296,7 @@ def _visit_mirrors(
                         point[at] += sign * (cosines + sines)
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True, fastmath=True)
 def _spread(
     radial: Any, start: Any, steps: Any, pairs: Any, origin: Any, values: Any, n_parts: Any
 ) -> None:
@@ -322,7 +323,7 @@ def _spread(
                 z += 1
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True, fastmath=True)
 def _collect(
     radial: Any, start: Any, steps: Any, pairs: Any, origin: Any, values: Any, n_parts: Any
 ) -> None:

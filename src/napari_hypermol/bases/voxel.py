@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
 from napari_hypermol.bases.mixing_cuda import MOST_FUNCTIONS, mix_shells
+from napari_hypermol.compiled import kernel
 from napari_hypermol.coordinates.fourier import (
     radius_index,
     resample_volume,
@@ -356,7 +357,7 @@ class VoxelBasis:
         return np.asarray(self.gather(cubes), dtype=np.float32)
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True, fastmath=True)
 def _mix(half: Any, gain: Any, shells: Any) -> None:
     """half_q = sum_p gain_qp half_p in every shell, in place; (q, m), (n_shells, q, q), (m,)."""
     n_q, n = half.shape

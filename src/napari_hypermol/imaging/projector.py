@@ -11,6 +11,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.compiled import inlined, kernel
 from napari_hypermol.coordinates.gridding import HALO, KERNEL_POLYNOMIALS
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.errors import ShapeError
@@ -32,7 +33,6 @@ _MIDDLE = tuple(np.float32(c) for c in KERNEL_POLYNOMIALS[1])
 _gather1, _gather2, _gather4 = gather[1], gather[2], gather[4]
 _scatter1, _scatter2, _scatter4 = scatter[1], scatter[2], scatter[4]
 _ROUND = 4096  # makes truncation round down; no grid has that many steps
-_njit = numba.njit(fastmath=True, cache=True, inline="never", nogil=True)
 
 
 class Placements(NamedTuple):
@@ -76,7 +76,7 @@ def _locate(u: Any) -> Any:
     return step, (_outer_tap(t), _middle_tap(t), _outer_tap(-t))
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _phases(rows: Any, centre: Any, samples: Any, along_x: Any, along_y: Any) -> None:
     """exp(-2 pi i k.(R c) / N) for every kx and ky apart; they multiply."""
     limit = along_x.shape[0] - 1
@@ -90,7 +90,7 @@ def _phases(rows: Any, centre: Any, samples: Any, along_x: Any, along_y: Any) ->
         along_y[i] = np.complex64(complex(np.cos(angle), np.sin(angle)))
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _placed_rows(rotation: Any, placed: Any, scale: Any) -> Any:
     """First two rows of R P, times `scale`: image frequencies to grid steps."""
     rows = np.empty((2, 3), dtype=np.float32)
@@ -103,7 +103,7 @@ def _placed_rows(rotation: Any, placed: Any, scale: Any) -> Any:
     return rows
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def slice_particle(
     out: Any, rotation: Any, grids: Any, placements: Any, samples: Any, active: Any
 ) -> None:
@@ -165,7 +165,7 @@ def slice_particle(
                     flat[j + 1] = phase.real * im + phase.imag * re
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def scatter_particle(
     values: Any, rotation: Any, grids: Any, placements: Any, samples: Any, active: Any, target: Any
 ) -> None:
@@ -227,14 +227,14 @@ def scatter_particle(
                 )
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True)
 def _forward(out: Any, rotations: Any, grids: Any, placements: Any, samples: Any) -> None:
     everything = np.ones(placements.grids.shape[0], dtype=np.bool_)
     for i in numba.prange(rotations.shape[0]):
         slice_particle(out[i], rotations[i], grids, placements, samples, everything)
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True)
 def _adjoint(
     values: Any, rotations: Any, grids: Any, placements: Any, samples: Any, targets: Any
 ) -> None:

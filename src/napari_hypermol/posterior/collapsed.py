@@ -16,6 +16,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.compiled import inlined, kernel
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.imaging.projector import Placements, check_band_limit, slice_particle
 from napari_hypermol.posterior.likelihood import WhitenedImages
@@ -88,7 +89,7 @@ class PosePrior(NamedTuple):
     shift_precision: float
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def slice_and_gram(
     rotation: Any, weights: Any, grids: Any, placements: Any, samples: Any,
     rows: Any, columns: Any, gram: Any,
@@ -112,7 +113,7 @@ def slice_and_gram(
             gram[p, q] = total
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def moved_data(data: Any, offset: Any, samples: Any, out: Any) -> None:
     """D with `offset` [pixels] more undone; both (2, k)."""
     limit = samples.box_size // 2
@@ -132,7 +133,7 @@ def moved_data(data: Any, offset: Any, samples: Any, out: Any) -> None:
         out[1, k] = re * phase.imag + im * phase.real
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined()
 def angle_square(first: Any, second: Any) -> Any:
     """Square of the angle between two rotations [rad^2]."""
     gap = 0.0
@@ -142,7 +143,7 @@ def angle_square(first: Any, second: Any) -> Any:
     return (2.0 * math.asin(min(math.sqrt(gap / 8.0), 1.0))) ** 2
 
 
-@numba.njit(fastmath={"contract", "reassoc", "nsz", "arcp"}, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined(fastmath={"contract", "reassoc", "nsz", "arcp"})
 def patch_evidence(
     data: Any, columns: Any, gram: Any, offsets: Any, prior_offset: Any, shift_precision: Any,
     samples: Any, nodes: Any, log_prior: Any, std: Any, temperature: Any, by_shift: Any,
@@ -209,7 +210,7 @@ def patch_evidence(
     return top + math.log(total)
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True)
 def _collapsed(
     data: Any, weights: Any, rotations: Any, offsets: Any, prior: Any, shifts: Any,
     grids: Any, placements: Any, samples: Any, nodes: Any, log_prior: Any, std: Any,

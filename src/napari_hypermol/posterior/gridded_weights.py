@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
+from napari_hypermol.compiled import kernel
 from napari_hypermol.coordinates.grids import FourierSamples
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging.projector import Placements
@@ -120,7 +121,7 @@ def principal_pairs(products: Float64, tolerance: float = 1e-3) -> Float32:
     return np.ascontiguousarray(vectors[:, kept], dtype=np.float32)
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True, fastmath=True)
 def _spread(
     weights: Any, moments: Any, rotations: Any, placed: Any, scale: Any, kx: Any, ky: Any,
     targets: Any,

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
+from napari_hypermol.compiled import inlined, kernel
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.imaging.projector import (
     Placements,
@@ -70,7 +71,7 @@ class WhitenedImages(NamedTuple):
     rotations: Float32
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _transpose(rows: Any, columns: Any) -> None:
     """(k, 2 q) -> (2 q, k), so that sums over samples run along memory."""
     for k in range(rows.shape[0]):
@@ -78,7 +79,7 @@ def _transpose(rows: Any, columns: Any) -> None:
             columns[j, k] = rows[k, j]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined()
 def _used_columns(moments: Any, grids: Any, placements: Any, used: Any, active: Any) -> Any:
     """Marks the placements with a moment that is not zero, lists their columns; their number."""
     count = 0
@@ -95,7 +96,7 @@ def _used_columns(moments: Any, grids: Any, placements: Any, used: Any, active: 
     return count
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True, fastmath=True)
 def _overlaps(
     data: Any, weights: Any, rotations: Any, grids: Any, placements: Any, samples: Any,
     pairs: Any, parts: Any, b: Any, g: Any,
@@ -136,7 +137,7 @@ def _overlaps(
                     g[i, p, q] = total
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True, fastmath=True)
 def _image_adjoint(
     data: Any, first: Any, rotations: Any, grids: Any, placements: Any, samples: Any, targets: Any
 ) -> None:
@@ -157,7 +158,7 @@ def _image_adjoint(
             scatter_particle(rows, rotations[i], grids, placements, samples, active, target)
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _mix(columns: Any, second: Any, used: Any, mixed: Any) -> None:
     """mixed_q = sum_p E[a^2 c c^T]_qp A_p over used columns, re and im alike; both (2 q, k)."""
     n_samples = columns.shape[1]
@@ -176,7 +177,7 @@ def _mix(columns: Any, second: Any, used: Any, mixed: Any) -> None:
                             target[k] += factor * source[k]
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True, fastmath=True)
 def _normal_operator(
     weights: Any, second: Any, rotations: Any, grids: Any, placements: Any, samples: Any,
     targets: Any, data: Any, first: Any,
@@ -212,7 +213,7 @@ def _normal_operator(
             scatter_particle(rows, rotations[i], grids, placements, samples, active, target)
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True, fastmath=True)
 def _explained_power(
     images: Any, first: Any, second: Any, noise: Any, grids: Any, placements: Any, samples: Any,
     parts: Any, out: Any,

@@ -22,6 +22,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.compiled import inlined, kernel
 from napari_hypermol.coordinates.gridding import KERNEL_POLYNOMIALS
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.errors import ShapeError
@@ -37,7 +38,6 @@ _LEFT = np.polynomial.Polynomial(KERNEL_POLYNOMIALS[0])
 _MIDDLE = np.polynomial.Polynomial(KERNEL_POLYNOMIALS[1])
 # (4, 7): values of the left and middle tap, then their derivatives; coefficients of t^0..t^6
 _TAPS = np.stack([*KERNEL_POLYNOMIALS, *(np.r_[p.deriv().coef, 0.0] for p in (_LEFT, _MIDDLE))])
-_njit = numba.njit(fastmath=True, cache=True, nogil=True)
 
 
 class PosePoint(NamedTuple):
@@ -82,7 +82,7 @@ class PoseGradient(NamedTuple):
     functions: Float64
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _polynomial(row: Any, t: Any) -> Any:
     total = 0.0
     for power in range(6, -1, -1):
@@ -90,7 +90,7 @@ def _polynomial(row: Any, t: Any) -> Any:
     return total
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _locate(u: Any, taps: Any, weights: Any, slopes: Any) -> Any:
     """Nearest grid step of a frequency; fills the three tap weights and their derivatives."""
     step = math.floor(u + 0.5)
@@ -101,7 +101,7 @@ def _locate(u: Any, taps: Any, weights: Any, slopes: Any) -> Any:
     return int(step)
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _gather(
     source: Any, row: Any, steps: Any, weights: Any, slopes: Any, c: Any, values: Any, along: Any
 ) -> None:
@@ -123,7 +123,7 @@ def _gather(
                 along[2] += weights[0, ix] * weights[1, iy] * slopes[2, iz] * mixed
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _slices_and_slopes(
     rotation: Any, c: Any, grids: Any, placements: Any, samples: Any, taps: Any,
     slices: Any, total: Any, slopes: Any,
@@ -174,7 +174,7 @@ def _slices_and_slopes(
                 slopes[k, i] += phase * slope - 1j * lever[i] * mixed
 
 
-@_njit  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _add_particle(
     i: Any, data: Any, weights: Any, point: Any, samples: Any, slices: Any, total: Any, slopes: Any,
     out: Any,
@@ -201,7 +201,7 @@ def _add_particle(
         out.rotations[i, 2] += (toward * (ky * x - kx * y)).real
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True, fastmath=True)
 def _pose_gradient(
     data: Any, weights: Any, point: Any, grids: Any, placements: Any, samples: Any, taps: Any,
     parts: Any, out: Any,

@@ -13,6 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.compiled import inlined, kernel
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.coordinates.rotations import turn_between, turned
 from napari_hypermol.errors import ShapeError
@@ -45,7 +46,7 @@ class PoseInformation(NamedTuple):
     covariances: Float64
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _mixed(rows: Any, c: Any, out: Any) -> None:
     """sum_q c_q A_q of slices (k, 2 q)."""
     for k in range(rows.shape[0]):
@@ -56,7 +57,7 @@ def _mixed(rows: Any, c: Any, out: Any) -> None:
         out[0, k], out[1, k] = re, im
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True, fastmath=True)
 def _information(
     data: Any, weights: Any, rotations: Any, contrasts: Any, functions: Any, slopes: Any,
     turns: Any, per_turn: Any, grids: Any, placements: Any, samples: Any, parts: Any,

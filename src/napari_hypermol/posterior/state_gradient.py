@@ -14,6 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.compiled import kernel
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.posterior.states import contrast_moments
 
@@ -23,7 +24,7 @@ Float = NDArray[np.floating]
 Float64 = NDArray[np.float64]
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True)
 def _evidence(b: Any, g: Any, c: Any, std: Any, value: Any, gradient: Any) -> None:
     for i in numba.prange(b.shape[0]):
         linear, square = 0.0, 0.0

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
+from napari_hypermol.compiled import inlined, kernel
 from napari_hypermol.posterior.states_cuda import JointTables, joint_tables
 from napari_hypermol.protocols import StateKind
 
@@ -125,7 +126,7 @@ def state_moments(posterior: NDArray[np.floating], table: StateTable) -> tuple[F
     return mean, xp.maximum(std, 0.0)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined()
 def _log_normal_tail(z: Any) -> Any:
     """Log Phi(z), safe far into the lower tail."""
     if z > 8.0:  # 1 to rounding, the usual case: contrasts are far from 0
@@ -137,7 +138,7 @@ def _log_normal_tail(z: Any) -> Any:
     return -0.5 * z * z - math.log(-z) - 0.5 * math.log(2.0 * math.pi) + series
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined()
 def contrast_moments(linear: Any, square: Any, std: Any) -> Any:
     """Log evidence and moments of the contrast of one particle at one state.
 
@@ -173,7 +174,7 @@ def contrast_moments(linear: Any, square: Any, std: Any) -> Any:
     return log_evidence, mean, centre * centre + 1.0 / precision + centre * ratio
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True)
 def _joint_tables(
     b: Any, g: Any, rigid: Any, f1: Any, f2: Any, start1: Any, start2: Any,
     prior1: Any, prior2: Any, std: Any, temperature: Any, negligible: Any,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.compiled import inlined, kernel
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.molecules.linear import LinearMolecule, MovingVolumes, PlacedVolumes
 from napari_hypermol.protocols import StateKind
@@ -21,7 +21,7 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(fastmath=True)
 def _add_density(total: Any, corner: Any, functions: Any, volumes: Any) -> None:
     """Add the sum over q of functions[q] volumes[q] at `corner`; one pass, no temporary volume."""
     n_q, n_z, n_y, n_x = volumes.shape
@@ -34,7 +34,7 @@ def _add_density(total: Any, corner: Any, functions: Any, volumes: Any) -> None:
                     row[corner[2] + x] += factor * source[x]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined()
 def _inside(start: Any, step: Any, fine: Any, n: Any) -> Any:
     """Which x of 0 to n - 1 have every coordinate start + x step in [0, fine - 1]; first, end."""
     first, end = 0.0, float(n)
@@ -49,7 +49,7 @@ def _inside(start: Any, step: Any, fine: Any, n: Any) -> Any:
     return int(first), int(max(first, end))
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(fastmath=True)
 def _add_moved(total: Any, density: Any, rotation: Any, shift: Any, centre: Any) -> None:
     """Add V(P^-1 (r - s)) of a density sampled twice as finely as the box, by linear interpolation.
 

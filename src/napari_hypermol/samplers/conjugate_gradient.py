@@ -6,11 +6,11 @@ Knows callables, not molecules. Vectors may be on a device.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
+from napari_hypermol.compiled import kernel
 
 __all__ = ["SolveInfo", "refine", "solve"]
 
@@ -31,7 +31,7 @@ class SolveInfo(NamedTuple):
     residual: float
 
 
-@numba.njit(fastmath={"reassoc", "contract"}, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(fastmath={"reassoc", "contract"})
 def _dot_here(x: Any, y: Any) -> Any:
     total = 0.0
     for i in range(len(x)):

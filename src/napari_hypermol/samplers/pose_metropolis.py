@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
+from napari_hypermol.compiled import inlined, kernel
 from napari_hypermol.posterior.collapsed import (
     CollapsedModel,
     PosePrior,
@@ -174,7 +175,7 @@ def draw_proposals(
     return PoseProposals(turns.astype(np.float32), is_leap, patches, uniforms)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined()
 def _turn(omega: Any, rotation: Any, out: Any) -> None:
     """exp([omega]_x) R by Rodrigues' formula, rows orthonormal again to rounding."""
     x, y, z = np.float64(omega[0]), np.float64(omega[1]), np.float64(omega[2])
@@ -213,7 +214,7 @@ def _turn(omega: Any, rotation: Any, out: Any) -> None:
     out[2, 2] = first[0] * second[1] - first[1] * second[0]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined()
 def _offset(rotation: Any, centre: Any, out: Any) -> None:
     """Fills omega, of which exp([omega]_x) centre is the rotation."""
     q = np.zeros((3, 3))
@@ -227,7 +228,7 @@ def _offset(rotation: Any, centre: Any, out: Any) -> None:
     out *= 0.5 * (angle / sine if sine > 1e-12 else 1.0)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined()
 def _log_leap(omega: Any, root: Any) -> Any:
     """Log density of a leap by omega, with respect to the uniform measure of rotations."""
     solved, square = np.empty(3), 0.0
@@ -242,7 +243,7 @@ def _log_leap(omega: Any, root: Any) -> Any:
     return -0.5 * square / (_WIDER * _WIDER) - math.log(volume)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined()
 def _drawn(log_terms: Any, uniform: Any) -> Any:
     """Index drawn with probabilities exp(log_terms), not normalised."""
     top = log_terms.max()
@@ -254,7 +255,7 @@ def _drawn(log_terms: Any, uniform: Any) -> Any:
     return len(log_terms) - 1
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True)
 def _steps(
     data: Any, weights: Any, rotations: Any, shifts: Any, prior: Any,
     grids: Any, placements: Any, samples: Any, nodes: Any, log_prior: Any, std: Any,

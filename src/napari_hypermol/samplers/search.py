@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
+from napari_hypermol.compiled import inlined, kernel
 from napari_hypermol.samplers import search_cuda
 
 __all__ = ["Cells", "Mode", "SearchSums", "SearchTarget", "search"]
@@ -121,7 +122,7 @@ def _exp(x: Any) -> Any:
     return p * _power_of_two(np.int32(whole))
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True, fastmath=True)
 def _shift(data: Any, phases: Any, shifted: Any) -> None:
     """D of every particle at every shift; (m, 2, k) to (m, s, 2 k)."""
     n_shifts, n_samples = phases.shape
@@ -136,7 +137,7 @@ def _shift(data: Any, phases: Any, shifted: Any) -> None:
                 out_im[k] = re[k] * d + im[k] * c
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _to_correlations(b: Any, g: Any, temperature: Any) -> None:
     """Make b (s, t, r) of one particle its log likelihood at the best contrast, tempered."""
     for s in range(b.shape[0]):
@@ -148,7 +149,7 @@ def _to_correlations(b: Any, g: Any, temperature: Any) -> None:
                 row[r] /= np.float32(2) * norm[r] + np.float32(1e-30)
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _highest(b: Any, norm: Any, factor: Any, log_prior: Any, highest: Any) -> None:
     """Of factor b - norm + log_prior in every block of rotations; (s, t, blocks)."""
     n_rotations = b.shape[2]
@@ -163,7 +164,7 @@ def _highest(b: Any, norm: Any, factor: Any, log_prior: Any, highest: Any) -> No
                 highest[s, t, block] = top + log_prior[t, s]
 
 
-@numba.njit(fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined(fastmath=True)
 def _exponentials(
     b: Any, norm: Any, factor: Any, log_prior: Any, highest: Any, top: Any,
     by_state: Any, by_shift: Any, counts: Any,
@@ -193,7 +194,7 @@ def _exponentials(
                 by_shift[s] += part
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined()
 def _keep_best(b: Any, by_state: Any, by_shift: Any, counts: Any) -> None:
     """All weight on the first of the cells whose exponential is highest."""
     at, best = (0, 0, 0), np.float32(-1)
@@ -213,7 +214,7 @@ def _keep_best(b: Any, by_state: Any, by_shift: Any, counts: Any) -> None:
     counts[at[0], at[1], at[2] // _BLOCK] = 1
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@inlined()
 def _best_cells(
     b: Any, by_state: Any, total: Any, rotations: Any, shifts: Any, states: Any, p: Any
 ) -> None:
@@ -240,7 +241,7 @@ def _best_cells(
         p[c] = math.log(max(p[c] / total, 1e-30))
 
 
-@numba.njit(parallel=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True)
 def _weigh(
     b: Any, g: Any, log_prior: Any, temperature: Any, is_maxcc: Any,
     by_state: Any, by_shift: Any, counts: Any, total: Any,
@@ -270,7 +271,7 @@ def _weigh(
         )  # fmt: skip
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@kernel(parallel=True, fastmath=True)
 def _add_sparse(p: Any, counts: Any, shifted: Any, data_sums: Any) -> None:
     """Add p times `shifted`, cell after cell; every thread has rotations of its own."""
     m, n_shifts, n_states, n_rotations = p.shape
