@@ -1,4 +1,4 @@
-"""Poses from nothing, of a molecule like no other: no symmetry, features of all sizes."""
+"""Poses from nothing: which of several starts go on, and what the best has found."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -6,55 +6,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_hypermol.bases.constant import ConstantBasis
-from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.errors import RunCancelled
-from napari_hypermol.io.stack import images_in_memory
-from napari_hypermol.molecules.component import Component
-from napari_hypermol.molecules.composite import Composite
-from napari_hypermol.molecules.support import Ball
-from napari_hypermol.particles import Defocus, Optics
 from napari_hypermol.runs import initial_model as module
+from napari_hypermol.runs import random_start
 from napari_hypermol.runs.chunks import starting_noise
 from napari_hypermol.runs.control import Control
-from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.grid_search import search_images
-from napari_hypermol.runs.initial_model import InitialSettings, initial_model, whole_of
+from napari_hypermol.runs.initial_model import InitialSettings, initial_model
 from napari_hypermol.runs.pose_scores import pose_scores
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.synthetic.gaussians import GaussianComponent, GaussianMolecule
-from napari_hypermol.synthetic.simulate import Simulation, simulated_particles
-from small_poses import BOX, PIXEL, whole
+from small_hands import PLAN, RADIUS, ROWS, STD, small_hands, started
+from small_poses import PIXEL, whole
 
-PLAN = Simulation(
-    "hand", n=250, box_size=BOX, pixel_size=PIXEL, snr=1.0, shift_std=0.3, contrast_std=0.05,
-    seed=2, poses="none",
-)  # fmt: skip
-RADIUS = 5.0  # [cycles per box edge]
-STD = 0.5  # [pixels], of the shifts' prior
-ROWS = np.arange(PLAN.n)
 BRIEF = InitialSettings(2, ((RADIUS, 2, 60), (6.0, 1, 60)), more_rounds=0)
-PLACES = [[0, 0, 0], [6, 0, 0], [10, 0.5, 0], [1, 6, 2], [-4, -3, 5], [-3, -7, 1]]
-
-
-def hand():
-    """Six Gaussians [voxels]."""
-    places = np.array(PLACES, dtype=np.float64)
-    part = GaussianComponent(
-        "hand",
-        lambda states: np.broadcast_to(places, (len(states), *places.shape)),
-        np.array([1.0, 1.3, 1.8, 1.5, 1.2, 2.0]),
-        np.array([2.6, 1.7, 1.4, 1.6, 1.8, 1.3]),
-        has_state=False,
-    )
-    return GaussianMolecule((part,))
 
 
 @pytest.fixture(scope="module")
 def simulated():
-    particles, true = simulated_particles(PLAN, hand())
-    assert particles.rotations is None
-    return particles, read_fourier_stack(particles, 8.0), true
+    return small_hands()
 
 
 def modelled(simulated, settings, seed=0, reporter=None, rows=ROWS):
@@ -63,15 +32,6 @@ def modelled(simulated, settings, seed=0, reporter=None, rows=ROWS):
     return initial_model(
         particles, stack, whole(), rows, STD, rng, reporter or Reporter(), settings
     )  # fmt: skip
-
-
-def started(simulated, seed, sweeps):
-    """A start after some batches."""
-    particles, stack, _ = simulated
-    data = module._Data(particles, stack, ROWS, STD)
-    start = module._Start(data, whole(), np.random.default_rng(seed))
-    start.run(RADIUS, sweeps, 120, ROWS[25:], Reporter().check)
-    return start
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +72,7 @@ def test_the_mode_and_the_number_of_starts_may_be_asked_for(simulated, monkeypat
             cells.append((sums.mass > 0).sum() / sums.mass.sum())
         return found, sums
 
-    monkeypatch.setattr(module, "search_images", noted)
+    monkeypatch.setattr(random_start, "search_images", noted)
     for mode in ("maxcc", "marginal"):
         given = (particles, stack, whole(), ROWS, STD, np.random.default_rng(0), Reporter(), BRIEF)
         found = initial_model(*given, mode=mode, n_starts=1)
@@ -144,13 +104,13 @@ def test_evidence_of_particles_not_seen_tells_a_good_start_from_a_bad_one(simula
 
 def test_the_start_with_most_evidence_goes_on(simulated, monkeypatch):
     seen = []
-    original = module._Start.run
+    original = module.RandomStart.run
 
     def run(self, radius, *rest):
         seen.append((self, radius))
         original(self, radius, *rest)
 
-    monkeypatch.setattr(module._Start, "run", run)
+    monkeypatch.setattr(module.RandomStart, "run", run)
     evidence = np.array([[-3.0, -3.1], [-1.0, -1.1]])
     monkeypatch.setattr(module, "_held_out_evidence", lambda starts, *rest: evidence)
     model = modelled(simulated, BRIEF)
@@ -164,9 +124,9 @@ def test_the_start_with_most_evidence_goes_on(simulated, monkeypatch):
 def test_half_of_the_starts_go_on_then_one(simulated, monkeypatch):
     rounds = ((RADIUS, 1, 40), (RADIUS, 1, 40), (RADIUS, 1, 40))
     ran = []
-    original = module._Start.run
+    original = module.RandomStart.run
     monkeypatch.setattr(
-        module._Start, "run", lambda self, *rest: ran.append(self) or original(self, *rest)
+        module.RandomStart, "run", lambda self, *rest: ran.append(self) or original(self, *rest)
     )
     model = modelled(simulated, InitialSettings(3, rounds, 0))
     assert len(model.log_evidence) == 3
@@ -223,25 +183,11 @@ def test_of_starts_that_predict_equally_well_the_least_symmetric_goes_on():
     assert module._best([both], evidence[:1], 1) == [both]
 
 
-def test_a_map_of_both_hands_is_its_own_mirror_image(simulated, monkeypatch):
-    start = started(simulated, 2, 1)
-    volume = hand().components[0].volume(0.5, BOX)
-
-    def symmetry_of(shown):
-        monkeypatch.setattr(
-            module, "HyperMaps", lambda *_: type("Maps", (), {"volume": lambda *_: shown})
-        )
-        return start.mirror_symmetry()
-
-    assert symmetry_of(volume) < 0.85
-    assert symmetry_of(volume + volume[:, :, ::-1]) > 0.97  # about a plane between two voxels
-
-
 def test_held_out_particles_are_seen_by_no_start(simulated, monkeypatch):
     batches, judged = [], []
-    run, evidence = module._Start.run, module._held_out_evidence
+    run, evidence = module.RandomStart.run, module._held_out_evidence
     monkeypatch.setattr(
-        module._Start, "run", lambda self, *rest: batches.append(rest[3]) or run(self, *rest)
+        module.RandomStart, "run", lambda self, *rest: batches.append(rest[3]) or run(self, *rest)
     )
     monkeypatch.setattr(
         module, "_held_out_evidence", lambda s, rows, r: judged.append(rows) or evidence(s, rows, r)
@@ -313,50 +259,3 @@ def test_a_search_can_be_stopped(simulated):
     stop.set()
     with pytest.raises(RunCancelled):
         modelled(simulated, BRIEF, reporter=Reporter(None, Control(stop)))
-
-
-def test_noise_of_every_optics_group(simulated, monkeypatch):
-    """The same particles seen by two microscopes, one four times as noisy in variance."""
-    monkeypatch.setattr(module, "_NOISE_FALL", 0.01)  # at once
-    particles, _, _ = simulated
-    noisy, once = ROWS % 2 == 1, ROWS // 2
-    images = np.array(particles.images.compute())[once]
-    rng = np.random.default_rng(5)
-    images[noisy] += np.sqrt(3) * rng.standard_normal(images[noisy].shape, dtype=np.float32)
-    optics = Optics(("a", "b"), *(np.tile(column, 2) for column in particles.optics[1:]))
-    groups = noisy.astype(np.int64)
-    two = particles._replace(
-        images=images_in_memory(images), optics=optics, optics_group=groups,
-        defocus=Defocus(*(column[once] for column in particles.defocus)),
-    )  # fmt: skip
-    settings = InitialSettings(1, ((RADIUS, 4, 250),), 0)
-    model = modelled((two, read_fourier_stack(two, 8.0), None), settings)
-    quiet, loud = model.estimate.noise[:, 1:5]
-    # What differs is three units of noise, whatever is still unexplained. The 25 left out are not
-    # the same in both: a standard deviation of about 0.2.
-    np.testing.assert_allclose((loud - quiet).mean(), 3, atol=0.6)
-
-
-# ---- the whole ---------------------------------------------------------------------------------
-
-
-def test_one_component_in_the_middle_is_the_whole():
-    ball = Ball((0.0, 0.0, 0.0), 10.0, 2.0)
-    found = whole_of(Composite([Component("a", ball, CosineBasis(3))], BOX))
-    (only,) = found.components
-    assert only.support == ball
-    assert only.dims == 0
-    assert found.box_size == BOX
-
-
-@pytest.mark.parametrize("n", [1, 2])
-def test_parts_have_no_place_before_there_is_a_frame(n):
-    parts = [
-        Component("arm", Ball((6.0, 0.0, 0.0), 5.0), CosineBasis(2)),
-        Component("body", Ball((0.0, 0.0, 0.0), 8.0), ConstantBasis()),
-    ]
-    (only,) = whole_of(Composite(parts[:n], BOX)).components
-    assert isinstance(only.support, Ball)
-    assert not np.any(only.support.centre())
-    assert only.support.radius > 0.4 * BOX
-    assert only.dims == 0
