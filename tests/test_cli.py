@@ -258,9 +258,20 @@ def test_device_that_is_not_there(reconstructs_not, device):
 
 
 def test_resume_of_nothing(refuses, data, tmp_path):
-    arguments = ("reconstruct", data / "particles.star", "--resume", "--out")
-    refuses(*arguments, tmp_path / "none", what=["none", "no run to resume"])
-    refuses(*arguments, data, what=["data", "is not a run folder"])
+    for particles in ([data / "particles.star"], []):
+        arguments = ("reconstruct", *particles, "--resume", "--out")
+        refuses(*arguments, tmp_path / "none", what=["none", "no run to resume"])
+        refuses(*arguments, data, what=["data", "is not a run folder"])
+
+
+def test_particles_of_the_recipe_or_the_run(hypermol, refuses, tiny_run, tmp_path):
+    """A recipe names them, a run remembers them, and else there are none."""
+    recipe = tiny_run.data / "recipe.yaml"
+    refuses("reconstruct", "--out", tmp_path / "none", what="name a STAR or .cs file")
+    hypermol("reconstruct", "--out", tmp_path / "run", "--recipe", recipe)
+    before = (tmp_path / "run" / "particles.star").read_text()
+    hypermol("reconstruct", "--out", tmp_path / "run", "--resume")
+    assert (tmp_path / "run" / "particles.star").read_text() == before
 
 
 def test_damaged_run(refuses, tiny_run, tmp_path):

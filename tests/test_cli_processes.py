@@ -60,7 +60,7 @@ def test_ctrl_c_leaves_a_usable_folder(tmp_path, scheduler):
     lines = (seen + err).replace("\r", "\n").splitlines()
     told = [line for line in lines if line.strip() and "%" not in line]  # but for the bar
     others = [line for line in told if not line.startswith("hypermol: note: ")]
-    assert others == ["stopped; what was computed so far is kept"]
+    assert others == ["stopped; what was computed so far is kept, --resume goes on from there"]
     run = Run.open(out)
     assert run.snapshots() == [1]
     assert run.maps.volume([0.5, 0.5]).any()

@@ -19,7 +19,7 @@ PACKAGE = SOURCE.name
 
 # Each room, and the rooms it may import; never one further down. A room may always import itself.
 GROUND = {"errors", "protocols"}
-ARRAYS = GROUND | {"backend", "compiled", "particles"}
+ARRAYS = GROUND | {"backend", "loops", "particles"}
 ENGINE = ARRAYS | {
     *("coordinates", "bases", "imaging", "io", "molecules", "posterior", "samplers", "schedules")
 }
@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "protocols": set(),
     "backend": GROUND,
-    "compiled": GROUND,
+    "loops": GROUND,
     "particles": GROUND,
     "coordinates": ARRAYS,
     "bases": ARRAYS | {"coordinates"},
@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "posterior": ARRAYS | {"coordinates", "imaging"},
     # Gibbs draws come from the conditional tables of `posterior`: one formula, kept in one place.
     # Kernels on rotations step in the tangent space, which `coordinates` knows.
-    "samplers": GROUND | {"backend", "compiled", "coordinates", "posterior"},
+    "samplers": GROUND | {"backend", "coordinates", "loops", "posterior"},
     "schedules": GROUND,
     "runs": ENGINE,
     "synthetic": ENGINE,

@@ -262,8 +262,10 @@ def simulate(
 
 @app.command()
 def reconstruct(
-    particles: Annotated[Path, typer.Argument(help="STAR or .cs file.")],
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    particles: Annotated[
+        Path | None, typer.Argument(help="STAR or .cs file; without: the recipe's, or the run's.")
+    ] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML; without: one ball, one state.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     scheduler: Annotated[

@@ -62,7 +62,10 @@ def test_signal_stops_within_a_second(started, number):
     _, err = running.communicate(timeout=10)
     assert time.monotonic() - asked < 2  # 1 s on a quiet machine
     assert running.returncode == 128 + number
-    assert err.strip().splitlines()[-1] == "stopped; what was computed so far is kept"
+    assert (
+        err.strip().splitlines()[-1]
+        == "stopped; what was computed so far is kept, --resume goes on from there"
+    )
     assert "Traceback" not in err
     assert read_status(out).phase == "stopped"
     assert Run.open(out).maps.volume([0.5, 0.5]).any()

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.compiled import inlined, kernel
+from napari_hypermol.loops import compiled, inlined
 
 __all__ = ["Lattice", "n_terms", "sum_harmonics", "sum_harmonics_adjoint"]
 
@@ -296,7 +296,7 @@ def _visit_mirrors(
                         point[at] += sign * (cosines + sines)
 
 
-@kernel(parallel=True, fastmath=True)
+@compiled(parallel=True, fastmath=True)
 def _spread(
     radial: Any, start: Any, steps: Any, pairs: Any, origin: Any, values: Any, n_parts: Any
 ) -> None:
@@ -323,7 +323,7 @@ def _spread(
                 z += 1
 
 
-@kernel(parallel=True, fastmath=True)
+@compiled(parallel=True, fastmath=True)
 def _collect(
     radial: Any, start: Any, steps: Any, pairs: Any, origin: Any, values: Any, n_parts: Any
 ) -> None:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
 from napari_hypermol.bases.mixing_cuda import MOST_FUNCTIONS, mix_shells
-from napari_hypermol.compiled import kernel
 from napari_hypermol.coordinates.fourier import (
     radius_index,
     resample_volume,
@@ -25,6 +24,7 @@ from napari_hypermol.coordinates.fourier import (
 )
 from napari_hypermol.coordinates.gridding import HALO, OVERSAMPLING, kernel_transform
 from napari_hypermol.errors import ShapeError
+from napari_hypermol.loops import compiled
 
 __all__ = ["VoxelBasis"]
 
@@ -357,7 +357,7 @@ class VoxelBasis:
         return np.asarray(self.gather(cubes), dtype=np.float32)
 
 
-@kernel(parallel=True, fastmath=True)
+@compiled(parallel=True, fastmath=True)
 def _mix(half: Any, gain: Any, shells: Any) -> None:
     """half_q = sum_p gain_qp half_p in every shell, in place; (q, m), (n_shells, q, q), (m,)."""
     n_q, n = half.shape

@@ -11,11 +11,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.compiled import inlined, kernel
 from napari_hypermol.coordinates.gridding import HALO, KERNEL_POLYNOMIALS
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging._taps import gather, scatter
+from napari_hypermol.loops import compiled, inlined
 
 __all__ = [
     "Placements",
@@ -227,14 +227,14 @@ def scatter_particle(
                 )
 
 
-@kernel(parallel=True)
+@compiled(parallel=True)
 def _forward(out: Any, rotations: Any, grids: Any, placements: Any, samples: Any) -> None:
     everything = np.ones(placements.grids.shape[0], dtype=np.bool_)
     for i in numba.prange(rotations.shape[0]):
         slice_particle(out[i], rotations[i], grids, placements, samples, everything)
 
 
-@kernel(parallel=True)
+@compiled(parallel=True)
 def _adjoint(
     values: Any, rotations: Any, grids: Any, placements: Any, samples: Any, targets: Any
 ) -> None:

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.compiled import kernel
 from napari_hypermol.coordinates.grids import FourierSamples
 from napari_hypermol.errors import BlackBoxError
 from napari_hypermol.imaging.forward import shell_sums
+from napari_hypermol.loops import compiled
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.posterior.states import MAX_ENTRIES, contrast_moments
 from napari_hypermol.protocols import BlackBox
@@ -76,7 +76,7 @@ def state_grid(dims: int, n_states: int = 24) -> Float64:
     return np.stack(points, axis=-1).reshape(-1, dims) if dims else np.zeros((1, 0))
 
 
-@kernel()
+@compiled()
 def _tables(linear: Any, square: Any, std: Any, p: Any, mean: Any, mean_square: Any) -> Any:
     """Fill (n, t) tables from overlaps, uniform prior on the states; log evidence (n,)."""
     n, n_states = linear.shape

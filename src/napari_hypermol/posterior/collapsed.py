@@ -16,9 +16,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.compiled import inlined, kernel
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.imaging.projector import Placements, check_band_limit, slice_particle
+from napari_hypermol.loops import compiled, inlined
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.posterior.states import contrast_moments
 
@@ -210,7 +210,7 @@ def patch_evidence(
     return top + math.log(total)
 
 
-@kernel(parallel=True)
+@compiled(parallel=True)
 def _collapsed(
     data: Any, weights: Any, rotations: Any, offsets: Any, prior: Any, shifts: Any,
     grids: Any, placements: Any, samples: Any, nodes: Any, log_prior: Any, std: Any,

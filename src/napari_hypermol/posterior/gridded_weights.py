@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
-from napari_hypermol.compiled import kernel
 from napari_hypermol.coordinates.grids import FourierSamples
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging.projector import Placements
+from napari_hypermol.loops import compiled
 from napari_hypermol.posterior import gridded_weights_cuda
 from napari_hypermol.posterior.likelihood import WhitenedImages
 
@@ -121,7 +121,7 @@ def principal_pairs(products: Float64, tolerance: float = 1e-3) -> Float32:
     return np.ascontiguousarray(vectors[:, kept], dtype=np.float32)
 
 
-@kernel(parallel=True, fastmath=True)
+@compiled(parallel=True, fastmath=True)
 def _spread(
     weights: Any, moments: Any, rotations: Any, placed: Any, scale: Any, kx: Any, ky: Any,
     targets: Any,

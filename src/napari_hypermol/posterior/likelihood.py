@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
-from napari_hypermol.compiled import inlined, kernel
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.imaging.projector import (
     Placements,
@@ -27,6 +26,7 @@ from napari_hypermol.imaging.projector import (
     scatter_particle,
     slice_particle,
 )
+from napari_hypermol.loops import compiled, inlined
 from napari_hypermol.posterior import likelihood_cuda
 
 __all__ = [
@@ -96,7 +96,7 @@ def _used_columns(moments: Any, grids: Any, placements: Any, used: Any, active: 
     return count
 
 
-@kernel(parallel=True, fastmath=True)
+@compiled(parallel=True, fastmath=True)
 def _overlaps(
     data: Any, weights: Any, rotations: Any, grids: Any, placements: Any, samples: Any,
     pairs: Any, parts: Any, b: Any, g: Any,
@@ -137,7 +137,7 @@ def _overlaps(
                     g[i, p, q] = total
 
 
-@kernel(parallel=True, fastmath=True)
+@compiled(parallel=True, fastmath=True)
 def _image_adjoint(
     data: Any, first: Any, rotations: Any, grids: Any, placements: Any, samples: Any, targets: Any
 ) -> None:
@@ -177,7 +177,7 @@ def _mix(columns: Any, second: Any, used: Any, mixed: Any) -> None:
                             target[k] += factor * source[k]
 
 
-@kernel(parallel=True, fastmath=True)
+@compiled(parallel=True, fastmath=True)
 def _normal_operator(
     weights: Any, second: Any, rotations: Any, grids: Any, placements: Any, samples: Any,
     targets: Any, data: Any, first: Any,
@@ -213,7 +213,7 @@ def _normal_operator(
             scatter_particle(rows, rotations[i], grids, placements, samples, active, target)
 
 
-@kernel(parallel=True, fastmath=True)
+@compiled(parallel=True, fastmath=True)
 def _explained_power(
     images: Any, first: Any, second: Any, noise: Any, grids: Any, placements: Any, samples: Any,
     parts: Any, out: Any,

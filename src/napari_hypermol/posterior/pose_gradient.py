@@ -22,11 +22,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.compiled import inlined, kernel
 from napari_hypermol.coordinates.gridding import KERNEL_POLYNOMIALS
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging.projector import Placements, check_band_limit
+from napari_hypermol.loops import compiled, inlined
 from napari_hypermol.posterior.likelihood import WhitenedImages
 
 __all__ = ["PoseGradient", "PosePoint", "pose_gradient"]
@@ -201,7 +201,7 @@ def _add_particle(
         out.rotations[i, 2] += (toward * (ky * x - kx * y)).real
 
 
-@kernel(parallel=True, fastmath=True)
+@compiled(parallel=True, fastmath=True)
 def _pose_gradient(
     data: Any, weights: Any, point: Any, grids: Any, placements: Any, samples: Any, taps: Any,
     parts: Any, out: Any,

@@ -13,11 +13,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.compiled import inlined, kernel
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.coordinates.rotations import turn_between, turned
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging.projector import Placements, check_band_limit, slice_particle
+from napari_hypermol.loops import compiled, inlined
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.likelihood import WhitenedImages
 
@@ -57,7 +57,7 @@ def _mixed(rows: Any, c: Any, out: Any) -> None:
         out[0, k], out[1, k] = re, im
 
 
-@kernel(parallel=True, fastmath=True)
+@compiled(parallel=True, fastmath=True)
 def _information(
     data: Any, weights: Any, rotations: Any, contrasts: Any, functions: Any, slopes: Any,
     turns: Any, per_turn: Any, grids: Any, placements: Any, samples: Any, parts: Any,

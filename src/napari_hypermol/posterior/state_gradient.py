@@ -14,8 +14,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.compiled import kernel
 from napari_hypermol.errors import ShapeError
+from napari_hypermol.loops import compiled
 from napari_hypermol.posterior.states import contrast_moments
 
 __all__ = ["state_evidence"]
@@ -24,7 +24,7 @@ Float = NDArray[np.floating]
 Float64 = NDArray[np.float64]
 
 
-@kernel(parallel=True)
+@compiled(parallel=True)
 def _evidence(b: Any, g: Any, c: Any, std: Any, value: Any, gradient: Any) -> None:
     for i in numba.prange(b.shape[0]):
         linear, square = 0.0, 0.0

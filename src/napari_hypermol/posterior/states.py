@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
-from napari_hypermol.compiled import inlined, kernel
+from napari_hypermol.loops import compiled, inlined
 from napari_hypermol.posterior.states_cuda import JointTables, joint_tables
 from napari_hypermol.protocols import StateKind
 
@@ -174,7 +174,7 @@ def contrast_moments(linear: Any, square: Any, std: Any) -> Any:
     return log_evidence, mean, centre * centre + 1.0 / precision + centre * ratio
 
 
-@kernel(parallel=True)
+@compiled(parallel=True)
 def _joint_tables(
     b: Any, g: Any, rigid: Any, f1: Any, f2: Any, start1: Any, start2: Any,
     prior1: Any, prior2: Any, std: Any, temperature: Any, negligible: Any,

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module, as_numpy, free_device_memory
 from napari_hypermol.bases.mixing_cuda import mix_pairs
-from napari_hypermol.compiled import kernel
 from napari_hypermol.coordinates.fourier import padded_from_half_space, padded_to_half_space
 from napari_hypermol.coordinates.gridding import OVERSAMPLING
+from napari_hypermol.loops import compiled
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.gridded_weights import (
     PaddedGrid,
@@ -94,7 +94,7 @@ def _of_pairs(values: Float32, pairs: Float32) -> Float32:
     return found.reshape(len(pairs), *values.shape[:3])
 
 
-@kernel(parallel=True, fastmath=True)
+@compiled(parallel=True, fastmath=True)
 def _multiply(half: Any, products: Any) -> None:
     """half_q = sum_p H_qp half_p at every point; (q, z, y, x) and (z, y, pair, x)."""
     n_q, n_z, n_y, n_x = half.shape

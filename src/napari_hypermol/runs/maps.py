@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.compiled import inlined, kernel
 from napari_hypermol.errors import ShapeError
+from napari_hypermol.loops import compiled, inlined
 from napari_hypermol.molecules.linear import LinearMolecule, MovingVolumes, PlacedVolumes
 from napari_hypermol.protocols import StateKind
 from napari_hypermol.runs.state_axes import StateAxis, middle_states, shown_states, state_axes
@@ -21,7 +21,7 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
 
-@kernel(fastmath=True)
+@compiled(fastmath=True)
 def _add_density(total: Any, corner: Any, functions: Any, volumes: Any) -> None:
     """Add the sum over q of functions[q] volumes[q] at `corner`; one pass, no temporary volume."""
     n_q, n_z, n_y, n_x = volumes.shape
@@ -49,7 +49,7 @@ def _inside(start: Any, step: Any, fine: Any, n: Any) -> Any:
     return int(first), int(max(first, end))
 
 
-@kernel(fastmath=True)
+@compiled(fastmath=True)
 def _add_moved(total: Any, density: Any, rotation: Any, shift: Any, centre: Any) -> None:
     """Add V(P^-1 (r - s)) of a density sampled twice as finely as the box, by linear interpolation.
 

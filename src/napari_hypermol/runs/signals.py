@@ -21,6 +21,7 @@ __all__ = ["INTERRUPTED", "leave", "stopping_on_signals"]
 INTERRUPTED = 128 + 2  # the shells' exit code after SIGINT; of runs stopped by request as well
 _GRACE = 0.5  # [s] for a run to come to its next report
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_KEPT = "stopped; what was computed so far is kept, --resume goes on from there"
 
 
 @contextlib.contextmanager
@@ -82,5 +83,5 @@ def leave(code: int) -> None:
     """End the process at once; everything is saved, and tearing Python down takes a second."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
-        print("\nstopped; what was computed so far is kept", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"\n{_KEPT}", file=sys.stderr, flush=True)  # noqa: T201
     os._exit(code)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
-from napari_hypermol.compiled import kernel
+from napari_hypermol.loops import compiled
 
 __all__ = ["SolveInfo", "refine", "solve"]
 
@@ -31,7 +31,7 @@ class SolveInfo(NamedTuple):
     residual: float
 
 
-@kernel(fastmath={"reassoc", "contract"})
+@compiled(fastmath={"reassoc", "contract"})
 def _dot_here(x: Any, y: Any) -> Any:
     total = 0.0
     for i in range(len(x)):

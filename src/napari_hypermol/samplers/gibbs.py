@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.compiled import kernel
+from napari_hypermol.loops import compiled
 from napari_hypermol.posterior.states import (
     ParticlePosterior,
     StateTable,
@@ -26,7 +26,7 @@ __all__ = ["gibbs_posterior"]
 Float32 = NDArray[np.float32]
 
 
-@kernel(parallel=True)
+@compiled(parallel=True)
 def _gibbs(
     b: Any, g: Any, functions: Any, priors: Any, lengths: Any, starts: Any, counts: Any,
     offsets: Any, uniforms: Any, burn_in: Any, std: Any,

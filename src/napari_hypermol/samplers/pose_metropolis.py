@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
-from napari_hypermol.compiled import inlined, kernel
+from napari_hypermol.loops import compiled, inlined
 from napari_hypermol.posterior.collapsed import (
     CollapsedModel,
     PosePrior,
@@ -255,7 +255,7 @@ def _drawn(log_terms: Any, uniform: Any) -> Any:
     return len(log_terms) - 1
 
 
-@kernel(parallel=True)
+@compiled(parallel=True)
 def _steps(
     data: Any, weights: Any, rotations: Any, shifts: Any, prior: Any,
     grids: Any, placements: Any, samples: Any, nodes: Any, log_prior: Any, std: Any,

@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
-from napari_hypermol.compiled import inlined, kernel
+from napari_hypermol.loops import compiled, inlined
 from napari_hypermol.samplers import search_cuda
 
 __all__ = ["Cells", "Mode", "SearchSums", "SearchTarget", "search"]
@@ -122,7 +122,7 @@ def _exp(x: Any) -> Any:
     return p * _power_of_two(np.int32(whole))
 
 
-@kernel(parallel=True, fastmath=True)
+@compiled(parallel=True, fastmath=True)
 def _shift(data: Any, phases: Any, shifted: Any) -> None:
     """D of every particle at every shift; (m, 2, k) to (m, s, 2 k)."""
     n_shifts, n_samples = phases.shape
@@ -241,7 +241,7 @@ def _best_cells(
         p[c] = math.log(max(p[c] / total, 1e-30))
 
 
-@kernel(parallel=True)
+@compiled(parallel=True)
 def _weigh(
     b: Any, g: Any, log_prior: Any, temperature: Any, is_maxcc: Any,
     by_state: Any, by_shift: Any, counts: Any, total: Any,
@@ -271,7 +271,7 @@ def _weigh(
         )  # fmt: skip
 
 
-@kernel(parallel=True, fastmath=True)
+@compiled(parallel=True, fastmath=True)
 def _add_sparse(p: Any, counts: Any, shifted: Any, data_sums: Any) -> None:
     """Add p times `shifted`, cell after cell; every thread has rotations of its own."""
     m, n_shifts, n_states, n_rotations = p.shape

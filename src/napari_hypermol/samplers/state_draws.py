@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.compiled import kernel
+from napari_hypermol.loops import compiled
 from napari_hypermol.posterior.states import (
     MAX_ENTRIES,
     StateTable,
@@ -51,7 +51,7 @@ class StateDraw(NamedTuple):
     states: Float64
 
 
-@kernel(parallel=True)
+@compiled(parallel=True)
 def _log_tables(
     b: Any, g: Any, c: Any, functions: Any, start: Any, log_prior: Any, std: Any, out: Any
 ) -> None:

@@ -11,10 +11,10 @@ import numba
 import numpy as np
 import pytest
 
-from napari_hypermol.compiled import inlined, kernel
+from napari_hypermol.loops import compiled, inlined
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "napari_hypermol"
-KINDS = ("kernel", "inlined")
+KINDS = ("compiled", "inlined")
 # One search with its sums, as bytes: loops with fastmath that call others.
 SEARCHED = """
 import hashlib, numpy as np
@@ -30,8 +30,8 @@ print(hashlib.sha1(b"".join(column.tobytes() for column in (*cells, *sums))).hex
 """
 
 
-def compiled_functions() -> Iterator[tuple[Path, ast.FunctionDef, str]]:
-    """Every function of the package that `compiled` decorates, and with what."""
+def decorated() -> Iterator[tuple[Path, ast.FunctionDef, str]]:
+    """Every function of the package that is decorated, and with what."""
     for path in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef):
@@ -51,8 +51,8 @@ def imported(path: Path) -> dict[str, tuple[Path, str]]:
     return names
 
 
-def test_what_kernels_call_is_a_part_of_them():
-    found = list(compiled_functions())
+def test_what_loops_call_is_a_part_of_them():
+    found = list(decorated())
     kinds = {(path, node.name): kind for path, node, kind in found}
     called = set()
     for path, node, _ in found:
@@ -68,7 +68,7 @@ def test_nothing_is_compiled_otherwise():
         f"{path.relative_to(SOURCE)}:{number}"
         for path in SOURCE.rglob("*.py")
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if "numba.njit(" in line and 'inline="always"' not in line and path.name != "compiled.py"
+        if "numba.njit(" in line and 'inline="always"' not in line and path.name != "loops.py"
     ]
     assert others == []
 
@@ -96,7 +96,7 @@ def test_inlined_functions_leave_no_call_behind():
             total += value
         return total
 
-    @kernel(fastmath=True)
+    @compiled(fastmath=True)
     def _sums(rows, out):
         for i in range(len(rows)):
             out[i] = _sum_of(rows[i])
