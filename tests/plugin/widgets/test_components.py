@@ -177,6 +177,13 @@ def test_suggestions_wait_to_be_accepted(page, viewer, qtbot, run_folder):
     qtbot.waitUntil(lambda: page.suggestion_row.layer is not None, timeout=PATIENCE)
     assert list(page.components) == ["all"]
     assert not page.suggestion_row.isHidden()
+    assert not page.balls.layer.visible  # it would be hidden by them
+    assert not page.supports.is_shown
+    page.suggestion_row.discard_button.click()
+    assert page.balls.layer.visible
+    assert page.supports.is_shown
+    page.suggest.click()
+    qtbot.waitUntil(lambda: page.suggestion_row.layer is not None, timeout=PATIENCE)
     page.suggestion_row.use_button.click()
     qtbot.waitUntil(lambda: "moving_1" in page.components, timeout=PATIENCE)
     assert "state" in page.components["moving_1"]

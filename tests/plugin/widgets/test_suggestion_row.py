@@ -50,11 +50,12 @@ def test_discarded(offered):
     row.discard()  # nothing is left to be taken away
 
 
-def test_its_layer_was_removed(offered):
+def test_its_layer_was_removed(offered, qtbot):
     viewer, row = offered
     told = []
     row.accepted.connect(lambda *what: told.append(what))
-    viewer.layers.clear()
-    row.use_button.click()
+    with qtbot.waitSignal(row.ended, timeout=1000):
+        viewer.layers.clear()
     assert row.isHidden()
+    row.use_button.click()
     assert told == []

@@ -117,6 +117,7 @@ class ComponentsPage(Page):
         self.bar = RecipeBar(self.session)
         self.suggestion_row = SuggestionRow(self.viewer)
         self.suggestion_row.accepted.connect(self._on_use)
+        self.suggestion_row.ended.connect(self._make_way)
         self.list = ComponentList()
         self.list.chosen.connect(self._on_chosen)
         self.list.renamed.connect(self._on_renamed)
@@ -264,7 +265,14 @@ class ComponentsPage(Page):
         self._on_draft(self.session.draft)
 
     def _on_show(self, is_wanted: bool) -> None:
-        self.supports.is_shown = is_wanted and self._is_front
+        is_free = self.suggestion_row.layer is None
+        self.supports.is_shown = is_wanted and self._is_front and is_free
+
+    def _make_way(self) -> None:
+        """What the recipe has lies around what is suggested, and would hide it while it waits."""
+        if (balls := self.balls.layer) is not None:
+            balls.visible = self._is_front and self.suggestion_row.layer is None
+        self._on_show(self.show_supports.isChecked())
 
     def on_front(self, is_front: bool) -> None:
         """Balls, outlines and paint cover the molecule; they are there with this page only."""
@@ -479,6 +487,7 @@ class ComponentsPage(Page):
             self._say(self.note, [])
             layer = self._add_mask(made.labels, grid, "Suggested components", {})
             self.suggestion_row.offer(layer, made)
+            self._make_way()
             return
         facts = {"values": {int(v): values for v in np.unique(made) if v}}
         self._on_painted(self._add_mask(made, grid, "Mask from the map", facts))

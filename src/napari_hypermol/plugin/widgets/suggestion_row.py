@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_hypermol.plugin.viewing import hypermol_of
@@ -24,9 +24,12 @@ class SuggestionRow(QWidget):
     ----------
     accepted : Signal(object, dict)
         The layer, and the names of its labels.
+    ended : Signal()
+        Nothing waits any more.
     """
 
     accepted = Signal(object, dict)
+    ended = Signal()
 
     def __init__(self, viewer: Any) -> None:
         super().__init__()
@@ -42,6 +45,7 @@ class SuggestionRow(QWidget):
         row.addWidget(self.use_button)
         row.addWidget(self.discard_button)
         self.hide()
+        viewer.layers.events.removed.connect(self._on_removed)
 
     @property
     def layer(self) -> Any:
@@ -64,12 +68,20 @@ class SuggestionRow(QWidget):
         facts["kind"] = "mask"
         facts["names"] = dict(facts.pop("suggested"))
         self.hide()
+        self.ended.emit()
 
     def discard(self, *_: Any) -> None:
         """Take it away again."""
+        if self._viewer is None:
+            return
         self.hide()
         if (layer := self.layer) is not None:
             self._viewer.layers.remove(layer)
+        self.ended.emit()
+
+    def _on_removed(self, event: Any = None) -> None:
+        if not self.isHidden() and self.layer is None:
+            QTimer.singleShot(0, self.discard)  # napari is still in the middle of it
 
     def _on_use(self) -> None:
         if (layer := self.layer) is None:
@@ -80,4 +92,5 @@ class SuggestionRow(QWidget):
     def let_go(self) -> None:
         """Forget the viewer."""
         self.hide()
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._viewer = None
