@@ -8,6 +8,7 @@ from napari_hypermol.runs.suggest import _regions, state_statistics, suggest_com
 from napari_hypermol.synthetic.pretzel import pretzel
 
 BOX = 48
+DETAIL = 3.5  # [voxels]
 
 
 class PretzelMaps:
@@ -35,7 +36,7 @@ class PretzelMaps:
 @pytest.mark.parametrize("noise", [0.0, 0.05])
 def test_both_arms_of_the_pretzel_and_not_its_body(noise):
     maps = PretzelMaps(noise)
-    labels, names = suggest_components(maps)
+    labels, names = suggest_components(maps, DETAIL)
     assert names == {1: "body", 2: "moving_1", 3: "moving_2"}
     arms = {
         number: max((maps.arm_a, maps.arm_b), key=lambda a: maps.share_of(a, labels == number))
@@ -66,6 +67,21 @@ def test_peaks_are_regions_where_the_pass_between_them_is_low(distance, n):
     assert (regions == nearer)[regions > 0].mean() > 0.95
 
 
+@pytest.mark.parametrize("detail", [3.5, 8.0, 10.0])
+def test_fringes_as_fine_as_the_maps_are_one_region(detail):
+    """Few functions of the state draw a swing as fringes; how far apart says the band limit."""
+    x = np.arange(64) - 32.0
+    hill = np.exp(-0.5 * (x / 12) ** 2)
+    fringes = hill * (1 + np.cos(2 * np.pi * x / detail))
+    density = hill[:, None, None] * hill[:, None] * hill
+    change = hill[:, None, None] * hill[:, None] * fringes
+    maps = Blobs((1, 1, 1), (0, 0, 0))
+    maps.still, maps.change = density, change
+    _, names = suggest_components(maps, detail)
+    assert [name for name in names.values() if name != "body"] == ["moving_1"]
+    assert (len(suggest_components(maps, DETAIL).names) > 2) == (detail > DETAIL)
+
+
 class Blobs:
     """Balls of density 1 in a row, the first in the middle; states change each by its share."""
 
@@ -84,7 +100,7 @@ class Blobs:
 
 def test_what_the_others_move_against_is_no_part():
     """Without known poses the body may seem to move as well, against its arms."""
-    labels, names = suggest_components(Blobs((7, 4, 4), (0.8, 1.0, 1.0)))
+    labels, names = suggest_components(Blobs((7, 4, 4), (0.8, 1.0, 1.0)), DETAIL)
     assert names == {1: "body", 2: "moving_1", 3: "moving_2"}
     assert labels[20, 20, 20] == 1
     assert {labels[20, 20, 33], labels[20, 20, 7]} == {2, 3}
@@ -95,7 +111,7 @@ def test_what_the_others_move_against_is_no_part():
 )
 def test_parts_of_like_mass_and_a_lone_one_stay(radii, changes):
     """The heavier of two lobes on a still middle is a part too, and so is all that moves."""
-    _, names = suggest_components(Blobs(radii, changes))
+    _, names = suggest_components(Blobs(radii, changes), DETAIL)
     assert sum(name.startswith("moving") for name in names.values()) == np.count_nonzero(changes)
 
 
@@ -114,8 +130,8 @@ def test_nothing_to_suggest():
             return self.body.volume(0.5, BOX)
 
     with pytest.raises(RunFolderError, match="look the same"):
-        suggest_components(Still())
+        suggest_components(Still(), DETAIL)
     rigid = Still()
     rigid.axes = ()
     with pytest.raises(RunFolderError, match="rigid"):
-        suggest_components(rigid)
+        suggest_components(rigid, DETAIL)

@@ -261,6 +261,11 @@ class Run:
         """The molecule at any state."""
         return self.snapshot.maps
 
+    @property
+    def detail(self) -> float:
+        """The finest there can be in its maps [voxels of the box]."""
+        return self.box_size / self.snapshot.stage.max_radius
+
     @cached_property
     def posterior(self) -> dict[str, NDArray[Any]]:
         """Kept draws and what was made of them, by name; empty without."""

@@ -23,14 +23,14 @@ __all__ = ["Suggestion", "state_statistics", "suggest_components"]
 Float32 = NDArray[np.float32]
 
 _STOPS = 5  # states along an axis: a swing has been everywhere at five
-_SMOOTH = 1.5  # [voxels]; single voxels of noise are no regions
+_SMOOTH, _LEAST_SMOOTH = 0.44, 1.5  # [details, voxels]; what noise is made of is no region
 _LEVEL = 0.35  # of the highest deviation: ripples around what moves stay below a third of it
 _PROMINENT = 0.3  # of the highest deviation, from a peak down to the pass to a higher one,
 _PASS = 0.65  # which is lower than this times the peak: less is one region
 _N_LEVELS, _MOST_PEAKS = 40, 255
 _LEAST = 0.05  # of the largest region: smaller ones are noise, or what moves along
 _BODY_LEVEL = 0.2  # of the mean map's highest density
-_LOOSE = 2.0  # [voxels]; a tight support cuts the motion off
+_LOOSE, _LEAST_LOOSE = 0.58, 2.0  # [details, voxels]; a tight support cuts the motion off
 _MOST_MASS = 0.4  # of the molecule: a piece with more of it is what the others move against
 
 
@@ -79,13 +79,15 @@ def state_statistics(maps: _Maps) -> tuple[Float32, Float32]:
     return mean.astype(np.float32), deviation.astype(np.float32)
 
 
-def suggest_components(maps: _Maps) -> Suggestion:
+def suggest_components(maps: _Maps, detail: float) -> Suggestion:
     """What moves, in connected regions, and the rest.
 
     Parameters
     ----------
     maps : HyperMaps
         Of a run with at least one state.
+    detail : float
+        The finest there is in them [voxels]: box size over band limit. Finer noise there is none.
 
     Returns
     -------
@@ -99,17 +101,18 @@ def suggest_components(maps: _Maps) -> Suggestion:
     if not maps.axes:
         raise RunFolderError("this run is rigid, so nothing varies; run it with one state first")
     mean, deviation = state_statistics(maps)
-    deviation = ndimage.gaussian_filter(deviation, _SMOOTH)
+    deviation = ndimage.gaussian_filter(deviation, max(_SMOOTH * detail, _LEAST_SMOOTH))
+    loose = max(_LOOSE * detail, _LEAST_LOOSE)
     highest = float(deviation.max())
     if highest <= 1e-4 * float(np.abs(mean).max()):  # rounding of float32, with room
         raise RunFolderError("all states of this run look the same; nothing to suggest yet")
     moving = _regions(deviation / highest)
-    moving = _parts(moving, np.where(mean > _BODY_LEVEL * mean.max(), mean, 0))
+    moving = _parts(moving, np.where(mean > _BODY_LEVEL * mean.max(), mean, 0), loose)
     labels = np.zeros(mean.shape, dtype=np.uint8)
-    labels[dilated(mean > _BODY_LEVEL * float(mean.max()), _LOOSE)] = 1
+    labels[dilated(mean > _BODY_LEVEL * float(mean.max()), loose)] = 1
     n = int(moving.max())
     for number in range(n, 0, -1):  # the largest last, on top of its neighbours
-        labels[dilated(moving == number, _LOOSE)] = number + 1
+        labels[dilated(moving == number, loose)] = number + 1
     names = {1: "body"} if (labels == 1).any() else {}
     return Suggestion(labels, names | {i + 1: f"moving_{i}" for i in range(1, n + 1)})
 
@@ -145,7 +148,7 @@ def _regions(height: Float32) -> NDArray[np.uint8]:
     return np.asarray(numbers[regions])
 
 
-def _parts(moving: NDArray[np.uint8], mass: Float32) -> NDArray[np.uint8]:
+def _parts(moving: NDArray[np.uint8], mass: Float32, loose: float) -> NDArray[np.uint8]:
     """The pieces that are parts, numbered from 1 by falling volume again."""
     numbers = np.arange(int(moving.max()) + 1)
     volumes, masses = np.bincount(moving.ravel()), np.bincount(moving.ravel(), mass.ravel())
@@ -155,7 +158,7 @@ def _parts(moving: NDArray[np.uint8], mass: Float32) -> NDArray[np.uint8]:
     has_body = (
         len(numbers) > 2
         and masses[heaviest] > max(_MOST_MASS * masses.sum(), others)
-        and bool(dilated(moving == heaviest, _LOOSE)[middle])
+        and bool(dilated(moving == heaviest, loose)[middle])
     )
     is_part = (numbers > 0) & ~(has_body & (numbers == heaviest))
     is_part &= volumes >= _LEAST * volumes[is_part].max()

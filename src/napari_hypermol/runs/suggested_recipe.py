@@ -113,7 +113,7 @@ def write_suggestion(run: Run, out: Path, overwrite: bool = False) -> list[str]:
     OutputExistsError
         If `out` is there, and is not an earlier suggestion or may not be replaced.
     """
-    suggestion = suggest_components(run.maps)
+    suggestion = suggest_components(run.maps, run.detail)
     values = suggested_recipe(run, suggestion)
     path = out / "recipe.yaml"
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):

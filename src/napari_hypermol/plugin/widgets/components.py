@@ -590,4 +590,4 @@ def _labels_of(volume: Any, grid: Grid, asked: MapMask, values: dict[str, Any]) 
 
 
 def _suggestion_of(run: Any, grid: Grid) -> Any:
-    return suggest_components(run.maps), grid, {}
+    return suggest_components(run.maps, run.detail), grid, {}
