@@ -30,7 +30,12 @@ def suggestion():
 def run_of(values, folder):
     """As much of a run as a suggestion is made of."""
     return SimpleNamespace(
-        recipe=recipe_from(values), path=folder / "run", box_size=BOX, pixel_size=PIXEL, maps=None
+        recipe=recipe_from(values),
+        path=folder / "run",
+        box_size=BOX,
+        pixel_size=PIXEL,
+        maps=None,
+        detail=3.5,
     )
 
 
