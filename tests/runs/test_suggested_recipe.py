@@ -76,7 +76,7 @@ def test_a_run_that_has_components_is_refused(tmp_path):
 
 def test_files(tmp_path, monkeypatch):
     """Masks are looser than what was seen to move; nothing of anybody else's is replaced."""
-    monkeypatch.setattr(module, "suggest_components", lambda maps: suggestion())
+    monkeypatch.setattr(module, "suggest_components", lambda maps, detail: suggestion())
     run, out = run_of({"components": ONE}, tmp_path), tmp_path / "next"
     assert write_suggestion(run, out) == ["moving_1", "moving_2"]
     recipe = read_recipe(out / "recipe.yaml")
