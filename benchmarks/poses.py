@@ -54,11 +54,13 @@ def reconstruct(particles: Path, recipe: Path, run: Path) -> float:
     return time.monotonic() - began
 
 
-def one(case: str, seed: int, folder: Path) -> dict[str, float]:
+def one(case: str, seed: int, folder: Path, n: int | None = None) -> dict[str, float]:
     data, run = folder / f"{case}_{seed}", folder / f"{case}_{seed}_run"
     molecule, *options = CASES[case]
     if molecule == "ribosome":
         molecule = str(folder / "ribosome.mrc")
+    if n is not None:
+        options[options.index("--n") + 1] = str(n)
     hypermol("simulate", molecule, str(data), *options, "--seed", str(seed))
     seconds = reconstruct(data / "particles.star", data / "recipe.yaml", run)
     row = {"seconds": seconds}
@@ -116,6 +118,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--case", action="append", choices=list(CASES))
+    parser.add_argument("--n", type=int, help="particles, instead of the case's")
     parser.add_argument("--data", type=Path, help="folder with the files of other programs")
     options = parser.parse_args()
     cases = options.case or list(CASES)
@@ -130,7 +133,7 @@ def main() -> None:
         for case in cases:
             rows = []
             for seed in range(options.first_seed, options.first_seed + options.seeds):
-                rows.append(one(case, seed, folder))
+                rows.append(one(case, seed, folder, options.n))
                 print(case, "seed", seed, {k: _short(v) for k, v in rows[-1].items()}, flush=True)
             summary(case, rows)
 

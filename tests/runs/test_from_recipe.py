@@ -101,6 +101,16 @@ def test_schedule_by_hand():
     assert [(s.max_degree, s.sweeps, s.kindled_sweeps) for s in stages] == [(0, 4, 0), (2, 7, 6)]
 
 
+@pytest.mark.parametrize("sweeps", [1, 2, 4, 6, 12])
+def test_what_is_kindled_becomes_a_density_in_the_same_stage(sweeps):
+    """It may be the last one: kindled to its end, motions were a quarter of what they are."""
+    stage = {"resolution": 20, "degree": 2, "sweeps": sweeps}
+    recipe = recipe_from({"schedule": [{**stage, "degree": 0}, stage]})
+    stages = stages_of(recipe, composite_of(recipe, Path(), BOX, PIXEL), PIXEL)
+    assert stages[0].kindled_sweeps == 0
+    assert stages[1].kindled_sweeps == min(6, sweeps - 1)
+
+
 def test_known_poses_ask_for_nothing():
     assert poses_of(recipe_from({})) is None
 

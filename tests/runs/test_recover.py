@@ -167,6 +167,21 @@ def test_marching_ends_where_the_data_end(particles, composite, monkeypatch):
     assert [s.stage.name for s in seen] == ["a", "b", "c"]
 
 
+def test_states_begin_as_planned_however_little_the_images_hold(
+    particles, composite, monkeypatch
+):
+    stages = [
+        Stage("a", 6.0, 0, sweeps=1),
+        Stage("b", 6.0, 1, sweeps=2, kindled_sweeps=1),
+        Stage("c", 7.0, 1, sweeps=1),
+        Stage("d", 8.0, 2, sweeps=1),
+    ]
+    seen = []
+    monkeypatch.setattr(module, "_EXHAUSTED", 1.1)
+    recovery(particles, composite, stages=stages, is_adaptive=True, on_stage=seen.append)
+    assert [s.stage.name for s in seen] == ["a", "b", "d"]
+
+
 # ---- when an order of the particles is sought ----------------------------------------------------
 
 

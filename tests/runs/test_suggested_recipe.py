@@ -39,8 +39,15 @@ def run_of(values, folder):
     )
 
 
+def suggested(run):
+    """The recipe's plain values, in a folder beside the run."""
+    return suggested_recipe(run, suggestion(), run.path.parent / "next")
+
+
 def test_a_body_at_rest_and_a_knob_for_every_part(tmp_path):
-    values = suggested_recipe(run_of({"components": ONE}, tmp_path), suggestion())
+    values = suggested_recipe(
+        run_of({"components": ONE}, tmp_path), suggestion(), tmp_path / "next"
+    )
     recipe = recipe_from(values)
     assert list(recipe.components) == ["body", "moving_1", "moving_2"]
     body = recipe.components["body"]
@@ -57,12 +64,12 @@ def test_poses_go_on_from_where_the_run_left_them(tmp_path):
     """Found from nothing they are refined, and looked for again; priors of the run are kept."""
     latents = {"rotation": "search", "shift": "search", "search": {"starts": 3}}
     searched = {"components": ONE, "latents": latents, "priors": {"shift": {"std": 4.0}}}
-    recipe = recipe_from(suggested_recipe(run_of(searched, tmp_path), suggestion()))
+    recipe = recipe_from(suggested(run_of(searched, tmp_path)))
     assert (recipe.latents.rotation, recipe.latents.shift) == ("refine", "refine")
     assert recipe.priors.rotation == "uniform"
     assert recipe.priors.shift.std == 4.0
     refined = {"latents": {"rotation": "refine"}, "priors": {"rotation": {"near": 5}}}
-    recipe = recipe_from(suggested_recipe(run_of(refined, tmp_path), suggestion()))
+    recipe = recipe_from(suggested(run_of(refined, tmp_path)))
     assert recipe.latents.rotation == "refine"
     assert recipe.priors.rotation.near == 5
     assert recipe.components["body"].support.ball.radius == pytest.approx(0.45 * BOX * PIXEL)
@@ -71,7 +78,7 @@ def test_poses_go_on_from_where_the_run_left_them(tmp_path):
 def test_a_run_that_has_components_is_refused(tmp_path):
     two = {"components": {**ONE, "other": {"support": {"ball": {"radius": 20}}}}}
     with pytest.raises(RunFolderError, match="has components already \\(whole, other\\)"):
-        suggested_recipe(run_of(two, tmp_path), suggestion())
+        suggested(run_of(two, tmp_path))
 
 
 def test_files(tmp_path, monkeypatch):
@@ -90,12 +97,36 @@ def test_files(tmp_path, monkeypatch):
     with pytest.raises(OutputExistsError, match="exists already"):
         write_suggestion(run, out)
     write_suggestion(run, out, overwrite=True)
+    (out / "masks" / "lid.mrc").write_text("painted")  # by the user
+    write_suggestion(run, out, overwrite=True)
+    assert (out / "masks" / "lid.mrc").read_text() == "painted"
     other = tmp_path / "other"
-    other.mkdir()
-    (other / "notes.txt").write_text("mine")
+    (other / "masks").mkdir(parents=True)
+    (other / "masks" / "moving_1.mrc").write_text("painted")
+    (other / "recipe.yaml").write_text("seed: 1")  # of no suggestion
     with pytest.raises(OutputExistsError, match="exists already"):
         write_suggestion(run, other, overwrite=True)
-    assert [path.name for path in other.iterdir()] == ["notes.txt"]
+    assert (other / "masks" / "moving_1.mrc").read_text() == "painted"
+    assert (other / "recipe.yaml").read_text() == "seed: 1"
+
+
+def test_what_was_asked_of_the_run_is_asked_again(tmp_path):
+    """Its mask is the body's, its solvent mask stays; both lie in the run's folder."""
+    support = {"mask": "masks/whole.mrc", "soft_edge": 4.0}
+    values = {
+        "components": {"whole": {"support": support, "state": {}}},
+        "priors": {"coefficients": {"solvent": 1.0, "solvent_mask": "masks/solvent.mrc"}},
+        "half_sets": True,
+        "schedule": BRIEF,
+    }
+    recipe = recipe_from(suggested(run_of(values, tmp_path)))
+    body = recipe.components["body"]
+    assert body.support.mask == "../run/masks/whole.mrc"
+    assert body.support.soft_edge == 4.0
+    assert body.state is None
+    assert recipe.priors.coefficients.solvent_mask == "../run/masks/solvent.mrc"
+    assert recipe.half_sets
+    assert recipe.schedule == "auto"
 
 
 def test_from_a_run_to_the_next(tmp_path):

@@ -112,6 +112,7 @@ class ParticleFile:
         columns: Mapping[str, ArrayLike] | None = None,
         rows: ArrayLike | None = None,
         overwrite: bool = False,
+        without: Sequence[str] = (),
     ) -> None:
         """Write the file again, with columns replaced or added, all rows or some.
 
@@ -125,6 +126,8 @@ class ParticleFile:
             Particles to write, in this order; all when left out.
         overwrite : bool
             Whether an existing file may be replaced.
+        without : sequence of str, optional
+            Columns of this file that a STAR file is written without.
 
         Raises
         ------
@@ -154,7 +157,7 @@ class ParticleFile:
             )
         table = self.table if rows is None else self.table.iloc[at]
         new = {name: _column(values[at]).set_axis(table.index) for name, values in given.items()}
-        written = table.assign(**new)
+        written = table.drop(columns=list(without)).assign(**new)
         written.attrs = dict(self.table.attrs)
         write_star(path, {**self.blocks, self.particle_block: written}, overwrite)
 

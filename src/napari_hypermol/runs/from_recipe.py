@@ -327,7 +327,8 @@ def stages_of(recipe: Recipe, composite: Composite, pixel_size: float) -> list[S
                 "draw or metropolis"
             )
         is_first_moving = stage.degree > 0 and all(s.max_degree == 0 for s in stages)
-        kindled = min(6, stage.sweeps) if is_first_moving else 0
+        # a sweep is left in which what was kindled becomes a density
+        kindled = min(6, stage.sweeps - 1) if is_first_moving else 0
         stages.append(
             Stage(
                 f"stage {index + 1}",

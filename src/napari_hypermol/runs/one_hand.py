@@ -7,6 +7,8 @@ states are mirror images of each other, or the mean, of both hands together, is 
 own mirror image than the molecule is at one of its states.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -91,7 +93,8 @@ def of_one_hand(
     first = posterior.contrast_mean[:, None].astype(np.float32)
     square = posterior.contrast_mean**2 + posterior.contrast_std**2
     return Snapshot(
-        stage=stage,
+        # the next one begins at this band limit, whatever the one before had
+        stage=replace(stage, max_radius=snapshot.stage.max_radius),
         position=position,
         molecule=still,
         estimate=estimate._replace(

@@ -2,11 +2,13 @@
 
 import contextlib
 import datetime
+import hashlib
 import importlib.metadata
 import logging
 import platform
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +25,7 @@ from napari_hypermol.errors import (
     RunCancelled,
     RunFolderError,
 )
-from napari_hypermol.io.particle_file import ParticleFile
+from napari_hypermol.io.particle_file import IMAGE_NAME, ParticleFile
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.protocols import Executor
 from napari_hypermol.runs.control import Control
@@ -321,11 +323,14 @@ def _checked(job: Job) -> _Given:
         composite.discretise(stages[0].max_radius)  # a support that misses the box says so now
     if recipe.half_sets:
         half_set_rows(file.particles)
+    if job.resume:
+        _same_particles(job.out, file)
     facts = {
         "box_size": size,
         "pixel_size": pixel_size,
         "particles": str(file.path.resolve()),
         "n_particles": file.n,
+        "images": _digest(file),
         "data_dir": None if job.data_dir is None else str(job.data_dir.resolve()),
     }
     return _Given(recipe, folder, file, composite, stages, facts)
@@ -354,27 +359,65 @@ def _naming(recipe: Path | Recipe | None) -> Iterator[None]:
 
 
 def _resumed(job: Job) -> Job:
-    """The job a folder was made by."""
+    """The job a folder was made by; of what is given anew only where files have been moved to."""
     if not job.out.exists():
         raise OutputExistsError(f"{job.out}: there is no run to resume; leave --resume out")
     run = Run.open(job.out)
     made_from = Path(run.facts["particles"])
-    if job.particles is not None and job.particles.resolve() != made_from:
+    particles = made_from if job.particles is None else job.particles
+    if particles.resolve() != made_from and made_from.exists():
         raise RunFolderError(
-            f"{job.out}: was made from {made_from}, not from {job.particles}; resume with that "
+            f"{job.out}: was made from {made_from}, not from {particles}; resume with that "
             "file, or choose another --out"
         )
+    if job.seed is not None and job.seed != run.recipe.seed:
+        raise RecipeError(
+            f"--seed {job.seed}: {job.out} was begun with {run.recipe.seed}; leave it out, or "
+            "choose another --out"
+        )
+    if job.pixel_size is not None and job.pixel_size != run.pixel_size:
+        raise ParticleFileError(
+            f"--pixel-size {job.pixel_size}: {job.out} was begun with {run.pixel_size}; leave it "
+            "out, or choose another --out"
+        )
+    if job.recipe is not None:
+        warnings.warn(
+            f"{job.out}: goes on with the recipe in its folder; --recipe is not read", stacklevel=3
+        )
+    data_dir = run.facts.get("data_dir") if job.data_dir is None else job.data_dir
     return Job(
-        particles=made_from,
+        particles=particles,
         out=job.out,
         recipe=job.out / "recipe.yaml",
-        data_dir=Path(run.facts["data_dir"]) if run.facts.get("data_dir") else None,
+        data_dir=None if data_dir is None else Path(data_dir),
         pixel_size=run.pixel_size,
         device=job.device,
         scheduler=job.scheduler,
         resume=True,
         keep_every=job.keep_every,
     )
+
+
+def _digest(file: ParticleFile) -> str:
+    """Of the names of all images, in their order."""
+    names = "\n".join(file.table[IMAGE_NAME])
+    return hashlib.sha256(names.encode()).hexdigest()
+
+
+def _same_particles(out: Path, file: ParticleFile) -> None:
+    """Refuse to go on with other images, or the same in another order."""
+    facts = Run.open(out).facts
+    begun = int(facts["n_particles"])
+    if file.n != begun:
+        raise RunFolderError(
+            f"{file.path}: holds {file.n:,} particles, {out} was begun with {begun:,}; put the "
+            "file back as it was, or choose another --out"
+        )
+    if facts.get("images", _digest(file)) != _digest(file):  # runs of earlier versions do not say
+        raise RunFolderError(
+            f"{file.path}: holds other images than {out} was begun with, or in another order; put "
+            "the file back as it was, or choose another --out"
+        )
 
 
 def _recipe(job: Job) -> tuple[Recipe, Path]:

@@ -99,7 +99,8 @@ def recover(
             reporter.advance(work_of([stage]), f"{stage.name}: done before")
             is_threaded = is_threaded or stage.max_degree > 1
             continue
-        if settings.is_adaptive and snapshot is not None and _is_exhausted(snapshot):
+        has_begun = snapshot is not None and not stage.kindled_sweeps
+        if settings.is_adaptive and has_begun and snapshot and _is_exhausted(snapshot):
             # Little more to see: all state functions, a little beyond the band limit reached.
             skipped = work_of(stages[position - 1 : -1])
             radius = min(_LAST_STEP * snapshot.stage.max_radius, stages[-1].max_radius)

@@ -11,6 +11,8 @@ from napari_hypermol.runs.state_axes import class_numbers, state_axes
 
 __all__ = ["particle_columns", "pose_columns_of", "write_particles"]
 
+_OURS = "hypermol"
+
 
 def particle_columns(snapshot: Snapshot) -> dict[str, Any]:
     """The columns a run adds to its particles, poses apart; each (n,).
@@ -56,6 +58,10 @@ def pose_columns_of(file: ParticleFile, snapshot: Snapshot) -> dict[str, Any]:
 def write_particles(
     file: ParticleFile, snapshot: Snapshot, out: Path, drawn: dict[str, Any] | None = None
 ) -> None:
-    """Write ``particles.star`` of a run folder: the file's rows, what is known now, and draws."""
+    """Write ``particles.star`` of a run folder: the file's rows, what is known now, and draws.
+
+    What an earlier run found and this one does not say is left out: it would look like its own.
+    """
     columns = particle_columns(snapshot) | pose_columns_of(file, snapshot) | (drawn or {})
-    file.write(out / "particles.star", columns, overwrite=True)
+    of_others = [c for c in map(str, file.table) if c.startswith(_OURS) and c not in columns]
+    file.write(out / "particles.star", columns, overwrite=True, without=of_others)

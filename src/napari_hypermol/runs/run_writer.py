@@ -23,7 +23,7 @@ from napari_hypermol.runs.lock import check_free
 from napari_hypermol.runs.pose_step import Poses
 from napari_hypermol.runs.recipe import Recipe
 from napari_hypermol.runs.recipe_text import write_recipe
-from napari_hypermol.runs.run_facts import FORMAT_VERSION, is_run_folder
+from napari_hypermol.runs.run_facts import FORMAT_VERSION, is_run_folder, read_facts
 from napari_hypermol.runs.snapshot import Snapshot
 from napari_hypermol.runs.store import POSTERIOR_ARRAYS
 from napari_hypermol.runs.trimming import cut_arrays
@@ -80,7 +80,7 @@ class RunWriter:
     overwrite : bool
         Replace a run that is there; anything else that is there is never touched.
     resume : bool
-        Keep the snapshots of the run that is there.
+        Keep the snapshots of the run that is there; only where its particles are is written anew.
 
     Raises
     ------
@@ -101,6 +101,10 @@ class RunWriter:
         if resume:
             for lost in (path / "store.zarr").glob(".writing_*"):  # of a process that was killed
                 shutil.rmtree(lost, ignore_errors=True)
+            moved = {name: facts[name] for name in ("particles", "data_dir")}
+            known = read_facts(path)
+            if known != known | moved:
+                self.write_json("run.json", known | moved)
             return
         check_output(path, overwrite)
         path.parent.mkdir(parents=True, exist_ok=True)

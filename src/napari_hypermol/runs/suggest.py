@@ -139,7 +139,8 @@ def _regions(height: Float32) -> NDArray[np.uint8]:
                 top = peaks[region]
                 if top - level < _PROMINENT or level > _PASS * top:
                     known[known == region] = highest
-            _, nearest = ndimage.distance_transform_edt(known == 0, return_indices=True)
+            seeds = inside & (known > 0)  # not those of another region in the same box
+            _, nearest = ndimage.distance_transform_edt(~seeds, return_indices=True)
             known[inside] = known[tuple(nearest)][inside]
     order = np.argsort(-np.bincount(regions.ravel(), minlength=len(peaks))[1:], kind="stable")
     numbers = np.zeros(len(peaks), dtype=np.uint8)

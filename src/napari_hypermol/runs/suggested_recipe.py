@@ -4,7 +4,6 @@ Not here: which parts (`suggest`).
 """
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,9 @@ __all__ = ["on_found_poses", "suggested_recipe", "write_suggestion"]
 # particles have it. Loose is right, as it is trimmed before every stage.
 _BEYOND = 0.06
 _DEGREE = 4  # of a part's state
+_MARK = (
+    "# Parts suggested by a run; write what you like, hypermol suggest --overwrite replaces it.\n"
+)
 
 
 def on_found_poses(
@@ -45,17 +47,20 @@ def on_found_poses(
     return latents, priors
 
 
-def suggested_recipe(run: Run, suggestion: Suggestion) -> dict[str, Any]:
-    """Plain values of the next recipe; its masks are ``masks/NAME.mrc``.
+def suggested_recipe(run: Run, suggestion: Suggestion, out: Path) -> dict[str, Any]:
+    """Plain values of the next recipe; masks of the parts are ``masks/NAME.mrc``.
 
     The body is all that the run's own support holds, and stays. Poses that the run has found are
-    where the next one begins; found from nothing, they are also looked for on the grid again.
+    where the next one begins; found from nothing, they are also looked for on the grid again. What
+    else was asked of the run is asked again, but for its schedule: parts have other states.
 
     Parameters
     ----------
     run : Run
         Of one component.
     suggestion : Suggestion
+    out : Path
+        Folder the recipe will be in: masks that the run was given are named from there.
 
     Raises
     ------
@@ -69,11 +74,16 @@ def suggested_recipe(run: Run, suggestion: Suggestion) -> dict[str, Any]:
             "suggested by a run of one component"
         )
     whole = next(iter(recipe.components.values()), None)
-    if whole is None or whole.support is None or whole.support.ball is None:
-        support: dict[str, Any] = {"ball": {"radius": 0.45 * run.box_size * run.pixel_size}}
-    else:
-        support = {"ball": whole.support.ball.model_dump(mode="json")}
-    components: dict[str, Any] = {"body": {"support": support}}
+    body: dict[str, Any] = {}
+    if whole is not None:
+        body = whole.model_dump(
+            mode="json", include={"support", "symmetry"}, exclude_none=True, exclude_defaults=True
+        )
+    if not body.get("support"):
+        body["support"] = {"ball": {"radius": 0.45 * run.box_size * run.pixel_size}}
+    elif "mask" in body["support"]:
+        body["support"]["mask"] = _from(out, run.path / body["support"]["mask"])
+    components: dict[str, Any] = {"body": body}
     for label, name in suggestion.names.items():
         if label > 1:
             components[name] = {
@@ -84,9 +94,20 @@ def suggested_recipe(run: Run, suggestion: Suggestion) -> dict[str, Any]:
         recipe.latents.model_dump(mode="json"),
         recipe.priors.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
     )
-    values = {"components": components, "priors": priors, "latents": latents, "seed": recipe.seed}
+    if solvent := recipe.priors.coefficients.solvent_mask:
+        priors["coefficients"]["solvent_mask"] = _from(out, run.path / solvent)
+    values = {
+        "components": components, "priors": priors, "latents": latents,
+        "half_sets": recipe.half_sets, "posterior": recipe.posterior.model_dump(mode="json"),
+        "seed": recipe.seed,
+    }  # fmt: skip
     recipe_from(values, run.path)
     return values
+
+
+def _from(out: Path, path: Path) -> str:
+    """A path as it is called in a recipe in `out`."""
+    return os.path.relpath(path.absolute(), out.absolute())
 
 
 def write_suggestion(run: Run, out: Path, overwrite: bool = False) -> list[str]:
@@ -114,21 +135,29 @@ def write_suggestion(run: Run, out: Path, overwrite: bool = False) -> list[str]:
         If `out` is there, and is not an earlier suggestion or may not be replaced.
     """
     suggestion = suggest_components(run.maps, run.detail)
-    values = suggested_recipe(run, suggestion)
+    values = suggested_recipe(run, suggestion, out)
     path = out / "recipe.yaml"
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        if not (overwrite and path.is_file() and not (out / "run.json").exists()):
+        if not (overwrite and _is_suggestion(path)):
             raise OutputExistsError(f"{out}: exists already; choose another --out")
-        shutil.rmtree(out / "masks", ignore_errors=True)
+        for mask in (out / "masks").glob("moving_*.mrc"):
+            mask.unlink()
     (out / "masks").mkdir(parents=True, exist_ok=True)
     parts = {label: name for label, name in suggestion.names.items() if label > 1}
     for label, name in parts.items():
         inside = dilated(suggestion.labels == label, _BEYOND * run.box_size)
         place = out / "masks" / f"{name}.mrc"
         write_volume(place, inside.astype(np.float32), run.pixel_size)
-    particles = os.path.relpath((run.path / "particles.star").absolute(), out.absolute())
-    values = {"particles": particles, **values}
+    values = {"particles": _from(out, run.path / "particles.star"), **values}
     with replacing(path, overwrite) as temporary:
         text = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=100)
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(_MARK + text, encoding="utf-8")
     return list(parts.values())
+
+
+def _is_suggestion(path: Path) -> bool:
+    """Whether a recipe was written here: any other may have been a day's work."""
+    try:
+        return path.read_text(encoding="utf-8").startswith(_MARK)
+    except (OSError, UnicodeError):
+        return False

@@ -93,6 +93,7 @@ class ComponentsPage(Page):
         self._is_front = True
         self._is_stale = False  # something changed while another page was shown
         self._is_adding = False  # napari is in the middle of adding a layer
+        self._replacement: Any = None  # takes the place of all, once it is in its files
         self._left_hidden: list[Any] = []  # layers that the user does not want to see
         self._build()
         self.balls = BallsLayer(viewer, self._on_ball, self._on_ball_added, self._on_balls_removed)
@@ -425,7 +426,9 @@ class ComponentsPage(Page):
     def _on_written(self, layer: Any, labels: list[int]) -> None:
         """What was painted is in its files: the recipe names them."""
         facts = hypermol_of(layer)
-        components = self.components
+        is_replacement = self._replacement is layer
+        self._replacement = None if is_replacement else self._replacement
+        components = {} if is_replacement else self.components
         for label in labels:
             if label not in facts["names"]:  # removed meanwhile
                 continue
@@ -440,9 +443,9 @@ class ComponentsPage(Page):
         self._say(self.note, [f"{name}: nothing is painted; paint or remove it." for name in empty])
         old = self.components
         changed = [name for name in components if components[name] != old.get(name)]
-        if changed:
+        if changed or components.keys() != old.keys():
             self._put(components)
-            self.list.choose(changed[0])
+            self.list.choose((changed or list(components))[0])
         else:
             self._look_soon()  # the same file, painted otherwise
 
@@ -473,9 +476,8 @@ class ComponentsPage(Page):
         if self.session.run is None:
             show_error("No run is open: run the recipe of one ball first, then open its folder.")
             return
-        layer = map_layer(self.viewer)
         run = self.session.run
-        grid = Grid.of_box(run.box_size, run.pixel_size) if layer is None else grid_of(layer)
+        grid = Grid.of_box(run.box_size, run.pixel_size)  # whatever map is on the screen
         self._say(self.note, ["Comparing the states of the run…"])
         self._making.ask(_suggestion_of, run, grid)
 
@@ -502,7 +504,7 @@ class ComponentsPage(Page):
         self.suggestion_row.take(layer)
         values = {label: {} if label == 1 else dict(_KNOB) for label in names}
         hypermol_of(layer)["values"] = values
-        self._put({})
+        self._replacement = layer
         self._follow_run()
         self._on_painted(layer)
 
