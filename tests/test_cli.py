@@ -352,7 +352,7 @@ def test_angles_are_needed_to_refine(refuses, tmp_path):
     ("arguments", "what"),
     [
         (["recover"], "recover"),
-        (["reconstruct"], "particles"),
+        (["reconstruct", "--out", "run"], "no particles"),
         (["reconstruct", "p.star"], "--out"),
         (["info"], "path"),
         (["info", "x.star", "--colour"], "--colour"),

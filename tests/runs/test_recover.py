@@ -167,9 +167,7 @@ def test_marching_ends_where_the_data_end(particles, composite, monkeypatch):
     assert [s.stage.name for s in seen] == ["a", "b", "c"]
 
 
-def test_states_begin_as_planned_however_little_the_images_hold(
-    particles, composite, monkeypatch
-):
+def test_states_begin_as_planned_however_little_the_images_hold(particles, composite, monkeypatch):
     stages = [
         Stage("a", 6.0, 0, sweeps=1),
         Stage("b", 6.0, 1, sweeps=2, kindled_sweeps=1),
