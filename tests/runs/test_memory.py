@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from examples import one_ball
 from napari_hypermol.coordinates.grids import fourier_samples
 from napari_hypermol.errors import RunFolderError
+from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.runs import memory, scratch
 from napari_hypermol.runs.memory import MemoryPlan, check_room, planned_memory
 from napari_hypermol.schedules.stage import Stage
@@ -61,6 +63,7 @@ def test_images_at_workers_are_not_here(plenty):
 
 def test_the_sentence_has_both():
     assert MemoryPlan(3 * GIB // 2, 0).sentence() == "needs about 1.5 GiB of memory"
+    assert MemoryPlan(8 * GIB, 0, 6 * GIB).sentence() == "needs 2.0 GiB to 8.0 GiB of memory"
     sentence = MemoryPlan(300 * 2**20, 20 * GIB).sentence()
     assert sentence == "needs about 300 MiB of memory and 20.0 GiB of disk for a while"
 
@@ -71,6 +74,26 @@ def test_a_machine_too_small_is_said_before_the_start(tmp_path):
         check_room(MemoryPlan(0, 10**6 * GIB), tmp_path)
     with pytest.raises(RunFolderError, match=r"needs 1000000.0 GiB of memory.*--scheduler"):
         check_room(MemoryPlan(10**6 * GIB, 0), tmp_path)
+
+
+def test_what_may_be_trimmed_is_no_reason_to_refuse(tmp_path, monkeypatch):
+    """The supports of most molecules are much smaller than their balls in the end."""
+    plan = MemoryPlan(10**6 * GIB, 0, 10**6 * GIB - 1)
+    with pytest.warns(
+        UserWarning, match=r"0 MiB to 1000000\.0 GiB of memory, and .* are free"
+    ):
+        check_room(plan, tmp_path)
+
+
+def test_what_can_be_trimmed_is_spare(plenty):
+    """What the stage needs in which states begin is needed; of a support never trimmed, all is."""
+    finer = [*STAGES, Stage("fine", 11.0, 1, sweeps=2)]
+    fixed = one_ball(24)
+    loose = Composite([replace(c, is_trimmed=True) for c in fixed.components], 24)
+    assert planned_memory(fixed, finer, 1000).spare == 0
+    assert planned_memory(loose, STAGES, 1000).spare == 0  # states begin at the finest stage
+    plan, coarse = planned_memory(loose, finer, 1000), planned_memory(fixed, STAGES, 1000)
+    assert 0 < plan.spare < plan.memory - coarse.memory + 2**24
 
 
 def test_what_is_kept_in_files_is_what_the_plan_says():

@@ -116,9 +116,9 @@ def test_memory_is_said_while_images_are_read(data, tmp_path):
     reconstruct(job, lambda progress: seen.append(progress.message))
     reading = [message for message in seen if message.startswith("reading images")]
     assert reading
-    assert all("needs about" in message for message in reading)
+    assert all("of memory" in message for message in reading)
     log = (tmp_path / "run" / "log.txt").read_text()
-    assert "needs about" in log
+    assert "of memory" in log
 
 
 def quick(data, tmp_path, components, **more):

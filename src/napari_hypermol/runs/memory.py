@@ -7,6 +7,7 @@ that was measured.
 import re
 import shutil
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ import psutil
 from napari_hypermol.coordinates.grids import fourier_samples
 from napari_hypermol.errors import RunFolderError
 from napari_hypermol.molecules.composite import Composite
+from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.runs.gridded_normal import gridded_size
 from napari_hypermol.runs.scratch import is_in_memory
 from napari_hypermol.runs.sweep import state_tables
@@ -30,6 +32,7 @@ _GRID_COPIES = 3  # grids, and transforms under way; each thread adds an adjoint
 _THETA_COPIES = 12  # vectors of conjugate gradients, priors, maps being written
 # A particle's guide with what it is made from [bytes], and the draws of poses that are averaged.
 _GUIDE, _AVERAGED = 96 + 240, 24
+_WORTH_SAYING = 0.2  # of the most: a range rather than one number
 _TABLED, _SCALED = 16384, 4096  # images whose tables, whose D and W, are in the making at once
 
 
@@ -42,15 +45,23 @@ class MemoryPlan(NamedTuple):
         The most this process will hold [bytes], files that are mapped not counted.
     disk : int
         Files for what does not fit, gone with the process [bytes].
+    spare : int
+        Of `memory`, what is not needed where supports are trimmed to a small molecule, or the
+        images hold little detail [bytes].
     """
 
     memory: int
     disk: int
+    spare: int = 0
 
     def sentence(self) -> str:
         """In words."""
+        least = self.memory - self.spare
+        size = f"about {_size(self.memory)}"
+        if self.spare > _WORTH_SAYING * self.memory:
+            size = f"{_size(least)} to {_size(self.memory)}"
         disk = f" and {_size(self.disk)} of disk for a while" if self.disk else ""
-        return f"needs about {_size(self.memory)} of memory{disk}"
+        return f"needs {size} of memory{disk}"
 
 
 def _size(n_bytes: int) -> str:
@@ -97,9 +108,12 @@ def planned_memory(
     memory = psutil.Process().memory_info().rss + _PROGRAM + n * per_image
     memory += min(n, _TABLED) * (q * q * (4 + 8 + 4) + entries * 8 * 2)
     memory += min(n, _SCALED) * k * 4
-    memory += (_GRID_COPIES + numba.get_num_threads()) * molecule.empty_grids.values.nbytes
-    memory += _THETA_COPIES * 4 * molecule.n_coefficients
-    memory += 2 * gridded_size(molecule)  # and transforms of the functions, about as large
+    whole = _of_molecule(molecule)
+    memory += whole
+    spare = 0
+    if any(component.is_trimmed for component in composite.components):
+        first = next((s for s in stages if s.max_degree), stages[0])  # nothing is trimmed till then
+        spare = whole - _of_molecule(composite.discretise(first.max_radius, first.max_degree))
     disk = 0
     if not is_remote:
         # samples; D and W, of which there are two each while the noise changes
@@ -108,11 +122,18 @@ def planned_memory(
                 memory += size * copies
             else:
                 disk += size * copies
-    return MemoryPlan(int(memory), int(disk))
+    return MemoryPlan(int(memory), int(disk), max(int(spare), 0))
+
+
+def _of_molecule(molecule: LinearMolecule) -> int:
+    """What is as large as its coefficients or its grids [bytes]."""
+    grids = (_GRID_COPIES + numba.get_num_threads()) * molecule.empty_grids.values.nbytes
+    # and transforms of the functions, about as large as what is gridded
+    return int(grids + _THETA_COPIES * 4 * molecule.n_coefficients + 2 * gridded_size(molecule))
 
 
 def check_room(plan: MemoryPlan, folder: Path) -> None:
-    """Refuse a run that its machine cannot hold, before it has begun.
+    """Refuse a run that its machine cannot hold, before it has begun; warn if it may not.
 
     Raises
     ------
@@ -131,7 +152,13 @@ def check_room(plan: MemoryPlan, folder: Path) -> None:
     available: Any = psutil.virtual_memory().available
     # what is held already is not asked for again
     wanted = plan.memory - psutil.Process().memory_info().rss
-    if wanted > np.int64(available):
+    if np.int64(available) < wanted <= np.int64(available) + plan.spare:
+        warnings.warn(
+            f"the run {plan.sentence()}, and {_size(int(available))} are free; should it end for "
+            "want of memory, resume it on a larger machine or choose a lower resolution",
+            stacklevel=3,
+        )
+    elif wanted > np.int64(available):
         raise RunFolderError(
             f"the run needs {_size(plan.memory)} of memory, and {_size(int(available))} are free; "
             "choose a lower resolution or state degree, or --scheduler with more machines"

@@ -218,6 +218,7 @@ class _Work:
         return _metrics(snapshot, pixel_size, self.device, self.began, is_done) | {
             "unknowns": self.unknowns,
             "planned_memory_bytes": self.plan.memory,
+            "planned_least_memory_bytes": self.plan.memory - self.plan.spare,
             "planned_disk_bytes": self.plan.disk,
         }
 
