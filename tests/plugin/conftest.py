@@ -185,7 +185,7 @@ def sampled_folder(run_folder, tmp_path):
     )
     write_deviations(run.maps.axes, volumes, run.pixel_size, folder / "volumes")
     bands = np.stack([np.full((2, 20), v) for v in (0.03, 0.05, 0.08)])
-    writer = RunWriter(folder, run.recipe, folder, {}, resume=True)
+    writer = RunWriter(folder, run.recipe, folder, run.facts, resume=True)
     writer.write_posterior({"occupancy_bands": bands})
     return folder
 
