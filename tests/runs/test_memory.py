@@ -79,9 +79,7 @@ def test_a_machine_too_small_is_said_before_the_start(tmp_path):
 def test_what_may_be_trimmed_is_no_reason_to_refuse(tmp_path, monkeypatch):
     """The supports of most molecules are much smaller than their balls in the end."""
     plan = MemoryPlan(10**6 * GIB, 0, 10**6 * GIB - 1)
-    with pytest.warns(
-        UserWarning, match=r"0 MiB to 1000000\.0 GiB of memory, and .* are free"
-    ):
+    with pytest.warns(UserWarning, match=r"0 MiB to 1000000\.0 GiB of memory, and .* are free"):
         check_room(plan, tmp_path)
 
 

@@ -24,8 +24,8 @@ from napari_hypermol.runs.recover import recover
 from napari_hypermol.runs.snapshot import RecoverySettings, Snapshot
 from napari_hypermol.runs.state_axes import StateAxis
 from napari_hypermol.schedules.stage import Stage
-from napari_hypermol.synthetic.gaussians import GaussianComponent, GaussianMolecule
 from napari_hypermol.synthetic.simulate import Simulation, simulated_particles
+from small_hands import hand
 
 PLAN = Simulation(
     "hand", n=240, box_size=32, pixel_size=6.0, snr=2.0, shift_std=0.3, contrast_std=0.05, seed=2
@@ -34,20 +34,6 @@ MEAN = Stage("mean", 7.0, 0, sweeps=2, solve_iterations=8)
 STATES = Stage("states", 7.0, 1, sweeps=12, kindled_sweeps=6)
 ROWS = np.arange(PLAN.n)
 FINDS = PoseSettings("search", "search", shift_std=0.5 * PLAN.pixel_size)
-PLACES = [[0, 0, 0], [6, 0, 0], [10, 0.5, 0], [1, 6, 2], [-4, -3, 5], [-3, -7, 1]]
-
-
-def molecule():
-    """Six Gaussians that are unlike their mirror image."""
-    places = np.array(PLACES, dtype=np.float64)
-    part = GaussianComponent(
-        "hand",
-        lambda states: np.broadcast_to(places, (len(states), *places.shape)),
-        np.array([1.0, 1.3, 1.8, 1.5, 1.2, 2.0]),
-        np.array([2.6, 1.7, 1.4, 1.6, 1.8, 1.3]),
-        has_state=False,
-    )
-    return GaussianMolecule((part,))
 
 
 def composite():
@@ -66,7 +52,7 @@ class TwoHands(NamedTuple):
 
 @pytest.fixture(scope="module")
 def hands():
-    particles, true = simulated_particles(PLAN, molecule())
+    particles, true = simulated_particles(PLAN, hand())
     rotations = np.array(true.rotations, dtype=np.float64)
     # V(M r) at M R M has the same projection as V(r) at R, M the reflection along the beam
     mirror = np.diag([1.0, 1.0, -1.0])
@@ -92,7 +78,7 @@ class Mixed:
 
     def __init__(self, share, mirrored=True):
         self.axes = (StateAxis("tau1", "all"), StateAxis("tau2", "all"))
-        self.alone = molecule().components[0].volume(0.5, 32)
+        self.alone = hand().components[0].volume(0.5, 32)
         # about another plane than the box's, as no one knows which
         other = self.alone[::-1].transpose(0, 2, 1) if mirrored else self.alone
         self.other, self.share = other, share
