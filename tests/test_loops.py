@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import pytest
 
-from napari_hypermol.loops import compiled, inlined
+from napari_hypermol.loops import Shared, compiled, inlined
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "napari_hypermol"
 KINDS = ("compiled", "inlined")
@@ -30,11 +30,21 @@ print(hashlib.sha1(b"".join(column.tobytes() for column in (*cells, *sums))).hex
 """
 
 
-def decorated() -> Iterator[tuple[Path, ast.FunctionDef, str]]:
-    """Every function of the package that is decorated, and with what."""
+def loops_of_the_package() -> Iterator[tuple[Path, ast.FunctionDef, str]]:
+    """Every function of the package that is decorated, and with what; and those that are shared."""
     for path in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        shared = {
+            node.args[0].id
+            for node in nodes
+            if isinstance(node, ast.Call)
+            and ast.unparse(node.func) == "Shared"
+            and isinstance(node.args[0], ast.Name)
+        }
+        for node in nodes:
             if isinstance(node, ast.FunctionDef):
+                if node.name in shared:
+                    yield path, node, "shared"
                 for decorator in node.decorator_list:
                     name = ast.unparse(decorator).split("(")[0]
                     if name in KINDS:
@@ -52,7 +62,7 @@ def imported(path: Path) -> dict[str, tuple[Path, str]]:
 
 
 def test_what_loops_call_is_a_part_of_them():
-    found = list(decorated())
+    found = list(loops_of_the_package())
     kinds = {(path, node.name): kind for path, node, kind in found}
     called = set()
     for path, node, _ in found:
@@ -108,3 +118,74 @@ def test_inlined_functions_leave_no_call_behind():
     calls = [line for line in listing.splitlines() if "_sum_of" in line and " call " in line]
     assert calls == []
     assert numba.extending.is_jitted(_sum_of)
+
+
+def _add_times(values_at, numbers_at, count, times):
+    values, numbers = numba.carray(values_at, (count,)), numba.carray(numbers_at, (count,))
+    for i in range(count):
+        values[i] += times * numbers[i]
+
+
+ADD_TIMES = Shared(_add_times, n_arrays=2, n_numbers=2)
+add_times = ADD_TIMES.call
+
+
+@numba.njit
+def add_rows(values, numbers):
+    for i in range(len(values)):
+        add_times((values[i], numbers), (values.shape[1], i))
+
+
+def test_a_shared_function_is_called_by_loops():
+    ADD_TIMES.ready()
+    values, numbers = np.ones((3, 5), dtype=np.float32), np.arange(5, dtype=np.float32)
+    add_rows(values, numbers)
+    np.testing.assert_array_equal(values, 1 + np.outer(np.arange(3), numbers))
+    ADD_TIMES.ready()  # nothing to do
+    add_rows(values, numbers)
+    np.testing.assert_array_equal(values, 1 + 2 * np.outer(np.arange(3), numbers))
+
+
+def test_a_shared_function_called_too_early_ends_the_process_with_its_name():
+    """Better than a wrong sum: an exception in the middle of a loop would go nowhere."""
+    early = """
+import numpy as np
+from test_loops import add_rows
+add_rows(np.ones((3, 5), dtype=np.float32), np.ones(5, dtype=np.float32))
+print("went on")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", early],
+        cwd=Path(__file__).parent, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "went on" not in done.stdout
+    assert "_add_times was called by a loop before it was ready()" in done.stderr
+
+
+def test_a_loop_with_slices_computes_the_same_bits_loaded_from_the_cache(tmp_path):
+    """The shared function from the cache, and the loop that calls it."""
+    sliced = """
+import numpy as np
+from examples import pretzel_like, random_rotations, scene
+from napari_hypermol.imaging import projector
+molecule, placements, samples = scene(pretzel_like(16), 6)
+rng = np.random.default_rng(0)
+theta = rng.normal(size=molecule.n_coefficients).astype(np.float32)
+rotations = random_rotations(rng, 3)
+slices = projector.forward(rotations, molecule.grids(theta), placements, samples)
+back = projector.adjoint(slices, rotations, molecule.empty_grids, placements, samples)
+print(hash(slices.tobytes()), hash(back.tobytes()))
+"""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONHASHSEED": "0"}
+    environment |= {"NUMBA_NUM_THREADS": "1"}
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", sliced], cwd=Path(__file__).parent, env=environment,
+            capture_output=True, text=True, check=True, timeout=300,
+        ).stdout
+        for _ in range(2)
+    ]  # fmt: skip
+    assert any("_slice_set" in path.name for path in tmp_path.rglob("*.nbc"))
+    assert len(told[0]) > 20
+    assert told[0] == told[1]

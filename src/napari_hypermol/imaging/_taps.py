@@ -1,9 +1,12 @@
 """The innermost step of slicing, written for vector units: 27 taps of a Fourier grid at once.
 
-`gather` reads, `scatter` adds, both for 1, 2 or 4 functions lying side by side (2, 4 or 8 floats).
-Written as LLVM vectors because the compiler does not find them by itself behind possibly aliasing
-arrays; measured on one core, nine functions: 68 ns a sample instead of 333 ns. The plain
-versions `gather_plain` and `scatter_plain` say the same in NumPy and are the tests' reference.
+Taps come in nine lines of three neighbours along x. `gather` reads and `scatter` adds them for up
+to `MOST` functions lying side by side; where they are and what they weigh is in a table
+(`_tap_table`). Written as LLVM vectors, and once for every number of functions, because the
+compiler does not find them by itself behind possibly aliasing arrays, and so that all loads are
+operands of sums: taps are summed along z and y first, then along x, and one line needs no more than
+its address and one weight. `prefetch` asks for a line that will be read. The plain versions
+`gather_plain` and `scatter_plain` say the same in NumPy and are the tests' reference.
 """
 
 from collections.abc import Callable
@@ -14,11 +17,18 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["gather", "gather_plain", "scatter", "scatter_plain"]
+from napari_hypermol.imaging._tap_table import ALONG_X, BLOCK, SIGN
+
+__all__ = ["MOST", "gather", "gather_plain", "prefetch", "scatter", "scatter_plain"]
 
 _FLOAT = ir.FloatType()
+_BYTE = ir.IntType(8)
 _INT = ir.IntType(32)
+_LONG = ir.IntType(64)
 _CONTRACT = ("contract",)  # a * b + c may become one fused operation
+_LANES = 8  # floats of a vector register
+MOST = 16  # functions whose sums fit into sixteen registers, three for every four
+_SIDE_BY_SIDE = (1, 2)  # functions so few that the taps of a line are read together
 
 
 def gather_plain(grid: Any, row: tuple[int, int, int], x: Any, y: Any, z: Any) -> Any:
@@ -33,107 +43,201 @@ def scatter_plain(grid: Any, row: tuple[int, int, int], x: Any, y: Any, z: Any, 
     grid[i : i + 3, j : j + 3, k : k + 3] += np.einsum("z,y,x,q->zyxq", z, y, x, value)
 
 
-def _splat(builder: Any, scalar: Any, width: int) -> Any:
-    vector = ir.VectorType(_FLOAT, width)
-    undefined = ir.Constant(vector, ir.Undefined)
-    first = builder.insert_element(undefined, scalar, ir.Constant(_INT, 0))
-    lanes = ir.Constant(ir.VectorType(_INT, width), [0] * width)
-    return builder.shuffle_vector(first, undefined, lanes)
+class _Code:
+    """Writes the instructions of one intrinsic: its arrays, table entries and vectors."""
+
+    def __init__(self, context: Any, builder: Any, sig: Any, args: Any) -> None:
+        self.builder = builder
+        values, self.at, _, grid, row, self.y_step, self.z_step, self.x_step, table, self.k = args
+        arrays = ((0, values), (3, grid), (8, table))
+        self.values, self.grid, self.table = (
+            context.make_array(sig.args[i])(context, builder, array).data for i, array in arrays
+        )
+        self.row = row
+
+    def vector(self, width: int) -> Any:
+        return ir.VectorType(_FLOAT, width)
+
+    def pointer(self, data: Any, offset: Any, width: int) -> Any:
+        where = self.builder.gep(data, [offset])
+        return self.builder.bitcast(where, self.vector(width).as_pointer())
+
+    def load(self, data: Any, offset: Any, width: int) -> Any:
+        return self.builder.load(self.pointer(data, offset, width), align=4)
+
+    def load_wide(self, data: Any, offset: Any, width: int, is_last: bool) -> Any:
+        """Read as many lanes as one load can, and keep `width`; no more than `width` at the end."""
+        wide = 4 if width <= 4 else _LANES
+        if is_last or width == wide:
+            return self.load(data, offset, width)
+        return self.lanes(self.load(data, offset, wide), range(width))
+
+    def store(self, vector: Any, data: Any, offset: Any) -> None:
+        where = self.pointer(data, offset, vector.type.count)
+        self.builder.store(vector, where, align=4)
+
+    def lanes(self, vector: Any, which: Any) -> Any:
+        which = list(which)
+        mask = ir.Constant(ir.VectorType(_INT, len(which)), which)
+        return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
+
+    def splat(self, scalar: Any, width: int) -> Any:
+        undefined = ir.Constant(self.vector(width), ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, ir.Constant(_INT, 0))
+        return self.lanes(first, [0] * width)
+
+    def entry(self, row: int) -> Any:
+        """A number of the table, for this sample."""
+        offset = self.builder.add(self.k, ir.Constant(_LONG, row * BLOCK))
+        return self.builder.load(self.builder.gep(self.table, [offset]), align=4)
+
+    def fused(self, a: Any, b: Any, c: Any) -> Any:
+        """Product of a and b, added to c if there is one."""
+        product = self.builder.fmul(a, b, flags=_CONTRACT)
+        return product if c is None else self.builder.fadd(c, product, flags=_CONTRACT)
+
+    def conjugated(self, vector: Any) -> Any:
+        """Imaginary parts, the odd lanes, times the sample's sign."""
+        width = vector.type.count
+        signs = self.splat(self.entry(SIGN), width)
+        ones = self.splat(ir.Constant(_FLOAT, 1.0), width)
+        mask = [i if i % 2 == 0 else width + i for i in range(width)]
+        mask = ir.Constant(ir.VectorType(_INT, width), mask)
+        return self.builder.fmul(vector, self.builder.shuffle_vector(ones, signs, mask))
+
+    def lines(self) -> Any:
+        """Offset of each of the nine lines, and the row of the table with its weight."""
+        plane = self.row
+        for iz in range(3):
+            line = plane
+            for iy in range(3):
+                yield line, 3 * iz + iy
+                line = self.builder.add(line, self.y_step)
+            plane = self.builder.add(plane, self.z_step)
+
+    def taps(self, line: Any) -> Any:
+        """Offsets of the three taps of a line."""
+        second = self.builder.add(line, self.x_step)
+        return line, second, self.builder.add(second, self.x_step)
+
+    def onward(self, offset: Any, floats: int) -> Any:
+        return self.builder.add(offset, ir.Constant(_LONG, floats))
 
 
-def _pointer(builder: Any, data: Any, offset: Any, width: int) -> Any:
-    return builder.bitcast(builder.gep(data, [offset]), ir.VectorType(_FLOAT, width).as_pointer())
+def _vectors(floats: int) -> list[tuple[int, int]]:
+    """(first, floats) of the vectors that `floats` neighbours are read in."""
+    return [(first, min(_LANES, floats - first)) for first in range(0, floats, _LANES)]
 
 
-def _conjugation(builder: Any, sign: Any, width: int) -> Any:
-    """(1, sign, 1, sign, ...): multiplies imaginary parts by `sign`."""
-    ones = _splat(builder, ir.Constant(_FLOAT, 1.0), width)
-    lanes = [i if i % 2 == 0 else width + i for i in range(width)]
-    mask = ir.Constant(ir.VectorType(_INT, width), lanes)
-    return builder.shuffle_vector(ones, _splat(builder, sign, width), mask)
+def _gather_code(code: _Code, count: int) -> None:
+    if count in _SIDE_BY_SIDE:
+        only = code.builder.icmp_signed("==", code.x_step, ir.Constant(_LONG, 2 * count))
+        with code.builder.if_else(only) as (then, otherwise):
+            with then:
+                _gather_line_code(code, count)
+            with otherwise:
+                _gather_tap_code(code, count)
+    else:
+        _gather_tap_code(code, count)
 
 
-def _tap_weights(builder: Any, z: Any, y: Any, iz: int, iy: int, width: int) -> Any:
-    product = builder.fmul(builder.extract_value(z, iz), builder.extract_value(y, iy))
-    return _splat(builder, product, width)
+def _gather_tap_code(code: _Code, count: int) -> None:
+    """Sum along z and y apart for each tap of a line and each vector of functions, then along x."""
+    pieces = _vectors(2 * count)
+    sums: dict[tuple[int, int], Any] = {}
+    for line, weight in code.lines():
+        factor = code.entry(weight)
+        for ix, tap in enumerate(code.taps(line)):
+            for first, floats in pieces:
+                # What follows are other taps, or at the very last one nothing.
+                is_last = weight == 8 and ix == 2
+                value = code.load_wide(code.grid, code.onward(tap, first), floats, is_last)
+                key = (ix, first)
+                sums[key] = code.fused(code.splat(factor, floats), value, sums.get(key))
+    for first, floats in pieces:
+        total = None
+        for ix in range(3):
+            total = code.fused(code.splat(code.entry(ALONG_X + ix), floats), sums[ix, first], total)
+        code.store(code.conjugated(total), code.values, code.onward(code.at, first))
 
 
-def _make_gather(width: int) -> Callable[..., None]:
+def _gather_line_code(code: _Code, count: int) -> None:
+    """The same where the grid has no other functions: a line's taps lie side by side."""
+    pieces = _vectors(6 * count)
+    sums: dict[int, Any] = {}
+    for line, weight in code.lines():
+        factor = code.entry(weight)
+        for first, floats in pieces:
+            is_last = weight == 8 and first == pieces[-1][0]
+            value = code.load_wide(code.grid, code.onward(line, first), floats, is_last)
+            sums[first] = code.fused(code.splat(factor, floats), value, sums.get(first))
+    total = None
+    for ix in range(3):
+        first, lane = divmod(2 * count * ix, _LANES)
+        tap = code.lanes(sums[first * _LANES], range(lane, lane + 2 * count))
+        total = code.fused(code.splat(code.entry(ALONG_X + ix), 2 * count), tap, total)
+    code.store(code.conjugated(total), code.values, code.at)
+
+
+def _scatter_code(code: _Code, count: int) -> None:
+    pieces = _vectors(2 * count)
+    terms: dict[tuple[int, int], Any] = {}
+    for first, floats in pieces:
+        value = code.conjugated(code.load(code.values, code.onward(code.at, first), floats))
+        for ix in range(3):
+            weight = code.splat(code.entry(ALONG_X + ix), floats)
+            terms[ix, first] = code.builder.fmul(weight, value)
+    for line, weight in code.lines():
+        factor = code.entry(weight)
+        for ix, tap in enumerate(code.taps(line)):
+            for first, floats in pieces:
+                offset = code.onward(tap, first)
+                there = code.load(code.grid, offset, floats)
+                added = code.fused(code.splat(factor, floats), terms[ix, first], there)
+                code.store(added, code.grid, offset)
+
+
+def _intrinsic(write: Callable[[_Code, int], None]) -> Callable[..., None]:
+    """For any number of functions up to `MOST`."""
+
     @intrinsic  # type: ignore[untyped-decorator]
-    def gather_width(
-        typingctx: Any, out: Any, at: Any, grid: Any, row: Any, y_step: Any, z_step: Any,
-        x_step: Any, sign: Any, x: Any, y: Any, z: Any,
+    def taps(
+        typingctx: Any, values: Any, at: Any, count: Any, grid: Any, row: Any, y_step: Any,
+        z_step: Any, x_step: Any, table: Any, k: Any,
     ) -> Any:  # fmt: skip
         i64 = types.int64
-        signature = types.void(out, i64, grid, i64, i64, i64, i64, types.float32, x, y, z)
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            out, at, grid, row, y_step, z_step, x_step, sign, x, y, z = args
-            target = context.make_array(sig.args[0])(context, builder, out).data
-            source = context.make_array(sig.args[2])(context, builder, grid).data
-            weights_x = [_splat(builder, builder.extract_value(x, i), width) for i in range(3)]
-            total = None
-            for iz in range(3):
-                along_y = row
-                for iy in range(3):
-                    along_x, line = along_y, None
-                    for ix in range(3):
-                        value = builder.load(_pointer(builder, source, along_x, width), align=4)
-                        term = builder.fmul(weights_x[ix], value, flags=_CONTRACT)
-                        line = term if line is None else builder.fadd(line, term, flags=_CONTRACT)
-                        along_x = builder.add(along_x, x_step)
-                    weight = _tap_weights(builder, z, y, iz, iy, width)
-                    term = builder.fmul(weight, line, flags=_CONTRACT)
-                    total = term if total is None else builder.fadd(total, term, flags=_CONTRACT)
-                    along_y = builder.add(along_y, y_step)
-                row = builder.add(row, z_step)
-            total = builder.fmul(total, _conjugation(builder, sign, width))
-            builder.store(total, _pointer(builder, target, at, width), align=4)
+            done = builder.append_basic_block("done")
+            switch = builder.switch(args[2], done)
+            for count in range(1, MOST + 1):
+                block = builder.append_basic_block(f"functions.{count}")
+                switch.add_case(ir.Constant(_LONG, count), block)
+                builder.position_at_end(block)
+                write(_Code(context, builder, sig, args), count)
+                builder.branch(done)
+            builder.position_at_end(done)
             return context.get_dummy_value()
 
-        return signature, codegen
+        return types.void(values, i64, i64, grid, i64, i64, i64, i64, table, i64), codegen
 
-    return gather_width  # type: ignore[no-any-return]
-
-
-def _make_scatter(width: int) -> Callable[..., None]:
-    @intrinsic  # type: ignore[untyped-decorator]
-    def scatter_width(
-        typingctx: Any, values: Any, at: Any, grid: Any, row: Any, y_step: Any, z_step: Any,
-        x_step: Any, sign: Any, x: Any, y: Any, z: Any,
-    ) -> Any:  # fmt: skip
-        i64 = types.int64
-        signature = types.void(values, i64, grid, i64, i64, i64, i64, types.float32, x, y, z)
-
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            values, at, grid, row, y_step, z_step, x_step, sign, x, y, z = args
-            source = context.make_array(sig.args[0])(context, builder, values).data
-            target = context.make_array(sig.args[2])(context, builder, grid).data
-            value = builder.load(_pointer(builder, source, at, width), align=4)
-            value = builder.fmul(value, _conjugation(builder, sign, width))
-            terms = []
-            for i in range(3):
-                weight = _splat(builder, builder.extract_value(x, i), width)
-                terms.append(builder.fmul(weight, value))
-            for iz in range(3):
-                along_y = row
-                for iy in range(3):
-                    weight, along_x = _tap_weights(builder, z, y, iz, iy, width), along_y
-                    for ix in range(3):
-                        pointer = _pointer(builder, target, along_x, width)
-                        term = builder.fmul(weight, terms[ix], flags=_CONTRACT)
-                        summed = builder.fadd(builder.load(pointer, align=4), term, flags=_CONTRACT)
-                        builder.store(summed, pointer, align=4)
-                        along_x = builder.add(along_x, x_step)
-                    along_y = builder.add(along_y, y_step)
-                row = builder.add(row, z_step)
-            return context.get_dummy_value()
-
-        return signature, codegen
-
-    return scatter_width  # type: ignore[no-any-return]
+    return taps  # type: ignore[no-any-return]
 
 
-# By the number of functions read at once.
-gather = {count: _make_gather(2 * count) for count in (1, 2, 4)}
-scatter = {count: _make_scatter(2 * count) for count in (1, 2, 4)}
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch(typingctx: Any, grid: Any, at: Any) -> Any:
+    """Ask for the cache line of one number, soon to be read or added to."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        where = builder.bitcast(builder.gep(data, [args[1]]), _BYTE.as_pointer())
+        wanted = ir.FunctionType(ir.VoidType(), [where.type, _INT, _INT, _INT])
+        ask = builder.module.declare_intrinsic("llvm.prefetch", [where.type], wanted)
+        # to be read, into the first cache, as data
+        builder.call(ask, [where, *(ir.Constant(_INT, number) for number in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(grid, types.int64), codegen
+
+
+gather, scatter = _intrinsic(_gather_code), _intrinsic(_scatter_code)

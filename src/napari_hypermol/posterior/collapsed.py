@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
-from napari_hypermol.imaging.projector import Placements, check_band_limit, slice_particle
+from napari_hypermol.imaging.projector import Placements, ready_to_slice, slice_particle
 from napari_hypermol.loops import compiled, inlined
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.posterior.states import contrast_moments
@@ -62,8 +62,9 @@ class CollapsedModel(NamedTuple):
     contrast_std: float
     temperature: float
 
-    def plain(self) -> "CollapsedModel":
-        """With whole numbers as floats: code is compiled for each type that it is given."""
+    def ready(self) -> "CollapsedModel":
+        """For loops: slices compiled, and whole numbers as floats, as code is for each type."""
+        ready_to_slice(self.grids, self.samples)
         return self._replace(
             contrast_std=float(self.contrast_std), temperature=float(self.temperature)
         )
@@ -268,13 +269,12 @@ def collapsed_evidence(
     by_shift : (n, j, s) float64 ndarray
         Its terms; without the prior of the rotation.
     """
-    check_band_limit(model.grids, model.samples)
     n, j = rotations.shape[:2]
     evidence, by_shift = np.empty((n, j)), np.empty((n, j, offsets.shape[1]))
     turned = np.ascontiguousarray(rotations, dtype=np.float32)
     _collapsed(
         images.data, images.weights, turned, np.ascontiguousarray(offsets, dtype=np.float64), prior,
-        np.ascontiguousarray(shifts, dtype=np.float64), *model.plain(), numba.get_num_threads(),
+        np.ascontiguousarray(shifts, dtype=np.float64), *model.ready(), numba.get_num_threads(),
         evidence, by_shift,
     )  # fmt: skip
     return evidence, by_shift

@@ -22,7 +22,7 @@ from napari_hypermol.backend import array_module
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.imaging.projector import (
     Placements,
-    check_band_limit,
+    ready_to_slice,
     scatter_particle,
     slice_particle,
 )
@@ -281,7 +281,7 @@ def overlaps(
     """
     if array_module(images.data) is not np:
         return likelihood_cuda.overlaps(images, grids, placements, samples, pairs)
-    check_band_limit(grids, samples)
+    ready_to_slice(grids, samples)
     n, n_q = len(images.weights), int(grids.n_functions[placements.grids].sum())
     b = np.empty((n, n_q), dtype=np.float32)
     g = np.empty((n, n_q, n_q), dtype=np.float32)
@@ -317,7 +317,7 @@ def image_adjoint(
             images, first_moments, grids, placements, samples
         )
         return values
-    check_band_limit(grids, samples)
+    ready_to_slice(grids, samples)
     targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
     first = np.ascontiguousarray(first_moments, dtype=np.float32)
     _image_adjoint(images.data, first, images.rotations, grids, placements, samples, targets)
@@ -359,7 +359,7 @@ def _sent_back(
     images: WhitenedImages, data: Float32, first: Float32, second: Float32,
     grids: FourierGrids, placements: Placements, samples: FourierSamples,
 ) -> Float32:  # fmt: skip
-    check_band_limit(grids, samples)
+    ready_to_slice(grids, samples)
     targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
     _normal_operator(
         images.weights, second, images.rotations, grids, placements, samples, targets, data, first
@@ -433,7 +433,7 @@ def explained_power(
             images, first_moments, second_moments, noise, grids, placements, samples
         )
         return power
-    check_band_limit(grids, samples)
+    ready_to_slice(grids, samples)
     out = np.zeros((len(images.weights), noise.shape[1]), dtype=np.float64)
     first = np.ascontiguousarray(first_moments, dtype=np.float32)
     second = np.ascontiguousarray(second_moments, dtype=np.float32)

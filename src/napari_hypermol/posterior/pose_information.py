@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.coordinates.rotations import turn_between, turned
 from napari_hypermol.errors import ShapeError
-from napari_hypermol.imaging.projector import Placements, check_band_limit, slice_particle
+from napari_hypermol.imaging.projector import Placements, ready_to_slice, slice_particle
 from napari_hypermol.loops import compiled, inlined
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.likelihood import WhitenedImages
@@ -155,7 +155,7 @@ def pose_information(
     -------
     PoseInformation
     """
-    check_band_limit(grids, samples)
+    ready_to_slice(grids, samples)
     n, n_q, n_states = len(images.weights), functions.shape[1], slopes.shape[1]
     if slopes.shape != (n, n_states, n_q) or states.shape != (n, n_states):
         raise ShapeError(

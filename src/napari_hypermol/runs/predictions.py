@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples, fourier_samples
 from napari_hypermol.imaging.ctf import contrast_transfer
 from napari_hypermol.imaging.forward import image_samples, select_defocus, shell_sums
-from napari_hypermol.imaging.projector import Placements, slice_particle
+from napari_hypermol.imaging.projector import Placements, ready_to_slice, slice_particle
 from napari_hypermol.imaging.restoration import image_from_samples
 from napari_hypermol.imaging.shift import shift_phases
 from napari_hypermol.io.stack import computed
@@ -90,6 +90,7 @@ class Predictions:
         (m, k) complex64 ndarray
         """
         samples, grids = self.samples, self._grids
+        ready_to_slice(grids, samples)
         placements = Placements(*self.snapshot.molecule.placement_arrays)
         everything = np.ones(len(placements.grids), dtype=np.bool_)
         scratch = np.empty((len(samples.kx), 2 * functions.shape[1]), dtype=np.float32)

@@ -393,7 +393,7 @@ def pose_metropolis(
     accepted, density, mean_turn = np.zeros(n), np.zeros(n), np.zeros(n)
     guide = _no_guide(np, rotations) if guide is None else guide
     # views laid out otherwise, or a whole number, would have all of it compiled once more
-    guide, model = PoseGuide(*map(np.ascontiguousarray, guide)), model.plain()
+    guide, model = PoseGuide(*map(np.ascontiguousarray, guide)), model.ready()
     _steps(
         data, images.weights, rotations, shifts, prior, *model, guide, proposals,
         numba.get_num_threads(), accepted, density, mean_turn,
