@@ -22,7 +22,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from napari_hypermol.io import read_star
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.job import Job
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.store import Run
 from small_runs import BRIEF, MIXED, TINY, simulated
 

@@ -20,8 +20,9 @@ import numpy as np
 from distributed import LocalCluster
 
 from napari_hypermol.io import read_star
+from napari_hypermol.runs.job import Job
 from napari_hypermol.runs.progress import Progress
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.synthetic.simulate import Simulation, simulate
 
 WORKERS, BEGUN, LONGEST = 3, "states 1, sweep 2", 2.0  # [s] between two kills

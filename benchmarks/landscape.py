@@ -19,8 +19,9 @@ import yaml
 
 from napari_hypermol.plugin.widgets.studio import open_page
 from napari_hypermol.runs.browsing import Browsed
+from napari_hypermol.runs.job import Job
 from napari_hypermol.runs.occupancy import Occupancy
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.store import Run
 from napari_hypermol.synthetic.simulate import Simulation, simulate
 

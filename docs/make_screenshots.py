@@ -25,7 +25,8 @@ from napari_hypermol.plugin.viewing import (
     set_states,
 )
 from napari_hypermol.plugin.widgets.studio import open_page
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.job import Job
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.store import Run
 from napari_hypermol.synthetic.simulate import Simulation, simulate
 

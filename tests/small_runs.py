@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.job import Job
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.store import Run
 from napari_hypermol.synthetic.simulate import Simulation, simulate
 

@@ -146,7 +146,7 @@ def demo(
 ) -> None:
     """Simulate a pretzel, recover it, score it, make a picture (and open napari)."""
     from napari_hypermol.runs.demo import demo_picture
-    from napari_hypermol.runs.reconstruct import Job
+    from napari_hypermol.runs.job import Job
     from napari_hypermol.runs.score import score
     from napari_hypermol.runs.truth import read_truth
     from napari_hypermol.synthetic.simulate import Simulation, simulate
@@ -285,7 +285,7 @@ def reconstruct(
     ] = False,
 ) -> None:
     """Recover a hypermolecule and every particle's states; write a run folder."""
-    from napari_hypermol.runs.reconstruct import Job
+    from napari_hypermol.runs.job import Job
     from napari_hypermol.runs.unknowns import unknowns_sentences
 
     job = Job(

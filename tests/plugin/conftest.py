@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.job import Job
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.run_writer import RunWriter
 from napari_hypermol.runs.series import series_states, write_deviations
 from napari_hypermol.runs.state_axes import StateAxis

@@ -19,8 +19,9 @@ from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.gridded_normal import GriddedNormal
 from napari_hypermol.runs.initial_model import InitialSettings, initial_model
+from napari_hypermol.runs.job import Job
 from napari_hypermol.runs.pose_step import PoseSettings, pose_step
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.sweep import expectation, state_tables, updated_noise
 from small_runs import BRIEF, TINY, simulated

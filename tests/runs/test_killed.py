@@ -15,7 +15,8 @@ import yaml
 
 from napari_hypermol.errors import RunCancelled, RunFolderError
 from napari_hypermol.io import read_star
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.job import Job
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.run_writer import RunWriter
 from napari_hypermol.runs.store import Run
 from small_runs import BRIEF, simulated

@@ -10,7 +10,8 @@ from scipy.stats import spearmanr
 
 from napari_hypermol.io import read_star
 from napari_hypermol.io.mrc import read_volume
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.job import Job
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.store import Run
 from small_runs import BRIEF, PRETZEL, TINY, recovered, simulated
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_hypermol.errors import RecipeError, RunCancelled
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.job import Job
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.store import Run
 from small_runs import BRIEF, TINY, simulated
 

@@ -17,9 +17,10 @@ from napari_hypermol.runs import particle_order as order_module
 from napari_hypermol.runs import recover as recover_module
 from napari_hypermol.runs import stage_sweeps as sweeps_module
 from napari_hypermol.runs.initial_model import InitialSettings, initial_model
+from napari_hypermol.runs.job import Job
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.preview import forget_preview, read_preview, write_preview
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.store import Run
 from napari_hypermol.synthetic.simulate import Simulation
 from small_runs import recovered, simulated

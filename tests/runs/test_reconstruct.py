@@ -15,20 +15,16 @@ import yaml
 from scipy.stats import spearmanr
 
 from napari_hypermol.errors import (
-    HypermolError,
-    MaskError,
-    OutputExistsError,
-    ParticleFileError,
-    RecipeError,
     RunCancelled,
     RunFolderError,
 )
 from napari_hypermol.io import read_particles, read_star, write_stack, write_star
+from napari_hypermol.runs.job import Job
 from napari_hypermol.runs.recipe_text import recipe_from
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.truth import read_truth
-from small_runs import BRIEF, EDGE, PRETZEL, TINY, recovered, simulated
+from small_runs import BRIEF, PRETZEL, TINY, recovered, simulated
 
 
 @pytest.fixture
@@ -237,17 +233,6 @@ def test_half_sets_are_in_the_metrics(data, tmp_path):
     assert "Independent halves" in (run.path / "report.html").read_text()
 
 
-def test_halves_that_are_none_are_refused_at_once(data, tmp_path):
-    values = yaml.safe_load((data / "recipe.yaml").read_text()) | {"half_sets": True}
-    (data / "recipe.yaml").write_text(yaml.safe_dump(values))
-    blocks = read_star(data / "particles.star")
-    blocks["particles"]["rlnRandomSubset"] = 1
-    write_star(data / "particles.star", blocks, overwrite=True)
-    with pytest.raises(ParticleFileError, match="rlnRandomSubset puts 60 and 0"):
-        recovered(data, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
 # ---- stopped and resumed ---------------------------------------------------------------------
 
 
@@ -310,51 +295,11 @@ def test_finished_run_resumed_stays_as_it_was(tiny_run, tmp_path):
     assert run.snapshots() == [1, 2]
 
 
-def test_resume_of_nothing_or_of_another_stack(data, tiny_run, tmp_path):
-    with pytest.raises(OutputExistsError, match="no run to resume"):
-        reconstruct(Job(data / "particles.star", tmp_path / "none", resume=True))
-    assert not (tmp_path / "none").exists()
-    with pytest.raises(RunFolderError, match="is not a run folder"):
-        reconstruct(Job(data / "particles.star", data, resume=True))
-    with pytest.raises(RunFolderError, match="was made from"):
-        reconstruct(Job(data / "particles.star", tiny_run.run.path, resume=True))
-
-
-def test_what_has_been_moved_is_gone_on_with(tmp_path):
-    """Files may lie elsewhere; other images, or the same in another order, are refused."""
-    data = simulated(tmp_path / "data", schedule=BRIEF)
-    out = recovered(data, tmp_path / "run").run.path
-    before = Run.open(out).states
-    moved = data.rename(tmp_path / "archive")
-    with pytest.raises(ParticleFileError, match="does not exist"):
-        reconstruct(Job(None, out, resume=True))
-    star = shutil.copy(moved / "particles.star", tmp_path / "elsewhere.star")
-    reconstruct(Job(star, out, resume=True, data_dir=moved))
-    run = Run.open(out)
-    np.testing.assert_array_equal(run.states, before)
-    assert run.read_particles().n == TINY.n  # it remembers where they are now
-    tables = read_star(star)
-    for rows, what in ((slice(None, None, -1), "another order"), (slice(0, -1), "begun with")):
-        others = tables | {"particles": tables["particles"].iloc[rows].reset_index(drop=True)}
-        write_star(star, others, overwrite=True)
-        with pytest.raises(RunFolderError, match=what):
-            reconstruct(Job(None, out, resume=True))
-
-
-def test_what_a_resumed_run_does_not_heed_is_said(tiny_run, tmp_path):
-    out = shutil.copytree(tiny_run.run.path, tmp_path / "run")
-    with pytest.raises(RecipeError, match=r"--seed 77: .* was begun with"):
-        reconstruct(Job(None, out, seed=77, resume=True))
-    with pytest.raises(ParticleFileError, match=r"--pixel-size 2\.5: .* was begun with"):
-        reconstruct(Job(None, out, pixel_size=2.5, resume=True))
-    with pytest.warns(UserWarning, match="--recipe is not read"):
-        reconstruct(Job(None, out, tiny_run.data / "recipe.yaml", resume=True))
-
-
 KILLED = """
 import sys
 from pathlib import Path
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.job import Job
+from napari_hypermol.runs.reconstruct import reconstruct
 data, out = map(Path, sys.argv[1:])
 print("ready", flush=True)
 while True:
@@ -383,68 +328,3 @@ def test_killed_at_any_instant_leaves_no_run_or_a_readable_one(data, tmp_path):
     if (out / "particles.star").exists():
         assert len(read_star(out / "particles.star")["particles"]) == TINY.n
     assert run.metrics == {} or "trace" in run.metrics
-
-
-# ---- refused before anything is written ------------------------------------------------------
-
-
-def refuse(job, error, says):
-    before = names(job.out.parent)
-    with pytest.raises(error, match=says) as problem:
-        reconstruct(job)
-    assert isinstance(problem.value, HypermolError)
-    assert names(job.out.parent) == before
-
-
-def test_poses_are_needed(data, tmp_path):
-    blocks = read_star(data / "particles.star")
-    angles = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
-    blocks["particles"] = blocks["particles"].drop(columns=angles)
-    write_star(data / "particles.star", blocks, overwrite=True)
-    job = Job(data / "particles.star", tmp_path / "run")
-    refuse(job, ParticleFileError, r"particles\.star: has no rlnAngleRot.*refine")
-
-
-def spoil_pixel(stack, value):
-    content = bytearray(stack.read_bytes())
-    content[-400:-396] = np.float32(value).tobytes()  # in the last image
-    stack.write_bytes(content)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_pixels_that_are_not_numbers(data, tmp_path, value):
-    spoil_pixel(data / "particles.mrcs", value)
-    refuse(Job(data / "particles.star", tmp_path / "run"), ParticleFileError, r"particles\.mrcs")
-
-
-def test_complaints_about_components_name_the_recipe(data, tmp_path):
-    far = {"a": {"support": {"ball": {"center": [2 * EDGE, 0, 0], "radius": 9}}}}
-    for components, error in ((far, MaskError), ({"a": {"share": "b"}}, RecipeError)):
-        (data / "recipe.yaml").write_text(yaml.safe_dump({"components": components}))
-        job = Job(data / "particles.star", tmp_path / "run", data / "recipe.yaml")
-        refuse(job, error, r"recipe\.yaml: component")
-
-
-def test_no_particles_at_all(tmp_path):
-    refuse(Job(None, tmp_path / "run"), RecipeError, "name a STAR or .cs file")
-
-
-def test_negative_seed(data, tmp_path):
-    refuse(Job(data / "particles.star", tmp_path / "run", seed=-1), RecipeError, "--seed -1")
-
-
-def test_run_is_not_replaced_unasked(data, tmp_path, tiny_run):
-    out = shutil.copytree(tiny_run.run.path, tmp_path / "run")
-    refuse(Job(data / "particles.star", out), OutputExistsError, "--overwrite to replace")
-    # nor when the new input is bad
-    job = Job(tmp_path / "none.star", out, overwrite=True)
-    refuse(job, ParticleFileError, "does not exist")
-    assert Run.open(out).snapshots() == [1, 2]
-
-
-def test_inputs_are_never_removed_with_the_folder(data, tiny_run, tmp_path):
-    out = shutil.copytree(tiny_run.run.path, tmp_path / "run")
-    own_recipe = Job(data / "particles.star", out, out / "recipe.yaml", overwrite=True)
-    refuse(own_recipe, OutputExistsError, r"recipe\.yaml: lies in")
-    own_particles = Job(out / "particles.star", out, data_dir=data, overwrite=True)
-    refuse(own_particles, OutputExistsError, r"particles\.star: lies in")

@@ -18,10 +18,11 @@ from napari_hypermol.runs.executors import DaskExecutor, executor_at
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.image_work import brought, scaled
+from napari_hypermol.runs.job import Job
 from napari_hypermol.runs.pose_prior import pose_prior
 from napari_hypermol.runs.pose_step import PoseSettings, pose_step
 from napari_hypermol.runs.recipe_text import read_recipe
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.remote_images import Spread
 from napari_hypermol.runs.stage_problem import Estimate
 from napari_hypermol.runs.sweep import (

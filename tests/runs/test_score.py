@@ -15,9 +15,10 @@ from napari_hypermol.errors import HypermolError
 from napari_hypermol.io import read_particles, write_volume
 from napari_hypermol.molecules.sharing import point_group
 from napari_hypermol.runs.found_frame import in_frame
+from napari_hypermol.runs.job import Job
 from napari_hypermol.runs.pose_scores import MIRROR
 from napari_hypermol.runs.recipe_text import recipe_from
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.score import score
 from napari_hypermol.runs.store import Run
 from napari_hypermol.runs.truth import read_truth

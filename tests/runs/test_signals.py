@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from napari_hypermol.runs.control import Control
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.job import Job
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.requests import ask
 from napari_hypermol.runs.run_facts import is_run_folder
 from napari_hypermol.runs.status import read_status

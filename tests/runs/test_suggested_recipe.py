@@ -9,8 +9,9 @@ import yaml
 from napari_hypermol.errors import OutputExistsError, RunFolderError
 from napari_hypermol.io import read_volume
 from napari_hypermol.runs import suggested_recipe as module
+from napari_hypermol.runs.job import Job
 from napari_hypermol.runs.recipe_text import read_recipe, recipe_from
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.suggest import Suggestion
 from napari_hypermol.runs.suggested_recipe import suggested_recipe, write_suggestion
 from small_runs import BRIEF, EDGE, TINY, recovered, simulated

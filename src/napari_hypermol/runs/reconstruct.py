@@ -2,13 +2,11 @@
 
 import contextlib
 import datetime
-import hashlib
 import importlib.metadata
 import logging
 import platform
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,33 +16,28 @@ import numpy as np
 
 from napari_hypermol.backend import choose_device
 from napari_hypermol.errors import (
-    MaskError,
-    OutputExistsError,
-    ParticleFileError,
-    RecipeError,
     RunCancelled,
     RunFolderError,
 )
-from napari_hypermol.io.particle_file import IMAGE_NAME, ParticleFile
-from napari_hypermol.molecules.composite import Composite
+from napari_hypermol.io.particle_file import ParticleFile
 from napari_hypermol.protocols import Executor
 from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.diagnostics import diagnose
 from napari_hypermol.runs.executors import executor_at
 from napari_hypermol.runs.fourier_stack import AnyStack, read_fourier_stack
-from napari_hypermol.runs.from_recipe import composite_of, poses_of, priors_of, stages_of
-from napari_hypermol.runs.half_sets import half_set_fsc, half_set_rows
+from napari_hypermol.runs.from_recipe import poses_of, priors_of
+from napari_hypermol.runs.given import Given, checked
+from napari_hypermol.runs.half_sets import half_set_fsc
 from napari_hypermol.runs.halfway import Keeper, forget_halfway
+from napari_hypermol.runs.job import Job, resumed
 from napari_hypermol.runs.memory import MemoryPlan, check_room, peak_memory, planned_memory
 from napari_hypermol.runs.mixing import mixing
 from napari_hypermol.runs.pose_step import with_poses
 from napari_hypermol.runs.progress import Progress, Reporter
 from napari_hypermol.runs.recipe import Recipe
-from napari_hypermol.runs.recipe_text import read_recipe, recipe_from
 from napari_hypermol.runs.recover import recover
 from napari_hypermol.runs.run_columns import write_particles
-from napari_hypermol.runs.run_particles import open_particles
-from napari_hypermol.runs.run_writer import RunWriter, check_output
+from napari_hypermol.runs.run_writer import RunWriter
 from napari_hypermol.runs.sampled import (
     draw_arrays,
     draw_columns,
@@ -60,45 +53,7 @@ from napari_hypermol.runs.trajectories import learned_trajectories
 from napari_hypermol.runs.unknowns import unknowns, unknowns_sentences, warn_of_few_particles
 from napari_hypermol.schedules.stage import Stage, work_of
 
-__all__ = ["Job", "reconstruct", "settings_of"]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to reconstruct and where to.
-
-    Parameters
-    ----------
-    particles : Path or None
-        STAR or .cs; None takes the recipe's.
-    out : Path
-        Run folder to make.
-    recipe : Path or Recipe or None
-        None: one ball around the box with one state.
-    data_dir, pixel_size
-        As in `runs.run_particles.open_particles`.
-    seed : int or None
-        Instead of the recipe's.
-    device : str
-        auto, cpu or cuda.
-    scheduler : str or None
-        Where the work is done, see `executors.executor_at`.
-    overwrite, resume : bool
-    keep_every : float
-        At least so many seconds lie between two writings of where the run stands.
-    """
-
-    particles: Path | None
-    out: Path
-    recipe: Path | Recipe | None = None
-    data_dir: Path | None = None
-    pixel_size: float | None = None
-    seed: int | None = None
-    device: str = "auto"
-    scheduler: str | None = None
-    overwrite: bool = False
-    resume: bool = False
-    keep_every: float = 60.0
+__all__ = ["reconstruct", "settings_of"]
 
 
 def reconstruct(
@@ -136,10 +91,10 @@ def reconstruct(
         is_remote_gpu = job.scheduler is not None and job.device == "cuda"
         device = "cuda" if is_remote_gpu else choose_device(job.device)
         if job.resume:
-            job = _resumed(job)
+            job = resumed(job)
             teller.begin()
         teller.phase("reading")
-        given = _checked(job)
+        given = checked(job)
         asked = unknowns(given.composite, max(s.max_radius for s in given.stages), given.file.n)
         warn_of_few_particles(asked)
         reporter = Reporter(teller.report, control)
@@ -185,7 +140,7 @@ class _Work:
     """A run whose folder is made and whose images are read: what is left is to compute."""
 
     job: Job
-    given: "_Given"
+    given: Given
     stack: AnyStack
     recipe: Recipe
     writer: RunWriter
@@ -275,7 +230,7 @@ def _report(run: Run) -> None:
 
 
 def _draw(
-    given: "_Given",
+    given: Given,
     stack: AnyStack,
     snapshot: Snapshot,
     settings: RecoverySettings,
@@ -295,162 +250,6 @@ def _draw(
     volumes = writer.path / "volumes"
     write_deviations(snapshot.maps.axes, draws.map_std, particles.pixel_size, volumes)
     return mixing(draws, kinds)
-
-
-@dataclass(frozen=True, eq=False)
-class _Given:
-    """What a run works on, read and checked; `folder` is where the recipe's paths start."""
-
-    recipe: Recipe
-    folder: Path
-    file: ParticleFile
-    composite: Composite
-    stages: list[Stage]
-    facts: dict[str, Any]
-
-
-def _checked(job: Job) -> _Given:
-    """Read all there is to read but the pixels; writes nothing."""
-    if not job.resume:
-        check_output(job.out, job.overwrite)
-    recipe, folder = _recipe(job)
-    file = _particles(job, recipe, folder)
-    if not job.resume:
-        _keep_inputs(job, file)
-    size, pixel_size = int(file.particles.images.shape[1]), file.particles.pixel_size
-    with _naming(job.recipe):
-        composite = composite_of(recipe, folder, size, pixel_size)
-        stages = stages_of(recipe, composite, pixel_size)
-        composite.discretise(stages[0].max_radius)  # a support that misses the box says so now
-    if recipe.half_sets:
-        half_set_rows(file.particles)
-    if job.resume:
-        _same_particles(job.out, file)
-    facts = {
-        "box_size": size,
-        "pixel_size": pixel_size,
-        "particles": str(file.path.resolve()),
-        "n_particles": file.n,
-        "images": _digest(file),
-        "data_dir": None if job.data_dir is None else str(job.data_dir.resolve()),
-    }
-    return _Given(recipe, folder, file, composite, stages, facts)
-
-
-def _keep_inputs(job: Job, file: ParticleFile) -> None:
-    """Refuse to replace a folder that holds what the run is made from."""
-    out = job.out.resolve()
-    recipe = [job.recipe] if isinstance(job.recipe, Path) else []
-    for source in (file.path, *recipe):
-        if source.resolve().is_relative_to(out):
-            raise OutputExistsError(
-                f"{source}: lies in {job.out}, which would be replaced; choose another --out"
-            )
-
-
-@contextlib.contextmanager
-def _naming(recipe: Path | Recipe | None) -> Iterator[None]:
-    """Put the recipe's name before complaints about its components, unless a file is named."""
-    try:
-        yield
-    except (RecipeError, MaskError) as problem:
-        if isinstance(recipe, Path) and str(problem).startswith(("component", "schedule", "mask:")):
-            raise type(problem)(f"{recipe}: {problem}") from None
-        raise
-
-
-def _resumed(job: Job) -> Job:
-    """The job a folder was made by; of what is given anew only where files have been moved to."""
-    if not job.out.exists():
-        raise OutputExistsError(f"{job.out}: there is no run to resume; leave --resume out")
-    run = Run.open(job.out)
-    made_from = Path(run.facts["particles"])
-    particles = made_from if job.particles is None else job.particles
-    if particles.resolve() != made_from and made_from.exists():
-        raise RunFolderError(
-            f"{job.out}: was made from {made_from}, not from {particles}; resume with that "
-            "file, or choose another --out"
-        )
-    if job.seed is not None and job.seed != run.recipe.seed:
-        raise RecipeError(
-            f"--seed {job.seed}: {job.out} was begun with {run.recipe.seed}; leave it out, or "
-            "choose another --out"
-        )
-    if job.pixel_size is not None and job.pixel_size != run.pixel_size:
-        raise ParticleFileError(
-            f"--pixel-size {job.pixel_size}: {job.out} was begun with {run.pixel_size}; leave it "
-            "out, or choose another --out"
-        )
-    if job.recipe is not None:
-        warnings.warn(
-            f"{job.out}: goes on with the recipe in its folder; --recipe is not read", stacklevel=3
-        )
-    data_dir = run.facts.get("data_dir") if job.data_dir is None else job.data_dir
-    return Job(
-        particles=particles,
-        out=job.out,
-        recipe=job.out / "recipe.yaml",
-        data_dir=None if data_dir is None else Path(data_dir),
-        pixel_size=run.pixel_size,
-        device=job.device,
-        scheduler=job.scheduler,
-        resume=True,
-        keep_every=job.keep_every,
-    )
-
-
-def _digest(file: ParticleFile) -> str:
-    """Of the names of all images, in their order."""
-    names = "\n".join(file.table[IMAGE_NAME])
-    return hashlib.sha256(names.encode()).hexdigest()
-
-
-def _same_particles(out: Path, file: ParticleFile) -> None:
-    """Refuse to go on with other images, or the same in another order."""
-    facts = Run.open(out).facts
-    begun = int(facts["n_particles"])
-    if file.n != begun:
-        raise RunFolderError(
-            f"{file.path}: holds {file.n:,} particles, {out} was begun with {begun:,}; put the "
-            "file back as it was, or choose another --out"
-        )
-    if facts.get("images", _digest(file)) != _digest(file):  # runs of earlier versions do not say
-        raise RunFolderError(
-            f"{file.path}: holds other images than {out} was begun with, or in another order; put "
-            "the file back as it was, or choose another --out"
-        )
-
-
-def _recipe(job: Job) -> tuple[Recipe, Path]:
-    """The recipe, and the folder its paths are relative to."""
-    if job.recipe is None:
-        recipe, folder = recipe_from({}), Path.cwd()
-    elif isinstance(job.recipe, Recipe):
-        recipe, folder = job.recipe, Path.cwd()
-    else:
-        recipe, folder = read_recipe(job.recipe), job.recipe.resolve().parent
-        recipe = Run.open(job.out).recipe if job.resume else recipe  # all of it in its folder
-    if job.seed is not None:
-        if job.seed < 0:
-            raise RecipeError(f"--seed {job.seed}: expected 0 or more")
-        recipe = recipe.model_copy(update={"seed": job.seed})
-    return recipe, folder
-
-
-def _particles(job: Job, recipe: Recipe, folder: Path) -> ParticleFile:
-    path = job.particles
-    if path is None:
-        if recipe.particles is None:
-            raise RecipeError("no particles: name a STAR or .cs file, or put one in the recipe")
-        path = folder / recipe.particles
-    file = open_particles(path, job.data_dir, job.pixel_size)
-    if file.particles.rotations is None and recipe.latents.rotation != "search":
-        raise ParticleFileError(
-            f"{path}: has no rlnAngleRot, rlnAngleTilt and rlnAnglePsi; refine the particles "
-            "first, or find poses from nothing with 'latents: {rotation: search, shift: search}' "
-            "in the recipe"
-        )
-    return file
 
 
 def settings_of(

@@ -6,8 +6,9 @@ import pytest
 from napari_hypermol.plugin.session import session_of
 from napari_hypermol.plugin.widgets.states_page import open_states
 from napari_hypermol.plugin.widgets.studio import open_page
+from napari_hypermol.runs.job import Job
 from napari_hypermol.runs.recipe_text import recipe_from
-from napari_hypermol.runs.reconstruct import Job, reconstruct
+from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.store import Run
 
 pytestmark = pytest.mark.qt
