@@ -2,6 +2,7 @@
 of them is begun with again.
 """
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -105,6 +106,9 @@ def test_the_molecule_is_that_of_the_state(hands):
     state = state_of_one_hand(hands.snapshot)
     still = of_one_hand(hands.snapshot, composite(), state, MEAN, 1)
     assert still.position == 1
+    # the next stage begins at the detail that the maps have, whatever the plan of the one before
+    coarse = of_one_hand(hands.snapshot, composite(), state, replace(MEAN, max_radius=5.0), 1)
+    assert coarse.stage.max_radius == hands.snapshot.stage.max_radius == 7.0
     assert not still.molecule.kinds(0)
     expected = hands.snapshot.maps.volume(state)
     np.testing.assert_allclose(still.maps.volume([0.3]), expected, atol=1e-5 * abs(expected).max())

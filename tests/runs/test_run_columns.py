@@ -50,3 +50,17 @@ def test_the_files_rows_are_kept_and_draws_added(pretzel_run, tmp_path):
         if column != "rlnImageName":  # the stack is named from where the new file lies
             assert list(after[column]) == list(before[column])
     np.testing.assert_array_equal(np.asarray(after["hypermolDrawn"], dtype=int), np.arange(file.n))
+
+
+def test_what_an_earlier_run_said_and_this_one_does_not_is_left_out(pretzel_run, tmp_path):
+    """Or its third state would look like one of this run's."""
+    run = pretzel_run.run
+    file = run.read_particles()
+    of_before = file.table.assign(hypermolState3="0.5", hypermolState1="0.5", userNote="kept")
+    blocks = file.blocks | {file.particle_block: of_before}
+    write_particles(replace(file, blocks=blocks), run.snapshot, tmp_path)
+    after = read_star(tmp_path / "particles.star")["particles"]
+    assert "hypermolState3" not in after
+    assert set(after["userNote"]) == {"kept"}
+    found = np.asarray(after["hypermolState1"], dtype=float)
+    np.testing.assert_allclose(found, run.states[:, 0], atol=1e-5)

@@ -192,6 +192,33 @@ def test_suggestions_wait_to_be_accepted(page, viewer, qtbot, run_folder):
     assert page.suggestion_row.layer is None
 
 
+def test_a_suggestion_lies_where_its_run_does(page, viewer, qtbot, run_folder):
+    """Whatever map is on top."""
+    page.session.run = run = Run.open(run_folder)
+    viewer.add_image(np.ones((10, 12, 14), dtype=np.float32), scale=(9.0, 9.0, 9.0), name="other")
+    page.suggest.click()
+    qtbot.waitUntil(lambda: page.suggestion_row.layer is not None, timeout=PATIENCE)
+    layer = page.suggestion_row.layer
+    assert layer.data.shape == (run.box_size,) * 3
+    np.testing.assert_allclose(layer.scale, run.pixel_size)
+
+
+def test_the_recipe_is_kept_until_what_replaces_it_is_written(page, qtbot, run_folder, monkeypatch):
+    """A full disk, say: no masks, but the components there were."""
+    page.session.run = Run.open(run_folder)
+    page.session.put(components={"all": dict(BALL)})
+    page.suggest.click()
+    qtbot.waitUntil(lambda: page.suggestion_row.layer is not None, timeout=PATIENCE)
+    kept = []
+    with monkeypatch.context() as patch:
+        patch.setattr(page.files, "keep", lambda layer, *rest: kept.append(layer))
+        page.suggestion_row.use_button.click()
+    assert list(page.components) == ["all"]
+    page._on_painted(kept[0])  # there is room now
+    qtbot.waitUntil(lambda: "moving_1" in page.components, timeout=PATIENCE)
+    assert "all" not in page.components
+
+
 def test_parts_of_a_searched_run_go_with_its_poses(page, qtbot, run_folder, monkeypatch):
     """Only the frame it found has them: the draft turns from searching to refining there."""
     run = Run.open(run_folder)
