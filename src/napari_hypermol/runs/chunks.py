@@ -112,6 +112,7 @@ def stage_problem(
     StageProblem
     """
     samples = fourier_samples(stack.samples.box_size, max_radius)
+    noise = noise[:, : stack.n_shells]  # of runs of earlier versions it has more
     images: Images
     if isinstance(stack, RemoteStack):
         images = _remote_images(particles, stack, samples, noise, rows)

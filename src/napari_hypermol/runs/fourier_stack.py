@@ -56,7 +56,7 @@ class FourierStack:
 
     @property
     def n_shells(self) -> int:
-        """Shells, up to the corner of the half plane's samples."""
+        """Shells, up to that of the highest band limit."""
         return int(self.power.shape[1])
 
 
@@ -129,7 +129,7 @@ def read_fourier_stack(
     images = particles.images
     n, box_size = images.shape[:2]
     samples = fourier_samples(box_size, max_radius)
-    n_shells = box_size // 2 + 1
+    n_shells = int(samples.shells.max()) + 1  # no more: a row of them is kept for every particle
     power = np.empty((n, n_shells), dtype=np.float32)
     if isinstance(executor, DaskExecutor):
         stack: AnyStack = _read_remotely(images, samples, power, on_chunk, executor)

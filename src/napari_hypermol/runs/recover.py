@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.errors import RunFolderError
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.collapsed import PosePrior
@@ -133,6 +134,7 @@ def recover(
         if snapshot is not None:
             molecule = molecule.with_trajectories(snapshot.molecule.trajectories)
         noise = starting_noise(particles, stack) if snapshot is None else snapshot.estimate.noise
+        noise = noise[:, : stack.n_shells]  # of runs of earlier versions it has more
         problem = stage_problem(particles, stack, molecule, stage.max_radius, noise, rows)
         estimate = carried(problem, snapshot, noise, settings)
         posterior = None
@@ -145,6 +147,11 @@ def recover(
         begun = None
         if kept is not None:
             begun = StagePoint.of(kept, stage, molecule)
+            if begun.noises[0].shape != noise.shape:
+                raise RunFolderError(
+                    "halfway.npz: noise of other shells than these, as earlier versions wrote it; "
+                    "remove it to go on from the last stage that was done"
+                )
             estimate, posterior = begun.estimate, begun.posterior
             problem = replace(problem, molecule=begun.molecule)
             if renewed is not None and begun.rotations is not None and begun.shifts is not None:

@@ -96,7 +96,7 @@ class RemoteStack:
 
     @property
     def n_shells(self) -> int:
-        """Shells, up to the corner of the half plane's samples."""
+        """Shells, up to that of the highest band limit."""
         return int(self.power.shape[1])
 
 
