@@ -65,6 +65,21 @@ def test_a_stage_sees_the_samples_inside_its_band_limit(particles, stack, molecu
     np.testing.assert_array_equal(one.samples.kx, expected.kx)
 
 
+def test_spectra_of_earlier_versions_had_more_shells(particles, stack, molecule):
+    """To the corner of the box, with nothing in them."""
+    noise, rows = starting_noise(particles, stack), np.arange(60)
+    longer = np.concatenate([noise, np.full((1, 4), 1e-3)], axis=1)
+    one = stage_problem(particles, stack, molecule, 6.0, noise, rows)
+    two = stage_problem(particles, stack, molecule, 6.0, longer, rows)
+    for name, column in one.images._asdict().items():
+        np.testing.assert_array_equal(getattr(two.images, name), column)
+
+
+def test_no_more_shells_than_samples(stack):
+    assert stack.n_shells == stack.samples.shells.max() + 1
+    assert stack.n_shells < stack.samples.box_size // 2 + 1
+
+
 def test_starting_noise_is_all_the_power(particles, stack):
     noise = starting_noise(particles, stack)
     assert noise.shape == (1, stack.n_shells)

@@ -126,7 +126,7 @@ def log_predictive(
         The samples the density is over.
     snapshot : Snapshot
     noise : (groups, shells) float64 ndarray
-        As `noise_of` gives it.
+        As `noise_of` gives it; shells beyond those of the stack are not looked at.
     rows : (m,) int64 ndarray
         Particles; not those the snapshot was made from.
 
@@ -134,6 +134,7 @@ def log_predictive(
     -------
     (m,) float64 ndarray
     """
+    noise = noise[:, : stack.n_shells]
     own = noise[particles.optics_group[rows].astype(np.int64)]
     empty = -0.5 * (_fill(stack) * np.log(2 * np.pi * own) + stack.power[rows] / own).sum(axis=1)
     evidence = np.empty(len(rows))
