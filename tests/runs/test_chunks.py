@@ -75,9 +75,15 @@ def test_spectra_of_earlier_versions_had_more_shells(particles, stack, molecule)
         np.testing.assert_array_equal(getattr(two.images, name), column)
 
 
-def test_no_more_shells_than_samples(stack):
-    assert stack.n_shells == stack.samples.shells.max() + 1
-    assert stack.n_shells < stack.samples.box_size // 2 + 1
+def test_no_more_shells_than_samples_but_empty_ones(particles, molecule):
+    """Weights are interpolated: past the last shell they fall to zero, as they did with all."""
+    stack = read_fourier_stack(particles, 6.0)
+    last = int(stack.samples.shells.max())
+    assert stack.n_shells == last + 3 < stack.samples.box_size // 2 + 1
+    noise, rows = starting_noise(particles, stack), np.arange(60)
+    weights = stage_problem(particles, stack, molecule, 6.0, noise, rows).mean_weights
+    assert (weights[:, 1:last] > 0).all()
+    assert not weights[:, last + 1 :].any()
 
 
 def test_starting_noise_is_all_the_power(particles, stack):

@@ -129,7 +129,9 @@ def read_fourier_stack(
     images = particles.images
     n, box_size = images.shape[:2]
     samples = fourier_samples(box_size, max_radius)
-    n_shells = int(samples.shells.max()) + 1  # no more: a row of them is kept for every particle
+    # A row of them is kept for every particle: none but those used, and two beyond that are empty,
+    # or who interpolates weights (`posterior.priors.precision_of`) would find some beyond.
+    n_shells = min(int(samples.shells.max()) + 3, box_size // 2 + 1)
     power = np.empty((n, n_shells), dtype=np.float32)
     if isinstance(executor, DaskExecutor):
         stack: AnyStack = _read_remotely(images, samples, power, on_chunk, executor)

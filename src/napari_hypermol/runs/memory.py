@@ -93,7 +93,7 @@ def planned_memory(
     box, finest = composite.box_size, max(stages, key=lambda s: s.max_radius)
     molecule = composite.discretise(finest.max_radius, max(s.max_degree for s in stages))
     samples = fourier_samples(box, finest.max_radius)
-    k, n_shells, q = len(samples.kx), int(samples.shells.max()) + 1, sum(molecule.n_functions)
+    k, n_shells, q = len(samples.kx), int(samples.shells.max()) + 3, sum(molecule.n_functions)
     entries = sum(len(table.states) for table in state_tables(molecule))
     # power of the stack; mean weights (float64) and their ratio, twice while the noise changes
     per_image = n_shells * (4 + 2 * (8 + 4))
