@@ -11,23 +11,9 @@ from napari_hypermol.posterior.gridded_weights import (
     paired,
     principal_pairs,
 )
+from oracles.spreading import spread_plain
 
 N = 4
-
-
-def spread_plain(images, moments, rows, samples, grid):
-    """Every sample and its mirror image, tap by tap, on the whole periodic grid."""
-    whole = np.zeros((grid.edge, grid.edge, grid.edge, moments.shape[1]))
-    for i in range(len(images.weights)):
-        for k, (kx, ky) in enumerate(zip(samples.kx, samples.ky, strict=True)):
-            for sign in (1, -1):
-                u = sign * grid.scale * (kx * rows[i, 0] + ky * rows[i, 1])
-                first = np.floor(u).astype(int)
-                for step in np.ndindex(2, 2, 2):
-                    near = np.where(step, u - first, 1 - (u - first)).prod()
-                    x, y, z = (first + step) % grid.edge
-                    whole[z, y, x] += near * images.weights[i, k] / 2 * moments[i]
-    return whole[:, :, : grid.edge // 2 + 1]
 
 
 @pytest.mark.parametrize("composite", [one_ball(8), pretzel_like(12, 1)], ids=["one", "three"])
@@ -49,7 +35,9 @@ def test_every_sample_goes_to_the_eight_points_around_it(composite, rng):
             if owner == s:
                 rows = images.rotations[:, :2] @ here.placements.rotations[m]
                 moments = paired(second[:, columns, columns])
-                expected += spread_plain(images, moments, rows, here.samples, grid)
+                expected += spread_plain(
+                    images.weights, moments, rows, here.samples, grid.edge, grid.scale
+                )
         np.testing.assert_allclose(part.reshape(grid.shape), expected, atol=2e-5 * expected.max())
 
 

@@ -3,7 +3,7 @@ from typing import NamedTuple
 import numpy as np
 
 from examples import pretzel_like, scene
-from napari_hypermol.runs.pieces import GridsOf, joined, made_here
+from napari_hypermol.runs.pieces import GridsOf, LastGrids, joined, made_here
 
 
 class Pair(NamedTuple):
@@ -37,3 +37,24 @@ def test_grids_are_made_where_they_are_asked_for(rng):
     np.testing.assert_array_equal(grids.values, molecule.grids(theta).values)
     assert not made_here(GridsOf(molecule, None)).values.any()
     assert made_here(3) == 3
+
+
+def test_the_last_grids_are_kept_until_theta_changes(rng):
+    molecule = scene(pretzel_like(16), 5.0).molecule
+    theta = rng.normal(size=molecule.n_coefficients).astype(np.float32)
+    last = LastGrids()
+    grids = last.of(molecule, theta)
+    np.testing.assert_array_equal(grids.values, molecule.grids(theta).values)
+    assert last.of(molecule, theta.copy()) is grids
+    theta[3] += 1  # in place
+    other = last.of(molecule, theta)
+    np.testing.assert_array_equal(other.values, molecule.grids(theta).values)
+    assert last.of(molecule, theta) is other
+
+
+def test_grids_of_another_molecule_are_not_those(rng):
+    one, other = (scene(pretzel_like(16), 5.0).molecule for _ in range(2))
+    theta = rng.normal(size=one.n_coefficients).astype(np.float32)
+    last = LastGrids()
+    grids = last.of(one, theta)
+    assert last.of(other, theta) is not grids

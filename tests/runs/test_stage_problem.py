@@ -54,6 +54,14 @@ def test_noise_scales_every_shell_by_its_own(problem):
     np.testing.assert_allclose(scaled.mean_weights, problem.mean_weights / new, rtol=1e-6)
 
 
+def test_grids_are_made_once_for_a_theta(here, problem, rng):
+    theta = rng.normal(size=here.molecule.n_coefficients).astype(np.float32)
+    grids = problem.grids(theta)
+    assert problem.scene(theta)[0] is grids
+    ones = np.ones((1, problem.images.power.shape[1]))
+    assert problem.with_noise(ones, 2 * ones).grids(theta) is grids
+
+
 def test_images_in_a_file_stay_in_files(problem, tmp_path, monkeypatch):
     monkeypatch.setattr(scratch, "MEMORY_SHARE", 0.0)
     images = problem.images

@@ -15,6 +15,7 @@ from napari_hypermol.coordinates.gridding import HALO
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging._set_slices import SLICE_SET
+from napari_hypermol.imaging.view_order import view_order
 from napari_hypermol.loops import compiled, inlined
 
 __all__ = [
@@ -111,21 +112,25 @@ def scatter_particle(
 
 
 @compiled(parallel=True)
-def _forward(out: Any, rotations: Any, grids: Any, placements: Any, samples: Any) -> None:
+def _forward(
+    out: Any, rotations: Any, grids: Any, placements: Any, samples: Any, order: Any
+) -> None:
     everything = np.ones(placements.grids.shape[0], dtype=np.bool_)
-    for i in numba.prange(rotations.shape[0]):
+    for j in numba.prange(len(order)):
+        i = order[j]
         slice_particle(out[i], rotations[i], grids, placements, samples, everything)
 
 
 @compiled(parallel=True)
 def _adjoint(
-    values: Any, rotations: Any, grids: Any, placements: Any, samples: Any, targets: Any
-) -> None:
+    values: Any, rotations: Any, grids: Any, placements: Any, samples: Any, order: Any,
+    targets: Any,
+) -> None:  # fmt: skip
     n, parts = rotations.shape[0], targets.shape[0]
     for part in numba.prange(parts):
         scratch = np.empty(values.shape[1:], dtype=np.float32)
         everything = np.ones(placements.grids.shape[0], dtype=np.bool_)
-        for i in range(part * n // parts, (part + 1) * n // parts):
+        for i in order[part * n // parts : (part + 1) * n // parts]:
             scratch[:] = values[i]
             target = targets[part]
             scatter_particle(scratch, rotations[i], grids, placements, samples, everything, target)
@@ -177,7 +182,8 @@ def forward(
     ready_to_slice(grids, samples)
     n_columns = int(grids.n_functions[placements.grids].sum())
     out = np.empty((len(rotations), len(samples.kx), 2 * n_columns), dtype=np.float32)
-    _forward(out, np.ascontiguousarray(rotations, dtype=np.float32), grids, placements, samples)
+    rotations = np.ascontiguousarray(rotations, dtype=np.float32)
+    _forward(out, rotations, grids, placements, samples, view_order(rotations))
     return out.view(np.complex64)
 
 
@@ -206,5 +212,5 @@ def adjoint(
     targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
     real = np.ascontiguousarray(values, dtype=np.complex64).view(np.float32)
     rotations = np.ascontiguousarray(rotations, dtype=np.float32)
-    _adjoint(real, rotations, grids, placements, samples, targets)
+    _adjoint(real, rotations, grids, placements, samples, view_order(rotations), targets)
     return np.asarray(targets.sum(axis=0))

@@ -28,7 +28,8 @@ from napari_hypermol.backend import array_module
 from napari_hypermol.coordinates.grids import FourierSamples
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging.projector import Placements
-from napari_hypermol.loops import compiled
+from napari_hypermol.imaging.view_order import view_order
+from napari_hypermol.imaging.weight_spreading import spread_weights
 from napari_hypermol.posterior import gridded_weights_cuda
 from napari_hypermol.posterior.likelihood import WhitenedImages
 
@@ -36,7 +37,6 @@ __all__ = ["PaddedGrid", "gridded_weights", "pair_products", "paired", "principa
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
-_ROUND = 4096.0  # makes truncation round down; no grid has that many steps
 
 
 class PaddedGrid(NamedTuple):
@@ -121,55 +121,6 @@ def principal_pairs(products: Float64, tolerance: float = 1e-3) -> Float32:
     return np.ascontiguousarray(vectors[:, kept], dtype=np.float32)
 
 
-@compiled(parallel=True, fastmath=True)
-def _spread(
-    weights: Any, moments: Any, rotations: Any, placed: Any, scale: Any, kx: Any, ky: Any,
-    targets: Any,
-) -> None:  # fmt: skip
-    n, parts, edge, width, rank = (
-        weights.shape[0], targets.shape[0], targets.shape[1], targets.shape[3], targets.shape[4]
-    )  # fmt: skip
-    for part in numba.prange(parts):
-        target = targets[part].reshape(-1)
-        rows = np.empty((2, 3), dtype=np.float32)
-        own = np.empty(rank, dtype=np.float32)
-        for i in range(part * n // parts, (part + 1) * n // parts):
-            strongest = np.float32(0)
-            for r in range(rank):
-                own[r] = np.float32(0.5) * moments[i, r]
-                strongest = max(strongest, abs(own[r]))
-            if strongest == 0:
-                continue
-            for a in range(2):
-                for b in range(3):
-                    total = np.float32(0)
-                    for c in range(3):
-                        total += rotations[i, a, c] * placed[c, b]
-                    rows[a, b] = total * scale
-            for k in range(kx.shape[0]):
-                ux = rows[0, 0] * kx[k] + rows[1, 0] * ky[k]
-                uy = rows[0, 1] * kx[k] + rows[1, 1] * ky[k]
-                uz = rows[0, 2] * kx[k] + rows[1, 2] * ky[k]
-                if ux < 0:
-                    ux, uy, uz = -ux, -uy, -uz
-                ix = int(ux)
-                iy = int(uy + np.float32(_ROUND)) - int(_ROUND)
-                iz = int(uz + np.float32(_ROUND)) - int(_ROUND)
-                dx, dy, dz = ux - np.float32(ix), uy - np.float32(iy), uz - np.float32(iz)
-                weight = weights[i, k]
-                for z in range(2):
-                    at_z = iz + z if iz + z >= 0 else iz + z + edge
-                    along_z = weight * (dz if z else np.float32(1) - dz)
-                    for y in range(2):
-                        at_y = iy + y if iy + y >= 0 else iy + y + edge
-                        along_y = along_z * (dy if y else np.float32(1) - dy)
-                        at = ((at_z * edge + at_y) * width + ix) * rank
-                        near, far = along_y * (np.float32(1) - dx), along_y * dx
-                        for r in range(rank):
-                            target[at + r] += near * own[r]
-                            target[at + rank + r] += far * own[r]
-
-
 def gridded_weights(
     images: WhitenedImages,
     second: Any,
@@ -230,19 +181,22 @@ def _of_set(
     # one column more: the far point of the last step, whose weight is zero
     shape = (n_z, n_y, n_x + 1, rank)
     if xp is np:
-        spread, n_copies = _spread, numba.get_num_threads()
+        order, n_copies = view_order(images.rotations), numba.get_num_threads()
     else:
-        spread = gridded_weights_cuda.spread
         n_copies = gridded_weights_cuda.n_copies(4 * math.prod(shape), len(images.weights))
     targets = xp.zeros((n_copies, *shape), dtype=np.float32)
     width, pairs = _width(grid), xp.asarray(grid.pairs)
     for m in placed:
         columns = slice(placements.starts[m], placements.starts[m] + width)
         moments = paired(second[:, columns, columns]) @ pairs
-        spread(
+        about = (
             images.weights, xp.ascontiguousarray(moments, dtype=np.float32), images.rotations,
-            placements.rotations[m], np.float32(grid.scale), samples.kx, samples.ky, targets,
+            placements.rotations[m], np.float32(grid.scale), samples.kx, samples.ky,
         )  # fmt: skip
+        if xp is np:
+            spread_weights(*about, order, targets)
+        else:
+            gridded_weights_cuda.spread(*about, targets)
     total = (targets[0] if n_copies == 1 else targets.sum(axis=0))[:, :, :n_x]
     for plane in (0, n_x - 1):  # these hold both k and -k
         total[:, :, plane] += xp.roll(total[::-1, ::-1, plane], 1, axis=(0, 1))

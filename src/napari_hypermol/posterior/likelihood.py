@@ -26,6 +26,7 @@ from napari_hypermol.imaging.projector import (
     scatter_particle,
     slice_particle,
 )
+from napari_hypermol.imaging.view_order import view_order
 from napari_hypermol.loops import compiled, inlined
 from napari_hypermol.posterior import likelihood_cuda
 
@@ -99,14 +100,14 @@ def _used_columns(moments: Any, grids: Any, placements: Any, used: Any, active: 
 @compiled(parallel=True, fastmath=True)
 def _overlaps(
     data: Any, weights: Any, rotations: Any, grids: Any, placements: Any, samples: Any,
-    pairs: Any, parts: Any, b: Any, g: Any,
+    pairs: Any, order: Any, parts: Any, b: Any, g: Any,
 ) -> None:  # fmt: skip
     n, n_samples, n_q = b.shape[0], weights.shape[1], b.shape[1]
     for part in numba.prange(parts):
         rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
         columns = np.empty((2 * n_q, n_samples), dtype=np.float32)
         everything = np.ones(placements.grids.shape[0], dtype=np.bool_)
-        for i in range(part * n // parts, (part + 1) * n // parts):
+        for i in order[part * n // parts : (part + 1) * n // parts]:
             slice_particle(rows, rotations[i], grids, placements, samples, everything)
             _transpose(rows, columns)
             for q in range(n_q):
@@ -139,8 +140,9 @@ def _overlaps(
 
 @compiled(parallel=True, fastmath=True)
 def _image_adjoint(
-    data: Any, first: Any, rotations: Any, grids: Any, placements: Any, samples: Any, targets: Any
-) -> None:
+    data: Any, first: Any, rotations: Any, grids: Any, placements: Any, samples: Any, order: Any,
+    targets: Any,
+) -> None:  # fmt: skip
     n, n_samples, n_q = first.shape[0], data.shape[2], first.shape[1]
     parts = targets.shape[0]
     for part in numba.prange(parts):
@@ -148,7 +150,7 @@ def _image_adjoint(
         used = np.empty(n_q, dtype=np.int64)
         active = np.empty(placements.grids.shape[0], dtype=np.bool_)
         target = targets[part]
-        for i in range(part * n // parts, (part + 1) * n // parts):
+        for i in order[part * n // parts : (part + 1) * n // parts]:
             n_used = _used_columns(first[i], grids, placements, used, active)
             for k in range(n_samples):
                 for u in range(n_used):
@@ -180,7 +182,7 @@ def _mix(columns: Any, second: Any, used: Any, mixed: Any) -> None:
 @compiled(parallel=True, fastmath=True)
 def _normal_operator(
     weights: Any, second: Any, rotations: Any, grids: Any, placements: Any, samples: Any,
-    targets: Any, data: Any, first: Any,
+    order: Any, targets: Any, data: Any, first: Any,
 ) -> None:  # fmt: skip
     """Adds W E[a^2 c c^T] A theta, sent back, or D E[a c] less that where there is any D."""
     n, n_samples, n_q = weights.shape[0], weights.shape[1], second.shape[1]
@@ -192,7 +194,7 @@ def _normal_operator(
         used = np.empty(n_q, dtype=np.int64)
         active = np.empty(placements.grids.shape[0], dtype=np.bool_)
         target = targets[part]
-        for i in range(part * n // parts, (part + 1) * n // parts):
+        for i in order[part * n // parts : (part + 1) * n // parts]:
             n_used = _used_columns(np.diag(second[i]), grids, placements, used, active)
             if n_used == 0:
                 continue
@@ -216,7 +218,7 @@ def _normal_operator(
 @compiled(parallel=True, fastmath=True)
 def _explained_power(
     images: Any, first: Any, second: Any, noise: Any, grids: Any, placements: Any, samples: Any,
-    parts: Any, out: Any,
+    order: Any, parts: Any, out: Any,
 ) -> None:  # fmt: skip
     n, n_samples, n_q = first.shape[0], samples.kx.shape[0], first.shape[1]
     for part in numba.prange(parts):
@@ -227,7 +229,7 @@ def _explained_power(
         active = np.empty(placements.grids.shape[0], dtype=np.bool_)
         re, im = np.empty(n_samples, dtype=np.float32), np.empty(n_samples, dtype=np.float32)
         square = np.empty(n_samples, dtype=np.float32)
-        for i in range(part * n // parts, (part + 1) * n // parts):
+        for i in order[part * n // parts : (part + 1) * n // parts]:
             n_used = _used_columns(np.diag(second[i]), grids, placements, used, active)
             if n_used == 0:
                 continue
@@ -288,7 +290,8 @@ def overlaps(
     parts = numba.get_num_threads()  # asked out here: compiled code that asks cannot be cached
     data, weights, rotations = images.data, images.weights, images.rotations
     wanted = np.ones((n_q, n_q), dtype=np.bool_) if pairs is None else pairs
-    _overlaps(data, weights, rotations, grids, placements, samples, wanted, parts, b, g)
+    order = view_order(rotations)
+    _overlaps(data, weights, rotations, grids, placements, samples, wanted, order, parts, b, g)
     return b, g
 
 
@@ -320,7 +323,9 @@ def image_adjoint(
     ready_to_slice(grids, samples)
     targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
     first = np.ascontiguousarray(first_moments, dtype=np.float32)
-    _image_adjoint(images.data, first, images.rotations, grids, placements, samples, targets)
+    rotations = images.rotations
+    order = view_order(rotations)
+    _image_adjoint(images.data, first, rotations, grids, placements, samples, order, targets)
     return np.asarray(targets.sum(axis=0))
 
 
@@ -361,9 +366,11 @@ def _sent_back(
 ) -> Float32:  # fmt: skip
     ready_to_slice(grids, samples)
     targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
+    order = view_order(images.rotations)
     _normal_operator(
-        images.weights, second, images.rotations, grids, placements, samples, targets, data, first
-    )
+        images.weights, second, images.rotations, grids, placements, samples, order, targets, data,
+        first,
+    )  # fmt: skip
     return np.asarray(targets.sum(axis=0))
 
 
@@ -441,5 +448,6 @@ def explained_power(
     parts = numba.get_num_threads()
     # not looked at: whatever arrays those are, the code is compiled once
     images = images._replace(power=noise[:0], fill=noise[:0])
-    _explained_power(images, first, second, noise, grids, placements, samples, parts, out)
+    order = view_order(images.rotations)
+    _explained_power(images, first, second, noise, grids, placements, samples, order, parts, out)
     return out

@@ -225,7 +225,7 @@ def explained_by_sums(
 ) -> Float64:
     """Power of all images together that the molecule explains, in units of the noise; (shells,)."""
     ones = np.ones_like(estimate.noise[:1], dtype=np.float32)
-    grids = problem.molecule.grids(estimate.theta)
+    grids = problem.grids(estimate.theta)
     explained = explained_power(
         problem.here()[1], posterior.first, posterior.second, ones, grids, problem.placements,
         problem.samples,

@@ -27,7 +27,7 @@ def noise_draw(
     """
     (problem, images), noise = problem.here(), estimate.noise.copy()
     explained = explained_power(
-        images, *moments(drawn), noise.astype(np.float32), problem.molecule.grids(estimate.theta),
+        images, *moments(drawn), noise.astype(np.float32), problem.grids(estimate.theta),
         problem.placements, problem.samples,
     )  # fmt: skip
     inside = np.unique(problem.samples.shells)

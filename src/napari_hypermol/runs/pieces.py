@@ -10,7 +10,7 @@ from napari_hypermol.backend import array_module
 from napari_hypermol.coordinates.grids import FourierGrids
 from napari_hypermol.molecules.linear import LinearMolecule
 
-__all__ = ["GridsOf", "joined", "made_here", "rows_in"]
+__all__ = ["GridsOf", "LastGrids", "joined", "made_here", "rows_in"]
 
 
 class GridsOf(NamedTuple):
@@ -24,6 +24,27 @@ class GridsOf(NamedTuple):
         if self.theta is None:
             return self.molecule.empty_grids
         return self.molecule.grids(self.theta)
+
+
+class LastGrids:
+    """Fourier grids that were made last: several steps of a sweep want those of one theta.
+
+    They are handed out as they are, and must not be written to.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[LinearMolecule, NDArray[np.float32], FourierGrids] | None = None
+
+    def of(self, molecule: LinearMolecule, theta: NDArray[np.float32]) -> FourierGrids:
+        """The grids of a theta in main memory."""
+        if self._last is not None:
+            known, before, grids = self._last
+            if known is molecule and np.array_equal(before, theta):
+                return grids
+        self._last = None  # its memory is wanted for the next
+        grids = molecule.grids(theta)
+        self._last = molecule, theta.copy(), grids
+        return grids
 
 
 def made_here(value: Any) -> Any:

@@ -122,7 +122,7 @@ def fresh_guide(
         said = joined(problem.images.each(pose_information, own, shared, device="cpu"))
     else:
         _, images = problem.here()
-        grids = molecule.grids(estimate.theta)
+        grids = problem.grids(estimate.theta)
         pieces = []
         for begin in range(0, n, _CHUNK):
             part = slice(begin, begin + _CHUNK)

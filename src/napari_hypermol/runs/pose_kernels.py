@@ -111,7 +111,7 @@ class _Density:
         self._rotations = self._images.rotations.astype(np.float64)
         self._shifts = problem.shifts / problem.pixel_size
         self._drawn, self._prior, self._temperature = drawn, prior, temperature
-        self._scene = problem.molecule.grids(estimate.theta), problem.placements, problem.samples
+        self._scene = problem.grids(estimate.theta), problem.placements, problem.samples
 
     def of_rotations(self, rotations: Float64) -> tuple[Float64, Float64]:
         """(n, 3, 3) -> (n,), (n, 3)."""

@@ -192,7 +192,7 @@ def collapsed_model(
     """What rotations are judged by, at the stage's band limit; `functions` as in `pose_step`."""
     nodes, log_prior = _nodes(problem, estimate, posterior, rng, functions)
     return CollapsedModel(
-        problem.molecule.grids(estimate.theta),
+        problem.grids(estimate.theta),
         Placements(*problem.molecule.placement_arrays),
         problem.samples,
         np.ascontiguousarray(nodes),

@@ -3,7 +3,7 @@
 Where the images are, in this process, on a GPU or with a cluster's workers, makes no difference.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from napari_hypermol.posterior.likelihood import (
 )
 from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.image_work import Images, each, total
-from napari_hypermol.runs.pieces import GridsOf, joined
+from napari_hypermol.runs.pieces import GridsOf, LastGrids, joined
 from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.scratch import room
 from napari_hypermol.runs.whitening import rows_of
@@ -81,6 +81,7 @@ class StageProblem:
     mean_weights: Float64
     pixel_size: float
     shifts: Float64
+    _last_grids: LastGrids = field(default_factory=LastGrids, repr=False)
 
     @cached_property
     def placements(self) -> Placements:
@@ -94,9 +95,18 @@ class StageProblem:
 
     # ---- sums over images ----------------------------------------------------------------------
 
-    def scene(self, theta: Float32 | None) -> tuple[GridsOf, Placements, FourierSamples]:
+    def grids(self, theta: Float32) -> FourierGrids:
+        """Fourier grids of theta, in main memory as it is; kept for whoever asks next."""
+        return self._last_grids.of(self.molecule, theta)
+
+    def scene(
+        self, theta: Float32 | None
+    ) -> tuple[GridsOf | FourierGrids, Placements, FourierSamples]:
         """What is sliced, where it is and at which samples; None: layout only."""
-        return GridsOf(self.molecule, theta), self.placements, self.samples
+        grids: GridsOf | FourierGrids = GridsOf(self.molecule, theta)
+        if theta is not None and isinstance(self.images, WhitenedImages):
+            grids = self.grids(theta)
+        return grids, self.placements, self.samples
 
     def overlaps(
         self, theta: Float32, pairs: NDArray[np.bool_] | None = None
