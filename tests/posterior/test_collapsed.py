@@ -1,5 +1,7 @@
 """Against sums over shifts, states and contrasts of the likelihood itself, Eq. (10)."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.special import logsumexp
@@ -17,6 +19,7 @@ from napari_hypermol.posterior.collapsed import (
     angle_square,
     collapsed_evidence,
     moved_data,
+    rows_of_samples,
 )
 from napari_hypermol.posterior.likelihood import WhitenedImages
 
@@ -162,9 +165,24 @@ def test_moved_data_are_those_of_another_shift(rng, box, radius):
         return whiten(y, shift[None], None, optics, groups, noise, samples, 1.0)[0][0]
 
     out = np.empty((2, len(samples.kx)), dtype=np.float32)
-    moved_data(data(shift), offset, samples, out)
+    moved_data(data(shift), offset, samples, rows_of_samples(samples), out)
     np.testing.assert_allclose(out, data(shift + offset), atol=1e-5)
     assert abs(out - data(shift - offset)).max() > 0.1
+
+
+def test_rows_of_samples_in_any_order(rng):
+    samples = fourier_samples(13, 6)
+    rows = rows_of_samples(samples)
+    assert len(rows) - 1 == len(np.unique(samples.ky))
+    shuffled = rng.permutation(len(samples.kx))
+    in_disorder = samples._replace(kx=samples.kx[shuffled], ky=samples.ky[shuffled])
+    for taken in (samples, in_disorder):
+        rows = rows_of_samples(taken)
+        for (start, kx, ky), (stop, _, _) in pairwise(rows):
+            np.testing.assert_array_equal(taken.kx[start:stop], kx + np.arange(stop - start))
+            np.testing.assert_array_equal(taken.ky[start:stop], ky)
+        assert rows[0, 0] == 0
+        assert rows[-1, 0] == len(samples.kx)
 
 
 @pytest.mark.parametrize("angle", [0.0, 1e-3, 1.0, 3.0])

@@ -29,6 +29,7 @@ __all__ = [
     "collapsed_evidence",
     "moved_data",
     "patch_evidence",
+    "rows_of_samples",
     "slice_and_gram",
 ]
 
@@ -115,23 +116,53 @@ def slice_and_gram(
 
 
 @inlined(fastmath=True)
-def moved_data(data: Any, offset: Any, samples: Any, out: Any) -> None:
-    """D with `offset` [pixels] more undone; both (2, k)."""
-    limit = samples.box_size // 2
-    along_x = np.empty(limit + 1, dtype=np.complex64)
-    along_y = np.empty(2 * limit + 1, dtype=np.complex64)
+def _powers(angle: Any, re: Any, im: Any) -> None:
+    """exp(i angle j) for j = 0, 1, ..., each from the one before, in double precision."""
+    step_re, step_im, x, y = math.cos(angle), math.sin(angle), 1.0, 0.0
+    for j in range(len(re)):
+        re[j], im[j] = x, y
+        x, y = x * step_re - y * step_im, x * step_im + y * step_re
+
+
+@inlined()
+def rows_of_samples(samples: Any) -> Any:
+    """Where rows of samples begin: with one ky, kx going up by one; (rows + 1, 3) int64.
+
+    First sample, its kx and ky; the last entry is where the last row ends.
+    """
+    kx, ky, n_rows = samples.kx, samples.ky, 0
+    rows = np.empty((len(kx) + 1, 3), dtype=np.int64)
+    for k in range(len(kx)):
+        if k == 0 or ky[k] != ky[k - 1] or kx[k] != kx[k - 1] + 1:
+            rows[n_rows, 0], rows[n_rows, 1], rows[n_rows, 2] = k, int(kx[k]), int(ky[k])
+            n_rows += 1
+    rows[n_rows, 0], rows[n_rows, 1], rows[n_rows, 2] = len(kx), 0, 0
+    return rows[: n_rows + 1]
+
+
+@inlined(fastmath=True)
+def moved_data(data: Any, offset: Any, samples: Any, rows: Any, out: Any) -> None:
+    """D with `offset` [pixels] more undone; both (2, k). `rows` as `rows_of_samples` gives them."""
+    n_phases = min(int(samples.max_radius), samples.box_size // 2) + 1
+    x_re, x_im = np.empty(n_phases, np.float32), np.empty(n_phases, np.float32)
+    y_re, y_im = np.empty(n_phases, np.float32), np.empty(n_phases, np.float32)
     turn = 2.0 * np.pi / samples.box_size
-    for j in range(min(int(samples.max_radius), limit) + 1):
-        angle = turn * offset[0] * j
-        along_x[j] = np.complex64(complex(math.cos(angle), math.sin(angle)))
-        angle = turn * offset[1] * j
-        along_y[limit + j] = np.complex64(complex(math.cos(angle), math.sin(angle)))
-        along_y[limit - j] = np.conj(along_y[limit + j])
-    for k in range(data.shape[1]):
-        phase = along_x[int(samples.kx[k])] * along_y[int(samples.ky[k]) + limit]
-        re, im = data[0, k], data[1, k]
-        out[0, k] = re * phase.real - im * phase.imag
-        out[1, k] = re * phase.imag + im * phase.real
+    _powers(turn * offset[0], x_re, x_im)
+    _powers(turn * offset[1], y_re, y_im)
+    for row in range(len(rows) - 1):
+        ky = rows[row, 2]
+        turned_re, turned_im = y_re[abs(ky)], y_im[abs(ky)]
+        if ky < 0:
+            turned_im = -turned_im
+        # unsigned: an index that cannot be negative lets the compiler use vectors
+        start, first = np.uint64(rows[row, 0]), np.uint64(rows[row, 1])
+        for k in range(np.uint64(rows[row + 1, 0] - rows[row, 0])):
+            along_re, along_im = x_re[first + k], x_im[first + k]
+            phase_re = along_re * turned_re - along_im * turned_im
+            phase_im = along_re * turned_im + along_im * turned_re
+            re, im = data[0, start + k], data[1, start + k]
+            out[0, start + k] = re * phase_re - im * phase_im
+            out[1, start + k] = re * phase_im + im * phase_re
 
 
 @inlined()
@@ -147,12 +178,12 @@ def angle_square(first: Any, second: Any) -> Any:
 @inlined(fastmath={"contract", "reassoc", "nsz", "arcp"})
 def patch_evidence(
     data: Any, columns: Any, gram: Any, offsets: Any, prior_offset: Any, shift_precision: Any,
-    samples: Any, nodes: Any, log_prior: Any, std: Any, temperature: Any, by_shift: Any,
+    samples: Any, rows: Any, nodes: Any, log_prior: Any, std: Any, temperature: Any, by_shift: Any,
 ) -> Any:  # fmt: skip
     """Log evidence of a patch of shifts; fills `by_shift` (s,), its log terms.
 
     `offsets` (s, 2) are from the shift that `data` has undone, `prior_offset` (2,) leads from it
-    to the middle of the shifts' prior.
+    to the middle of the shifts' prior; `rows` as `rows_of_samples` gives them.
     """
     n_samples, n_q, n_nodes = columns.shape[1], gram.shape[0], nodes.shape[0]
     moved = np.empty((2, n_samples), dtype=np.float32)
@@ -177,7 +208,7 @@ def patch_evidence(
     terms = np.empty(n_nodes)
     top = -np.inf
     for s in range(offsets.shape[0]):
-        moved_data(data, offsets[s], samples, moved)
+        moved_data(data, offsets[s], samples, rows, moved)
         for q in range(n_q):
             total32 = np.float32(0)
             for k in range(n_samples):
@@ -220,18 +251,18 @@ def _collapsed(
     n, n_samples = weights.shape
     n_q = nodes.shape[2]
     for part in numba.prange(parts):
-        rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
+        slices = np.empty((n_samples, 2 * n_q), dtype=np.float32)
         columns = np.empty((2 * n_q, n_samples), dtype=np.float32)
-        gram = np.empty((n_q, n_q), dtype=np.float32)
+        gram, rows = np.empty((n_q, n_q), dtype=np.float32), rows_of_samples(samples)
         for i in range(part * n // parts, (part + 1) * n // parts):
             own = nodes[i % nodes.shape[0]]
             for j in range(rotations.shape[1]):
                 slice_and_gram(
-                    rotations[i, j], weights[i], grids, placements, samples, rows, columns, gram
+                    rotations[i, j], weights[i], grids, placements, samples, slices, columns, gram
                 )
                 evidence[i, j] = patch_evidence(
                     data[i], columns, gram, offsets[i], prior.shifts[i] - shifts[i],
-                    prior.shift_precision, samples, own, log_prior, std, temperature,
+                    prior.shift_precision, samples, rows, own, log_prior, std, temperature,
                     by_shift[i, j],
                 )  # fmt: skip
                 if prior.rotation_precision > 0:

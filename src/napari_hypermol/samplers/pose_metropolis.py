@@ -26,6 +26,7 @@ from napari_hypermol.posterior.collapsed import (
     angle_square,
     moved_data,
     patch_evidence,
+    rows_of_samples,
     slice_and_gram,
 )
 from napari_hypermol.posterior.likelihood import WhitenedImages
@@ -267,7 +268,7 @@ def _steps(
     n_shifts, every = proposals.patches.shape[2], n_steps // proposals.patches.shape[1]
     half = 0.5 * prior.rotation_precision
     for part in numba.prange(parts):
-        rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
+        slices, rows = np.empty((n_samples, 2 * n_q), dtype=np.float32), rows_of_samples(samples)
         columns = np.empty((2, 2 * n_q, n_samples), dtype=np.float32)
         gram = np.empty((2, n_q, n_q), dtype=np.float32)
         by_shift = np.empty((2, n_shifts))
@@ -279,8 +280,9 @@ def _steps(
             own = nodes[i % nodes.shape[0]]
             now, here = 0, 0.0
             slice_and_gram(
-                rotations[i], weights[i], grids, placements, samples, rows, columns[now], gram[now]
-            )
+                rotations[i], weights[i], grids, placements, samples, slices, columns[now],
+                gram[now],
+            )  # fmt: skip
             for step in range(n_steps):
                 offsets = proposals.patches[i, step // every]
                 toward = prior.shifts[i] - shifts[i]
@@ -288,7 +290,7 @@ def _steps(
                     drift[:] = 0.0
                     here = patch_evidence(
                         data[i], columns[now], gram[now], offsets, toward, prior.shift_precision,
-                        samples, own, log_prior, std, temperature, by_shift[now],
+                        samples, rows, own, log_prior, std, temperature, by_shift[now],
                     )  # fmt: skip
                     if prior.rotation_precision > 0:
                         here -= half * angle_square(rotations[i], prior.rotations[i])
@@ -305,7 +307,7 @@ def _steps(
                 else:
                     _turn(omega, rotations[i], other)
                 slice_and_gram(
-                    other, weights[i], grids, placements, samples, rows, columns[new], gram[new]
+                    other, weights[i], grids, placements, samples, slices, columns[new], gram[new]
                 )
                 for axis in range(2):  # the patch goes with the turn, and comes back with it
                     along[axis] = drift[axis]
@@ -313,7 +315,8 @@ def _steps(
                         along[axis] += guide.levers[i, axis, j] * (omega[j] - before[j])
                 there = patch_evidence(
                     data[i], columns[new], gram[new], offsets + along, toward,
-                    prior.shift_precision, samples, own, log_prior, std, temperature, by_shift[new],
+                    prior.shift_precision, samples, rows, own, log_prior, std, temperature,
+                    by_shift[new],
                 )  # fmt: skip
                 if prior.rotation_precision > 0:
                     there -= half * angle_square(other, prior.rotations[i])
@@ -329,7 +332,7 @@ def _steps(
                 chosen = _drawn(by_shift[now], proposals.uniforms[i, step, 1])
                 offset = offsets[chosen] + drift
                 if offset[0] != 0.0 or offset[1] != 0.0:
-                    moved_data(data[i], offset, samples, moved)
+                    moved_data(data[i], offset, samples, rows, moved)
                     data[i] = moved
                     shifts[i, 0] += offset[0]
                     shifts[i, 1] += offset[1]
