@@ -16,7 +16,6 @@ from scipy.spatial.transform import Rotation
 
 from napari_hypermol.bases.voxel import VoxelBasis
 from napari_hypermol.coordinates.euler import relion_angles_from_rotations
-from napari_hypermol.coordinates.fourier import half_plane_to_image
 from napari_hypermol.coordinates.grids import (
     FourierGrids,
     FourierSamples,
@@ -24,6 +23,8 @@ from napari_hypermol.coordinates.grids import (
     voxel_positions,
 )
 from napari_hypermol.imaging.projector import Placements, forward
+from napari_hypermol.imaging.restoration import image_from_samples
+from napari_hypermol.imaging.view_order import view_order
 from napari_hypermol.io import write_volume
 from napari_hypermol.io.mrc import write_stack
 from napari_hypermol.io.star import write_star
@@ -67,15 +68,14 @@ class Ours:
         return len(rotations) / (time.perf_counter() - began)
 
     def image_rate(self, rotations: Float32, path: Path) -> float:
-        """Slices, inverse transforms, and one file of them all."""
+        """Slices, inverse transforms, and one file of them all, in the order of the rotations."""
         box = self.samples.box_size
         began = time.perf_counter()
         images = np.empty((len(rotations), box, box), np.float32)
+        order = view_order(rotations)
         for start in range(0, len(rotations), CHUNK):
-            part = rotations[start : start + CHUNK]
-            half = np.zeros((len(part), box, box // 2 + 1), np.complex64)
-            half[:, self.samples.rows, self.samples.columns] = self.slices(part)
-            images[start : start + len(part)] = half_plane_to_image(half, (box, box))
+            part = order[start : start + CHUNK]
+            images[part] = image_from_samples(self.slices(rotations[part]), self.samples)
         write_stack(path, images, PIXEL_SIZE, overwrite=True)
         return len(rotations) / (time.perf_counter() - began)
 
@@ -152,7 +152,7 @@ def projection(box: int, n: int, homes: Path, wanted: Sequence[str]) -> None:
         np.save(folder / "rotations.npy", rotations)
         write_volume(folder / "volume.mrc", volume, PIXEL_SIZE)
         ours = Ours(volume)
-        ours.slices(rotations[:2])
+        image_from_samples(ours.slices(rotations[:2]), ours.samples)
 
         def own(kind: str) -> float:
             """Median rate, taken anew beside each rival: machines drift."""

@@ -5,6 +5,7 @@ from hypothesis import given
 from napari_hypermol.backend import as_numpy
 from napari_hypermol.coordinates.fourier import (
     fast_even_size,
+    half_plane_signs,
     half_plane_to_image,
     half_plane_weights,
     image_to_half_plane,
@@ -12,10 +13,12 @@ from napari_hypermol.coordinates.fourier import (
     padded_to_half_space,
     radius_index,
     resample_volume,
+    signed_half_plane_to_image,
     volume_from_half_space,
     volume_gradient,
     volume_to_half_space,
 )
+from napari_hypermol.errors import ShapeError
 from oracles.dft import image_transform
 from strategies import box_sizes, seeds
 
@@ -38,6 +41,19 @@ def test_image_comes_back(seed, rows, columns):
     images = np.random.default_rng(seed).normal(size=(2, rows, columns))
     back = half_plane_to_image(image_to_half_plane(images), (rows, columns))
     np.testing.assert_allclose(back, images, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [2, 4, 16, 18])
+def test_signs_centre_an_image_too(rng, size):
+    half = image_to_half_plane(rng.normal(size=(3, size, size)))
+    expected = half_plane_to_image(half, (size, size))
+    found = signed_half_plane_to_image(half * half_plane_signs(size))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_signs_do_not_centre_odd_edges():
+    with pytest.raises(ShapeError, match="even edges only, got 5"):
+        signed_half_plane_to_image(np.zeros((5, 3), dtype=np.complex64))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

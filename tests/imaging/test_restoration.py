@@ -5,6 +5,7 @@ import pytest
 
 from napari_hypermol.coordinates.grids import fourier_samples
 from napari_hypermol.imaging.ctf import contrast_transfer
+from napari_hypermol.imaging import restoration
 from napari_hypermol.imaging.forward import image_samples
 from napari_hypermol.imaging.restoration import (
     ctf_planes,
@@ -103,4 +104,15 @@ def test_samples_go_back_to_the_image(size, rng):
     values = rng.normal(size=(2, len(samples.kx))) + 1j * rng.normal(size=(2, len(samples.kx)))
     values[:, (samples.kx == 0)] = 0  # their partners are samples too
     images = image_from_samples(values, samples)
+    assert images.dtype == np.float32
     np.testing.assert_allclose(image_samples(images, samples), values, atol=1e-5)
+
+
+@BOTH
+def test_images_are_made_some_at_a_time(size, rng, monkeypatch):
+    samples = fourier_samples(size, 5)
+    values = (rng.normal(size=(7, len(samples.kx), 2)) @ [1, 1j]).astype(np.complex64)
+    at_once = image_from_samples(values, samples)
+    monkeypatch.setattr(restoration, "_PLANES", 3 * 8 * size * (size // 2 + 1))
+    np.testing.assert_array_equal(image_from_samples(values, samples), at_once)
+    assert image_from_samples(values[:0], samples).shape == (0, size, size)

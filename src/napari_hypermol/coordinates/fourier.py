@@ -10,9 +10,11 @@ import numpy as np
 import scipy.fft as cpu_fft
 
 from napari_hypermol.backend import array_module
+from napari_hypermol.errors import ShapeError
 
 __all__ = [
     "fast_even_size",
+    "half_plane_signs",
     "half_plane_to_image",
     "half_plane_weights",
     "image_to_half_plane",
@@ -20,6 +22,7 @@ __all__ = [
     "padded_to_half_space",
     "radius_index",
     "resample_volume",
+    "signed_half_plane_to_image",
     "volume_from_half_space",
     "volume_gradient",
     "volume_to_half_space",
@@ -66,6 +69,28 @@ def half_plane_to_image(images_ft: Any, shape: tuple[int, int]) -> Any:
     xp = array_module(images_ft)
     centred = _fft(images_ft).irfft2(images_ft, s=shape, norm="ortho", **_workers(images_ft))
     return xp.fft.fftshift(centred, axes=(-2, -1))
+
+
+def half_plane_signs(size: int) -> np.ndarray:
+    """What half planes of even squares carry for `signed_half_plane_to_image`.
+
+    (-1)^(row + column) shifts an image by half of both edges; (size, size // 2 + 1) float32.
+    """
+    rows, columns = np.indices((size, size // 2 + 1))
+    return (1 - 2 * ((rows + columns) % 2)).astype(np.float32)
+
+
+def signed_half_plane_to_image(images_ft: Any) -> Any:
+    """`half_plane_to_image` of even squares times `half_plane_signs`; `images_ft` is overwritten.
+
+    No image has to be shifted, which takes as long as the rest.
+    """
+    size = images_ft.shape[-2]
+    if size % 2:
+        raise ShapeError(f"signs centre images of even edges only, got {size}")
+    return cpu_fft.irfft2(
+        images_ft, s=(size, size), norm="ortho", overwrite_x=True, **_workers(images_ft)
+    )
 
 
 def half_plane_weights(shape: tuple[int, int]) -> np.ndarray:

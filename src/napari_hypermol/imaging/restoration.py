@@ -5,22 +5,52 @@ For the eye only. A recovery works on the images as they are, where the CTF is p
 
 from typing import Any
 
+import numba
 import numpy as np
 
-from napari_hypermol.coordinates.fourier import half_plane_to_image, image_to_half_plane
+from napari_hypermol.coordinates.fourier import (
+    half_plane_signs,
+    half_plane_to_image,
+    image_to_half_plane,
+    signed_half_plane_to_image,
+)
 from napari_hypermol.coordinates.grids import FourierSamples, fourier_samples
 from napari_hypermol.imaging.ctf import contrast_transfer
+from napari_hypermol.loops import compiled
 from napari_hypermol.particles import Defocus, IntArray, Optics
 
 __all__ = ["ctf_planes", "image_from_samples", "low_pass", "phase_flip", "wiener"]
 
+_PLANES = 2**21  # [bytes] of half planes at once: they stay in the caches near a core
+
+
+@compiled(parallel=True)
+def _fill_planes(values: Any, rows: Any, columns: Any, signs: Any, planes: Any) -> None:
+    """Half planes of samples, zero elsewhere; (n, k), (k,), (k,), (k,) -> (n, y, x // 2 + 1)."""
+    for i in numba.prange(len(values)):
+        planes[i] = 0
+        for k in range(len(rows)):
+            planes[i, rows[k], columns[k]] = values[i, k] * signs[k]
+
 
 def image_from_samples(values: Any, samples: FourierSamples) -> Any:
-    """Real images of Fourier samples, zero at those left out; (n, k) -> (n, y, x)."""
+    """Real images of Fourier samples, zero at those left out; (n, k) -> (n, y, x) float32."""
     size = samples.box_size
-    planes = np.zeros((len(values), size, size // 2 + 1), dtype=np.complex64)
-    planes[:, samples.rows, samples.columns] = values
-    return half_plane_to_image(planes, (size, size)).astype(np.float32)
+    out = np.empty((len(values), size, size), dtype=np.float32)
+    chunk = max(_PLANES // (8 * size * (size // 2 + 1)), 1)
+    planes = np.empty((min(chunk, len(values)), size, size // 2 + 1), dtype=np.complex64)
+    is_even = size % 2 == 0
+    signs = half_plane_signs(size) if is_even else np.ones(planes.shape[1:], np.float32)
+    where = samples.rows, samples.columns, signs[samples.rows, samples.columns]
+    for start in range(0, len(values), chunk):
+        some = np.ascontiguousarray(values[start : start + chunk], dtype=np.complex64)
+        own = planes[: len(some)]
+        _fill_planes(some, *where, own)
+        images = (
+            signed_half_plane_to_image(own) if is_even else half_plane_to_image(own, (size, size))
+        )
+        out[start : start + chunk] = images
+    return out
 
 
 def ctf_planes(
