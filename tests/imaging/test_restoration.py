@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_hypermol.coordinates.grids import fourier_samples
-from napari_hypermol.imaging.ctf import contrast_transfer
 from napari_hypermol.imaging import restoration
+from napari_hypermol.imaging.ctf import contrast_transfer
 from napari_hypermol.imaging.forward import image_samples
 from napari_hypermol.imaging.restoration import (
     ctf_planes,

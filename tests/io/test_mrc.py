@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_hypermol.errors import OutputExistsError, VolumeFileError
+from napari_hypermol.io import mrc
 from napari_hypermol.io.mrc import (
     is_stack,
     open_stack,
@@ -185,6 +186,35 @@ def test_complex_modes_and_odd_voxels_are_refused(tmp_path, values):
         file.voxel_size = (1.0, 1.0, 2.0)
     with pytest.raises(VolumeFileError, match="unequal edges"):
         read_volume(tmp_path / "b.mrc")
+
+
+@pytest.mark.parametrize("suffix", [".mrcs", ".mrcs.gz"])
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_statistics_in_the_header(tmp_path, rng, monkeypatch, suffix, offset):
+    """Of several chunks, the last one short; far from zero, where squares cancel."""
+    monkeypatch.setattr(mrc, "_AT_ONCE", 256)
+    images = rng.normal(offset, 3, (13, 8, 10)).astype(np.float32)
+    path = tmp_path / f"stack{suffix}"
+    write_stack(path, images, 2.0)
+    with mrcfile.open(path) as file:
+        header = file.header
+        assert header.dmin == images.min()
+        assert header.dmax == images.max()
+        assert header.dmean == pytest.approx(images.mean(dtype=np.float64), abs=1e-4)
+        assert header.rms == pytest.approx(images.std(dtype=np.float64), rel=1e-5)
+        np.testing.assert_array_equal(file.data, images)
+        assert mrcfile.validate(path)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at", [0, 700])
+def test_numbers_that_are_none_are_found_in_any_chunk(tmp_path, rng, monkeypatch, bad, at):
+    monkeypatch.setattr(mrc, "_AT_ONCE", 256)
+    images = rng.normal(size=(9, 10, 10)).astype(np.float32)
+    images.flat[at] = bad
+    with pytest.raises(VolumeFileError, match="NaN or infinite"):
+        write_stack(tmp_path / "stack.mrcs", images, 2.0)
+    assert not list(tmp_path.iterdir())
 
 
 def test_nan_voxels_are_refused(tmp_path, values):

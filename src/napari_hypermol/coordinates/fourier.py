@@ -88,9 +88,7 @@ def signed_half_plane_to_image(images_ft: Any) -> Any:
     size = images_ft.shape[-2]
     if size % 2:
         raise ShapeError(f"signs centre images of even edges only, got {size}")
-    return cpu_fft.irfft2(
-        images_ft, s=(size, size), norm="ortho", overwrite_x=True, **_workers(images_ft)
-    )
+    return cpu_fft.irfft2(images_ft, s=(size, size), norm="ortho", overwrite_x=True, workers=-1)
 
 
 def half_plane_weights(shape: tuple[int, int]) -> np.ndarray:

@@ -9,8 +9,10 @@ import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mrcfile
 import numpy as np
+from mrcfile.bzip2mrcfile import Bzip2MrcFile
+from mrcfile.gzipmrcfile import GzipMrcFile
+from mrcfile.mrcfile import MrcFile
 from numpy.typing import ArrayLike, NDArray
 
 from napari_hypermol.errors import HypermolError, VolumeFileError
@@ -25,6 +27,9 @@ __all__ = [
     "write_stack",
     "write_volume",
 ]
+
+
+_AT_ONCE = 2**16  # numbers: a quarter of a megabyte
 
 
 class Volume(NamedTuple):
@@ -215,16 +220,50 @@ def _write(
     is_volume: bool,
 ) -> None:
     """Check and write either kind."""
-    if not np.isfinite(values).all():
+    lowest, highest, mean, std = _statistics(values)
+    if not np.isfinite([lowest, highest]).all():
         raise VolumeFileError(f"{path}: NaN or infinite values to write, expected finite ones")
-    compression = {".gz": "gzip", ".bz2": "bzip2"}.get(path.suffix.lower())
+    new = {".gz": GzipMrcFile, ".bz2": Bzip2MrcFile}.get(path.suffix.lower(), _PlainFile)
     with (
         replacing(path, overwrite) as temporary,
         warnings.catch_warnings(),
-        mrcfile.new(temporary, compression=compression) as file,
+        new(temporary, mode="w+") as file,
     ):
         warnings.simplefilter("ignore")  # of mrcfile, on statistics of unusual data
         file.set_data(values)
         file.set_volume() if is_volume else file.set_image_stack()
         file.voxel_size = pixel_size
         file.header.origin = origin
+        file.header.dmin, file.header.dmax = lowest, highest
+        file.header.dmean, file.header.rms = mean, std
+
+
+class _PlainFile(MrcFile):  # type: ignore[misc]
+    """Leaves statistics to who writes: mrcfile's take longer than writing a large stack does."""
+
+    def update_header_stats(self) -> None:
+        """None yet."""
+        self.reset_header_stats()
+
+
+def _statistics(values: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    """Least, greatest, mean and standard deviation; some at a time, so that they stay in cache.
+
+    Whatever is not finite is seen in the first two.
+    """
+    flat = values.reshape(-1)
+    if not len(flat):
+        return 0.0, 0.0, 0.0, 0.0
+    lowest, highest, mean, squares = np.inf, -np.inf, 0.0, 0.0
+    for start in range(0, len(flat), _AT_ONCE):
+        part = flat[start : start + _AT_ONCE]
+        least, greatest = float(part.min()), float(part.max())
+        if not np.isfinite(least) or not np.isfinite(greatest):
+            return least, greatest, np.nan, np.nan
+        lowest, highest = min(lowest, least), max(highest, greatest)
+        own = float(part.mean())
+        apart = part - np.float32(own)
+        away, share = own - mean, len(part) / (start + len(part))
+        squares += float(apart @ apart) + away * away * start * share
+        mean += away * share
+    return lowest, highest, mean, float(np.sqrt(squares / len(flat)))
