@@ -41,7 +41,7 @@ def test_to_disk_and_back(point, mixed_run, tmp_path):
     cuts = cuts_among(halfway.facts["n_cuts"], halfway.arrays)
     composite = composite.trimmed(cuts) if cuts else composite
     molecule = composite.discretise(stage.max_radius, stage.max_degree)
-    again = StagePoint.of(halfway, stage, molecule)
+    again = StagePoint.of(halfway, stage, molecule, point.noises[0].shape[1])
     for name in ("stage", "position", "sweep", "trace", "random", "edge_share"):
         assert getattr(again, name) == getattr(point, name)
     for name in ("theta", "noise", "contrast_std"):
@@ -68,7 +68,14 @@ def test_coefficients_of_another_molecule_are_said(point):
     coarser = point.molecule.components, point.molecule.box_size
     molecule = Composite(*coarser).discretise(3.0, 0)
     with pytest.raises(RunFolderError, match=r"halfway.npz.*coefficients, its stage has"):
-        StagePoint.of(point.halfway(), point.stage, molecule)
+        StagePoint.of(point.halfway(), point.stage, molecule, point.noises[0].shape[1])
+
+
+def test_noise_of_other_shells_is_said(point):
+    """As a version wrote it that kept all shells of an image."""
+    n_shells = point.noises[0].shape[1]
+    with pytest.raises(RunFolderError, match=r"halfway.npz: noise of other shells.*remove it"):
+        StagePoint.of(point.halfway(), point.stage, point.molecule, n_shells - 1)
 
 
 @pytest.fixture(scope="module")

@@ -57,11 +57,12 @@ def fill_table(
         x = ax * kx[first + k] + bx * ky[first + k]
         sign = np.float32(1) if x >= 0 else np.float32(-1)
         table[SIGN, k] = sign
-        table[9, k] = sign * x
-        table[10, k] = sign * (ay * kx[first + k] + by * ky[first + k])
-        table[11, k] = sign * (az * kx[first + k] + bz * ky[first + k])
+        # where the sample is; its place is taken by weights in the end
+        table[ALONG_X, k] = sign * x
+        table[ALONG_X + 1, k] = sign * (ay * kx[first + k] + by * ky[first + k])
+        table[ALONG_X + 2, k] = sign * (az * kx[first + k] + bz * ky[first + k])
     for k in range(count):
-        x, y, z = table[9, k], table[10, k], table[11, k]
+        x, y, z = table[ALONG_X, k], table[ALONG_X + 1, k], table[ALONG_X + 2, k]
         near_x, near_y, near_z = np.int32(x + _RAISED), np.int32(y + _RAISED), np.int32(z + _RAISED)
         steps[0, k], steps[1, k], steps[2, k] = near_x, near_y, near_z
         x -= np.float32(near_x) - _LOWERED
@@ -72,7 +73,8 @@ def fill_table(
         table[0, k], table[1, k], table[2, k] = z0 * y0, z0 * y1, z0 * y2
         table[3, k], table[4, k], table[5, k] = z1 * y0, z1 * y1, z1 * y2
         table[6, k], table[7, k], table[8, k] = z2 * y0, z2 * y1, z2 * y2
-        table[9, k], table[10, k], table[11, k] = _outer_tap(x), _middle_tap(x), _outer_tap(-x)
+        table[ALONG_X, k] = _outer_tap(x)
+        table[ALONG_X + 1, k], table[ALONG_X + 2, k] = _middle_tap(x), _outer_tap(-x)
 
 
 @inlined()

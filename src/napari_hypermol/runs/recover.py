@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.errors import RunFolderError
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.collapsed import PosePrior
@@ -146,12 +145,7 @@ def recover(
             )  # fmt: skip
         begun = None
         if kept is not None:
-            begun = StagePoint.of(kept, stage, molecule)
-            if begun.noises[0].shape != noise.shape:
-                raise RunFolderError(
-                    "halfway.npz: noise of other shells than these, as earlier versions wrote it; "
-                    "remove it to go on from the last stage that was done"
-                )
+            begun = StagePoint.of(kept, stage, molecule, noise.shape[1])
             estimate, posterior = begun.estimate, begun.posterior
             problem = replace(problem, molecule=begun.molecule)
             if renewed is not None and begun.rotations is not None and begun.shifts is not None:

@@ -140,13 +140,26 @@ class StagePoint:
         return Halfway("stage", facts, arrays)
 
     @classmethod
-    def of(cls, halfway: Halfway, stage: Stage, molecule: LinearMolecule) -> "StagePoint":
-        """From the disk; `molecule` is that of the stage, its trajectories as they begin."""
+    def of(
+        cls, halfway: Halfway, stage: Stage, molecule: LinearMolecule, n_shells: int
+    ) -> "StagePoint":
+        """From the disk; `molecule` is that of the stage, its trajectories as they begin.
+
+        Raises
+        ------
+        RunFolderError
+            If the molecule is another one, or noise was of other than `n_shells` shells.
+        """
         facts, arrays = halfway.facts, halfway.arrays
         if arrays["theta"].shape != (molecule.n_coefficients,):
             raise RunFolderError(
                 f"halfway.npz: {arrays['theta'].size} coefficients, its stage has "
                 f"{molecule.n_coefficients}; remove it to go on from the last stage that was done"
+            )
+        if arrays["noises"].shape[-1] != n_shells:
+            raise RunFolderError(
+                "halfway.npz: noise of other shells than these, as earlier versions wrote it; "
+                "remove it to go on from the last stage that was done"
             )
         trajectories = zip(molecule.trajectories, facts["trajectories"], strict=True)
         molecule = molecule.with_trajectories(
