@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from napari_hypermol.imaging import view_order as module
 from napari_hypermol.imaging.view_order import view_order
 
 
@@ -39,9 +38,8 @@ def test_opposite_views_are_one_plane(rng):
     np.testing.assert_array_equal(view_order(rotations), view_order(turned))
 
 
-def test_windows_are_kept(rng, monkeypatch):
-    monkeypatch.setattr(module, "_WINDOW", 10)
-    order = view_order(Rotation.random(35, rng=rng).as_matrix())
+def test_windows_are_kept(rng):
+    order = view_order(Rotation.random(35, rng=rng).as_matrix(), window=10)
     np.testing.assert_array_equal(np.sort(order // 10), np.arange(35) // 10)
     assert (order != np.arange(35)).any()
 

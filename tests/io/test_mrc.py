@@ -206,6 +206,15 @@ def test_statistics_in_the_header(tmp_path, rng, monkeypatch, suffix, offset):
         assert mrcfile.validate(path)
 
 
+def test_statistics_of_huge_numbers_and_of_none(tmp_path):
+    write_stack(tmp_path / "huge.mrcs", np.float32([[[1e30, -1e30]]]), 1.0)
+    write_stack(tmp_path / "none.mrcs", np.zeros((0, 2, 2), np.float32), 1.0)
+    with mrcfile.open(tmp_path / "huge.mrcs", header_only=True) as file:
+        assert file.header.rms == np.float32(1e30)
+    with mrcfile.open(tmp_path / "none.mrcs", header_only=True) as file:
+        assert file.header.dmax < file.header.dmin  # what MRC has for unknown
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("at", [0, 700])
 def test_numbers_that_are_none_are_found_in_any_chunk(tmp_path, rng, monkeypatch, bad, at):

@@ -18,8 +18,8 @@ from napari_hypermol.posterior.collapsed import (
     PosePrior,
     angle_square,
     collapsed_evidence,
+    lines_of,
     moved_data,
-    rows_of_samples,
 )
 from napari_hypermol.posterior.likelihood import WhitenedImages
 
@@ -165,24 +165,28 @@ def test_moved_data_are_those_of_another_shift(rng, box, radius):
         return whiten(y, shift[None], None, optics, groups, noise, samples, 1.0)[0][0]
 
     out = np.empty((2, len(samples.kx)), dtype=np.float32)
-    moved_data(data(shift), offset, samples, rows_of_samples(samples), out)
+    moved_data(data(shift), offset, samples, lines_of(samples), out)
     np.testing.assert_allclose(out, data(shift + offset), atol=1e-5)
     assert abs(out - data(shift - offset)).max() > 0.1
+    order, disordered = rng.permutation(len(samples.kx)), np.empty_like(out)
+    taken = samples._replace(kx=samples.kx[order], ky=samples.ky[order])
+    moved_data(data(shift)[:, order].copy(), offset, taken, lines_of(taken), disordered)
+    np.testing.assert_allclose(disordered, out[:, order], atol=1e-6)
 
 
-def test_rows_of_samples_in_any_order(rng):
+def test_lines_of_samples_in_any_order(rng):
     samples = fourier_samples(13, 6)
-    rows = rows_of_samples(samples)
-    assert len(rows) - 1 == len(np.unique(samples.ky))
+    lines = lines_of(samples)
+    assert len(lines) - 1 == len(np.unique(samples.ky))
     shuffled = rng.permutation(len(samples.kx))
     in_disorder = samples._replace(kx=samples.kx[shuffled], ky=samples.ky[shuffled])
     for taken in (samples, in_disorder):
-        rows = rows_of_samples(taken)
-        for (start, kx, ky), (stop, _, _) in pairwise(rows):
+        lines = lines_of(taken)
+        for (start, kx, ky), (stop, _, _) in pairwise(lines):
             np.testing.assert_array_equal(taken.kx[start:stop], kx + np.arange(stop - start))
             np.testing.assert_array_equal(taken.ky[start:stop], ky)
-        assert rows[0, 0] == 0
-        assert rows[-1, 0] == len(samples.kx)
+        assert lines[0, 0] == 0
+        assert lines[-1, 0] == len(samples.kx)
 
 
 @pytest.mark.parametrize("angle", [0.0, 1e-3, 1.0, 3.0])

@@ -4,12 +4,15 @@ import pytest
 from examples import pretzel_like, random_data, random_rotations, scene
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging import projector
+from napari_hypermol.imaging.view_order import view_order
+from napari_hypermol.posterior import likelihood
 from napari_hypermol.posterior.likelihood import (
     WhitenedImages,
     explained_power,
     image_adjoint,
     normal_operator,
     overlaps,
+    particle_order,
     residual_adjoint,
 )
 
@@ -163,6 +166,18 @@ def test_explained_power_particle_by_particle(here, grids, rng, premultiplied):
             for k, shell in enumerate(samples.shells):
                 expected[i, shell] += p[i, j] * drop[k]
     close(found, expected)
+
+
+def test_images_from_a_file_are_taken_some_at_a_time(images, monkeypatch, tmp_path):
+    everywhere = particle_order(images)
+    np.testing.assert_array_equal(everywhere, view_order(images.rotations))
+    mapped = np.memmap(tmp_path / "data", np.float32, "w+", shape=images.data.shape)
+    mapped[:] = images.data
+    each = (images.data.nbytes + images.weights.nbytes) // len(images.weights)
+    monkeypatch.setattr(likelihood, "_MAPPED", 2 * each)
+    order = particle_order(images._replace(data=mapped))
+    np.testing.assert_array_equal(order, view_order(images.rotations, window=2))
+    assert sorted(order[:2]) == [0, 1]
 
 
 def test_permuting_particles_permutes_results(here, images, grids):

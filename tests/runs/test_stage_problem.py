@@ -6,6 +6,7 @@ import pytest
 from examples import pretzel_like, random_data, scene
 from napari_hypermol.posterior.likelihood import image_adjoint, normal_operator, overlaps
 from napari_hypermol.runs import scratch
+from napari_hypermol.runs.pieces import GridsOf
 from napari_hypermol.runs.stage_problem import StageProblem
 
 N = 9
@@ -60,6 +61,18 @@ def test_grids_are_made_once_for_a_theta(here, problem, rng):
     assert problem.scene(theta)[0] is grids
     ones = np.ones((1, problem.images.power.shape[1]))
     assert problem.with_noise(ones, 2 * ones).grids(theta) is grids
+    width = sum(problem.molecule.n_functions)
+    problem.curvature(2 * theta, np.zeros((N, width, width), np.float32))
+    assert problem.grids(theta) is grids  # directions do not take its place
+
+
+def test_grids_are_made_where_images_are_elsewhere(here, problem, rng):
+    """To workers and devices goes theta, which is far smaller."""
+    theta = rng.normal(size=here.molecule.n_coefficients).astype(np.float32)
+    there = replace(problem, images=object())
+    assert isinstance(there.scene(theta)[0], GridsOf)
+    assert there.grids(theta) is not there.grids(theta)
+    assert isinstance(problem.scene(theta, is_asked_again=False)[0], GridsOf)
 
 
 def test_images_in_a_file_stay_in_files(problem, tmp_path, monkeypatch):

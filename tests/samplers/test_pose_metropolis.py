@@ -18,8 +18,8 @@ from napari_hypermol.posterior.collapsed import (
     CollapsedModel,
     PosePrior,
     collapsed_evidence,
+    lines_of,
     moved_data,
-    rows_of_samples,
 )
 from napari_hypermol.samplers.pose_metropolis import (
     PoseChain,
@@ -281,9 +281,9 @@ def test_chain_that_came_in_is_left_alone(rng, target):
 
 def test_data_follow_the_shifts_and_rotations_stay_proper(rng, target):
     start, _, chain, _ = once(target, rng, n_steps=60)
-    expected, rows = np.empty_like(start.data[0]), rows_of_samples(HERE.samples)
+    expected, lines = np.empty_like(start.data[0]), lines_of(HERE.samples)
     for i in range(0, N, 40):
-        moved_data(start.data[i], chain.shifts[i], HERE.samples, rows, expected)
+        moved_data(start.data[i], chain.shifts[i], HERE.samples, lines, expected)
         np.testing.assert_allclose(chain.data[i], expected, atol=2e-5)
     identity = chain.rotations @ np.swapaxes(chain.rotations, 1, 2)
     np.testing.assert_allclose(identity, [np.eye(3)] * N, atol=1e-6)

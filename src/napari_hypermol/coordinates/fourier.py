@@ -81,14 +81,15 @@ def half_plane_signs(size: int) -> np.ndarray:
 
 
 def signed_half_plane_to_image(images_ft: Any) -> Any:
-    """`half_plane_to_image` of even squares times `half_plane_signs`; `images_ft` is overwritten.
+    """`half_plane_to_image` of even squares that were multiplied by `half_plane_signs`.
 
-    No image has to be shifted, which takes as long as the rest.
+    No image has to be shifted then, which takes as long as the rest; (..., y, y // 2 + 1) ->
+    (..., y, y).
     """
     size = images_ft.shape[-2]
     if size % 2:
         raise ShapeError(f"signs centre images of even edges only, got {size}")
-    return cpu_fft.irfft2(images_ft, s=(size, size), norm="ortho", overwrite_x=True, workers=-1)
+    return _fft(images_ft).irfft2(images_ft, s=(size, size), norm="ortho", **_workers(images_ft))
 
 
 def half_plane_weights(shape: tuple[int, int]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 A slice reads a plane of the Fourier grid. Grids are larger than the caches near a processor, but
 planes of neighbouring views lie in the same cache lines, so that what one particle fetched is still
-there for the next. Nothing else depends on the order.
+there for the next. Sums over particles differ by rounding from those in another order.
 """
 
 import numpy as np
@@ -10,27 +10,27 @@ from numpy.typing import NDArray
 
 __all__ = ["view_order"]
 
-_WINDOW = 8192  # particles: images mapped from files are read from one end to the other
 
-
-def view_order(rotations: NDArray[np.floating]) -> NDArray[np.int64]:
+def view_order(rotations: NDArray[np.floating], window: int | None = None) -> NDArray[np.int64]:
     """Every particle once, so that neighbours in the order have neighbouring viewing directions.
 
     Parameters
     ----------
     rotations : (n, 3, 3) float ndarray
         Molecule to image frame.
+    window : int or None
+        So many particles at a time, in the order in which they come; None: all at once.
 
     Returns
     -------
     (n,) int64 ndarray
-        Bands of latitude, walked to and fro; within windows of some thousand particles.
+        Bands of latitude, walked to and fro.
     """
     n = len(rotations)
     views = rotations[:, 2].astype(np.float64)  # the normals of the planes that are sliced
     views[views[:, 2] < 0] *= -1  # a plane has two
-    window = np.arange(n) // _WINDOW
-    height = np.sqrt(2 * np.pi / min(max(n, 1), _WINDOW))  # of a square with one view
+    window = max(n, 1) if window is None else window
+    height = np.sqrt(2 * np.pi / window)  # of a square of the half sphere with one view
     band = (np.arccos(np.clip(views[:, 2], -1, 1)) / height).astype(np.int64)
     along = np.arctan2(views[:, 1], views[:, 0]) * np.where(band % 2, -1, 1)
-    return np.lexsort((along, band, window)).astype(np.int64, copy=False)
+    return np.lexsort((along, band, np.arange(n) // window)).astype(np.int64, copy=False)

@@ -61,7 +61,7 @@ def spread_weights(
         own = np.empty(rank, dtype=np.float32)
         starts = np.empty((4, _BLOCK), dtype=np.int64)
         shares = np.empty((4, _BLOCK), dtype=np.float32)
-        beyond = np.empty(_BLOCK, dtype=np.float32)
+        beyond = np.empty(_BLOCK, dtype=np.float32)  # what goes to the far one of two neighbours
         for i in order[part * n // parts : (part + 1) * n // parts]:
             strongest = np.float32(0)
             for r in range(rank):
@@ -99,9 +99,11 @@ def spread_weights(
                 for j in range(n_here):
                     if is_far and j + _AHEAD < n_here:
                         for corner in range(4):
-                            start = starts[corner, j + _AHEAD]
-                            for at in range(start, start + 2 * rank, _CACHE_LINE):
+                            begin = starts[corner, j + _AHEAD]
+                            end = begin + 2 * rank
+                            for at in range(begin, end, _CACHE_LINE):
                                 prefetch(target, at)
+                            prefetch(target, end - 1)  # runs begin anywhere in a line
                     far = weights[i, first + j] * beyond[j]
                     near = weights[i, first + j] - far
                     for r in range(n_near):

@@ -242,18 +242,18 @@ class _PlainFile(MrcFile):  # type: ignore[misc]
     """Leaves statistics to who writes: mrcfile's take longer than writing a large stack does."""
 
     def update_header_stats(self) -> None:
-        """None yet."""
+        """Marked as unknown: `_write` fills them in."""
         self.reset_header_stats()
 
 
 def _statistics(values: NDArray[np.float32]) -> tuple[float, float, float, float]:
     """Least, greatest, mean and standard deviation; some at a time, so that they stay in cache.
 
-    Whatever is not finite is seen in the first two.
+    Whatever is not finite is seen in the first two. Of no numbers what MRC has for unknown.
     """
     flat = values.reshape(-1)
     if not len(flat):
-        return 0.0, 0.0, 0.0, 0.0
+        return 0.0, -1.0, -2.0, -1.0
     lowest, highest, mean, squares = np.inf, -np.inf, 0.0, 0.0
     for start in range(0, len(flat), _AT_ONCE):
         part = flat[start : start + _AT_ONCE]
@@ -261,9 +261,9 @@ def _statistics(values: NDArray[np.float32]) -> tuple[float, float, float, float
         if not np.isfinite(least) or not np.isfinite(greatest):
             return least, greatest, np.nan, np.nan
         lowest, highest = min(lowest, least), max(highest, greatest)
-        own = float(part.mean())
-        apart = part - np.float32(own)
+        own = part.mean(dtype=np.float64)
+        apart = part - own
         away, share = own - mean, len(part) / (start + len(part))
         squares += float(apart @ apart) + away * away * start * share
         mean += away * share
-    return lowest, highest, mean, float(np.sqrt(squares / len(flat)))
+    return lowest, highest, float(mean), float(np.sqrt(squares / len(flat)))

@@ -27,9 +27,9 @@ __all__ = [
     "PosePrior",
     "angle_square",
     "collapsed_evidence",
+    "lines_of",
     "moved_data",
     "patch_evidence",
-    "rows_of_samples",
     "slice_and_gram",
 ]
 
@@ -94,15 +94,15 @@ class PosePrior(NamedTuple):
 @inlined(fastmath=True)
 def slice_and_gram(
     rotation: Any, weights: Any, grids: Any, placements: Any, samples: Any,
-    rows: Any, columns: Any, gram: Any,
+    slices: Any, columns: Any, gram: Any,
 ) -> None:  # fmt: skip
-    """Slices of one particle, (2 q, k), and G (q, q); `rows` (k, 2 q) is scratch."""
+    """Slices of one particle, (2 q, k), and G (q, q); `slices` (k, 2 q) is scratch."""
     everything = np.ones(placements.grids.shape[0], dtype=np.bool_)
-    slice_particle(rows, rotation, grids, placements, samples, everything)
+    slice_particle(slices, rotation, grids, placements, samples, everything)
     n_samples, n_q = weights.shape[0], gram.shape[0]
     for k in range(n_samples):
         for j in range(2 * n_q):
-            columns[j, k] = rows[k, j]
+            columns[j, k] = slices[k, j]
     for q in range(n_q):
         for p in range(q + 1):
             total = np.float32(0)
@@ -125,38 +125,41 @@ def _powers(angle: Any, re: Any, im: Any) -> None:
 
 
 @inlined()
-def rows_of_samples(samples: Any) -> Any:
-    """Where rows of samples begin: with one ky, kx going up by one; (rows + 1, 3) int64.
+def lines_of(samples: Any) -> Any:
+    """Where lines of samples begin: of one ky, kx going up by one; (lines + 1, 3) int64.
 
-    First sample, its kx and ky; the last entry is where the last row ends.
+    First sample, its kx and ky; the last entry is where the last line ends.
     """
-    kx, ky, n_rows = samples.kx, samples.ky, 0
-    rows = np.empty((len(kx) + 1, 3), dtype=np.int64)
+    kx, ky, n_lines = samples.kx, samples.ky, 0
+    lines = np.empty((len(kx) + 1, 3), dtype=np.int64)
     for k in range(len(kx)):
         if k == 0 or ky[k] != ky[k - 1] or kx[k] != kx[k - 1] + 1:
-            rows[n_rows, 0], rows[n_rows, 1], rows[n_rows, 2] = k, int(kx[k]), int(ky[k])
-            n_rows += 1
-    rows[n_rows, 0], rows[n_rows, 1], rows[n_rows, 2] = len(kx), 0, 0
-    return rows[: n_rows + 1]
+            lines[n_lines, 0], lines[n_lines, 1], lines[n_lines, 2] = k, int(kx[k]), int(ky[k])
+            n_lines += 1
+    lines[n_lines, 0], lines[n_lines, 1], lines[n_lines, 2] = len(kx), 0, 0
+    return lines[: n_lines + 1]
 
 
 @inlined(fastmath=True)
-def moved_data(data: Any, offset: Any, samples: Any, rows: Any, out: Any) -> None:
-    """D with `offset` [pixels] more undone; both (2, k). `rows` as `rows_of_samples` gives them."""
+def moved_data(data: Any, offset: Any, samples: Any, lines: Any, out: Any) -> None:
+    """D with `offset` [pixels] more undone; both (2, k). `lines` as `lines_of` gives them.
+
+    Samples must have kx >= 0, and both indices within ``samples.max_radius``: nobody looks here.
+    """
     n_phases = min(int(samples.max_radius), samples.box_size // 2) + 1
     x_re, x_im = np.empty(n_phases, np.float32), np.empty(n_phases, np.float32)
     y_re, y_im = np.empty(n_phases, np.float32), np.empty(n_phases, np.float32)
     turn = 2.0 * np.pi / samples.box_size
     _powers(turn * offset[0], x_re, x_im)
     _powers(turn * offset[1], y_re, y_im)
-    for row in range(len(rows) - 1):
-        ky = rows[row, 2]
+    for line in range(len(lines) - 1):
+        ky = lines[line, 2]
         turned_re, turned_im = y_re[abs(ky)], y_im[abs(ky)]
         if ky < 0:
             turned_im = -turned_im
         # unsigned: an index that cannot be negative lets the compiler use vectors
-        start, first = np.uint64(rows[row, 0]), np.uint64(rows[row, 1])
-        for k in range(np.uint64(rows[row + 1, 0] - rows[row, 0])):
+        start, first = np.uint64(lines[line, 0]), np.uint64(lines[line, 1])
+        for k in range(np.uint64(lines[line + 1, 0] - lines[line, 0])):
             along_re, along_im = x_re[first + k], x_im[first + k]
             phase_re = along_re * turned_re - along_im * turned_im
             phase_im = along_re * turned_im + along_im * turned_re
@@ -178,12 +181,12 @@ def angle_square(first: Any, second: Any) -> Any:
 @inlined(fastmath={"contract", "reassoc", "nsz", "arcp"})
 def patch_evidence(
     data: Any, columns: Any, gram: Any, offsets: Any, prior_offset: Any, shift_precision: Any,
-    samples: Any, rows: Any, nodes: Any, log_prior: Any, std: Any, temperature: Any, by_shift: Any,
+    samples: Any, lines: Any, nodes: Any, log_prior: Any, std: Any, temperature: Any, by_shift: Any,
 ) -> Any:  # fmt: skip
     """Log evidence of a patch of shifts; fills `by_shift` (s,), its log terms.
 
     `offsets` (s, 2) are from the shift that `data` has undone, `prior_offset` (2,) leads from it
-    to the middle of the shifts' prior; `rows` as `rows_of_samples` gives them.
+    to the middle of the shifts' prior; `lines` as `lines_of` gives them.
     """
     n_samples, n_q, n_nodes = columns.shape[1], gram.shape[0], nodes.shape[0]
     moved = np.empty((2, n_samples), dtype=np.float32)
@@ -208,7 +211,7 @@ def patch_evidence(
     terms = np.empty(n_nodes)
     top = -np.inf
     for s in range(offsets.shape[0]):
-        moved_data(data, offsets[s], samples, rows, moved)
+        moved_data(data, offsets[s], samples, lines, moved)
         for q in range(n_q):
             total32 = np.float32(0)
             for k in range(n_samples):
@@ -253,7 +256,7 @@ def _collapsed(
     for part in numba.prange(parts):
         slices = np.empty((n_samples, 2 * n_q), dtype=np.float32)
         columns = np.empty((2 * n_q, n_samples), dtype=np.float32)
-        gram, rows = np.empty((n_q, n_q), dtype=np.float32), rows_of_samples(samples)
+        gram, lines = np.empty((n_q, n_q), dtype=np.float32), lines_of(samples)
         for i in range(part * n // parts, (part + 1) * n // parts):
             own = nodes[i % nodes.shape[0]]
             for j in range(rotations.shape[1]):
@@ -262,7 +265,7 @@ def _collapsed(
                 )
                 evidence[i, j] = patch_evidence(
                     data[i], columns, gram, offsets[i], prior.shifts[i] - shifts[i],
-                    prior.shift_precision, samples, rows, own, log_prior, std, temperature,
+                    prior.shift_precision, samples, lines, own, log_prior, std, temperature,
                     by_shift[i, j],
                 )  # fmt: skip
                 if prior.rotation_precision > 0:

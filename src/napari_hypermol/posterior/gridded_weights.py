@@ -28,10 +28,9 @@ from napari_hypermol.backend import array_module
 from napari_hypermol.coordinates.grids import FourierSamples
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging.projector import Placements
-from napari_hypermol.imaging.view_order import view_order
 from napari_hypermol.imaging.weight_spreading import spread_weights
 from napari_hypermol.posterior import gridded_weights_cuda
-from napari_hypermol.posterior.likelihood import WhitenedImages
+from napari_hypermol.posterior.likelihood import WhitenedImages, particle_order
 
 __all__ = ["PaddedGrid", "gridded_weights", "pair_products", "paired", "principal_pairs"]
 
@@ -181,7 +180,7 @@ def _of_set(
     # one column more: the far point of the last step, whose weight is zero
     shape = (n_z, n_y, n_x + 1, rank)
     if xp is np:
-        order, n_copies = view_order(images.rotations), numba.get_num_threads()
+        order, n_copies = particle_order(images), numba.get_num_threads()
     else:
         n_copies = gridded_weights_cuda.n_copies(4 * math.prod(shape), len(images.weights))
     targets = xp.zeros((n_copies, *shape), dtype=np.float32)

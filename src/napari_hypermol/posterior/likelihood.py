@@ -36,11 +36,13 @@ __all__ = [
     "image_adjoint",
     "normal_operator",
     "overlaps",
+    "particle_order",
     "residual_adjoint",
 ]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+_MAPPED = 2**26  # [bytes] of mapped images that are taken in another order than they come
 _BLOCK = 128  # samples mixed at once: all functions' values of a block stay in the first cache
 
 
@@ -70,6 +72,19 @@ class WhitenedImages(NamedTuple):
     is_premultiplied: NDArray[np.bool_]
     groups: NDArray[np.int64]
     rotations: Float32
+
+
+def particle_order(images: WhitenedImages) -> NDArray[np.int64]:
+    """The order in which particles are sliced, `view_order`; (n,).
+
+    Images that are mapped from a file are gone through from its beginning to its end: only some
+    megabytes of them are in another order.
+    """
+    window = None
+    if isinstance(images.data, np.memmap):
+        n_bytes = images.data.nbytes + images.weights.nbytes
+        window = max(_MAPPED * len(images.weights) // max(n_bytes, 1), 1)
+    return view_order(images.rotations, window)
 
 
 @inlined(fastmath=True)
@@ -290,7 +305,7 @@ def overlaps(
     parts = numba.get_num_threads()  # asked out here: compiled code that asks cannot be cached
     data, weights, rotations = images.data, images.weights, images.rotations
     wanted = np.ones((n_q, n_q), dtype=np.bool_) if pairs is None else pairs
-    order = view_order(rotations)
+    order = particle_order(images)
     _overlaps(data, weights, rotations, grids, placements, samples, wanted, order, parts, b, g)
     return b, g
 
@@ -323,8 +338,7 @@ def image_adjoint(
     ready_to_slice(grids, samples)
     targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
     first = np.ascontiguousarray(first_moments, dtype=np.float32)
-    rotations = images.rotations
-    order = view_order(rotations)
+    rotations, order = images.rotations, particle_order(images)
     _image_adjoint(images.data, first, rotations, grids, placements, samples, order, targets)
     return np.asarray(targets.sum(axis=0))
 
@@ -366,7 +380,7 @@ def _sent_back(
 ) -> Float32:  # fmt: skip
     ready_to_slice(grids, samples)
     targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
-    order = view_order(images.rotations)
+    order = particle_order(images)
     _normal_operator(
         images.weights, second, images.rotations, grids, placements, samples, order, targets, data,
         first,
@@ -448,6 +462,6 @@ def explained_power(
     parts = numba.get_num_threads()
     # not looked at: whatever arrays those are, the code is compiled once
     images = images._replace(power=noise[:0], fill=noise[:0])
-    order = view_order(images.rotations)
+    order = particle_order(images)
     _explained_power(images, first, second, noise, grids, placements, samples, order, parts, out)
     return out

@@ -96,15 +96,20 @@ class StageProblem:
     # ---- sums over images ----------------------------------------------------------------------
 
     def grids(self, theta: Float32) -> FourierGrids:
-        """Fourier grids of theta, in main memory as it is; kept for whoever asks next."""
-        return self._last_grids.of(self.molecule, theta)
+        """Fourier grids of an estimate, in main memory; images there too will want them again."""
+        if isinstance(self.images, WhitenedImages):
+            return self._last_grids.of(self.molecule, theta)
+        return self.molecule.grids(theta)
 
     def scene(
-        self, theta: Float32 | None
+        self, theta: Float32 | None, is_asked_again: bool = True
     ) -> tuple[GridsOf | FourierGrids, Placements, FourierSamples]:
-        """What is sliced, where it is and at which samples; None: layout only."""
+        """What is sliced, where it is and at which samples; None: layout only.
+
+        Grids of directions in which a solve looks are asked for once, and not kept.
+        """
         grids: GridsOf | FourierGrids = GridsOf(self.molecule, theta)
-        if theta is not None and isinstance(self.images, WhitenedImages):
+        if theta is not None and is_asked_again and isinstance(self.images, WhitenedImages):
             grids = self.grids(theta)
         return grids, self.placements, self.samples
 
@@ -131,7 +136,8 @@ class StageProblem:
 
     def normal(self, theta: Float32, second: Any) -> Float32:
         """Normal operator applied to theta; `second` (n, q, q), or spread."""
-        found = total(self.images, normal_operator, (second,), self.scene(theta), self.molecule)
+        scene = self.scene(theta, is_asked_again=False)
+        found = total(self.images, normal_operator, (second,), scene, self.molecule)
         return _as(theta, found)
 
     def residual(self, theta: Float32, first: Any, second: Any) -> Float32:
@@ -141,7 +147,7 @@ class StageProblem:
 
     def curvature(self, theta: Float32, second: Any) -> float:
         """Theta . `normal` of theta, for less than half of its cost."""
-        about = *self.scene(theta), self.molecule.pairs
+        about = *self.scene(theta, is_asked_again=False), self.molecule.pairs
         return float(total(self.images, _curvature, (second,), about)[0])
 
     # ---- other images --------------------------------------------------------------------------

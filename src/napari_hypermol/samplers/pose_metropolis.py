@@ -24,9 +24,9 @@ from napari_hypermol.posterior.collapsed import (
     CollapsedModel,
     PosePrior,
     angle_square,
+    lines_of,
     moved_data,
     patch_evidence,
-    rows_of_samples,
     slice_and_gram,
 )
 from napari_hypermol.posterior.likelihood import WhitenedImages
@@ -268,7 +268,7 @@ def _steps(
     n_shifts, every = proposals.patches.shape[2], n_steps // proposals.patches.shape[1]
     half = 0.5 * prior.rotation_precision
     for part in numba.prange(parts):
-        slices, rows = np.empty((n_samples, 2 * n_q), dtype=np.float32), rows_of_samples(samples)
+        slices, lines = np.empty((n_samples, 2 * n_q), dtype=np.float32), lines_of(samples)
         columns = np.empty((2, 2 * n_q, n_samples), dtype=np.float32)
         gram = np.empty((2, n_q, n_q), dtype=np.float32)
         by_shift = np.empty((2, n_shifts))
@@ -290,7 +290,7 @@ def _steps(
                     drift[:] = 0.0
                     here = patch_evidence(
                         data[i], columns[now], gram[now], offsets, toward, prior.shift_precision,
-                        samples, rows, own, log_prior, std, temperature, by_shift[now],
+                        samples, lines, own, log_prior, std, temperature, by_shift[now],
                     )  # fmt: skip
                     if prior.rotation_precision > 0:
                         here -= half * angle_square(rotations[i], prior.rotations[i])
@@ -315,7 +315,7 @@ def _steps(
                         along[axis] += guide.levers[i, axis, j] * (omega[j] - before[j])
                 there = patch_evidence(
                     data[i], columns[new], gram[new], offsets + along, toward,
-                    prior.shift_precision, samples, rows, own, log_prior, std, temperature,
+                    prior.shift_precision, samples, lines, own, log_prior, std, temperature,
                     by_shift[new],
                 )  # fmt: skip
                 if prior.rotation_precision > 0:
@@ -332,7 +332,7 @@ def _steps(
                 chosen = _drawn(by_shift[now], proposals.uniforms[i, step, 1])
                 offset = offsets[chosen] + drift
                 if offset[0] != 0.0 or offset[1] != 0.0:
-                    moved_data(data[i], offset, samples, rows, moved)
+                    moved_data(data[i], offset, samples, lines, moved)
                     data[i] = moved
                     shifts[i, 0] += offset[0]
                     shifts[i, 1] += offset[1]
