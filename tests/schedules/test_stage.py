@@ -23,6 +23,11 @@ def test_nothing_stops_early_or_is_kindled_unless_asked():
 def test_work_grows_with_samples_functions_and_sweeps():
     assert work_of([Stage("a", 4.0, 1, sweeps=3)]) == 3 * 16 * 2
     assert work_of([]) == 0
+    # poses that move cost the same at every band limit, and more than samples do at low ones
+    low, high = (
+        work_of([Stage("a", r, 1, 1)], True) - work_of([Stage("a", r, 1, 1)]) for r in (4.0, 40.0)
+    )
+    assert low == high > work_of([Stage("a", 4.0, 1, sweeps=1)])
 
 
 def test_half_of_the_sweeps_with_steps_warm_up():

@@ -52,7 +52,7 @@ class _Candidate:
     @property
     def work(self) -> float:
         """Of one recovery."""
-        return work_of(self.settings.stages)
+        return work_of(self.settings.stages, self.settings.poses is not None)
 
     @property
     def max_radius(self) -> float:

@@ -98,13 +98,15 @@ def reconstruct(
         asked = unknowns(given.composite, max(s.max_radius for s in given.stages), given.file.n)
         warn_of_few_particles(asked)
         reporter = Reporter(teller.report, control)
-        images_work = 0.05 * work_of(given.stages)
+        moves_poses = poses_of(given.recipe) is not None
+        sweeps_work = work_of(given.stages, moves_poses)
+        images_work = 0.05 * sweeps_work
         rounds = 2 if given.recipe.half_sets else 1  # two halves are as much work as one whole
         posterior_work = draws_work(given.recipe.posterior, given.stages[-1])
-        reporter.plan(images_work + rounds * work_of(given.stages) + posterior_work)
+        reporter.plan(images_work + rounds * sweeps_work + posterior_work)
         plan = planned_memory(
             given.composite, given.stages, given.file.n, is_remote=job.scheduler is not None,
-            moves_poses=poses_of(given.recipe) is not None,
+            moves_poses=moves_poses,
         )  # fmt: skip
         check_room(plan, job.out.resolve().parent)
         # before the folder is made: only now can a damaged image come to light

@@ -92,17 +92,18 @@ def recover(
         particles = _searched(particles, stack, composite, settings, rows, rng, reporter, keeper)
     if start is not None and start.poses is not None:
         particles = with_poses(particles, rows, start.poses)
+    moves_poses = settings.poses is not None
     while position < len(stages):
         stage = stages[position]
         position += 1
         if start is not None and position <= start.position:
-            reporter.advance(work_of([stage]), f"{stage.name}: done before")
+            reporter.advance(work_of([stage], moves_poses), f"{stage.name}: done before")
             is_threaded = is_threaded or stage.max_degree > 1
             continue
         has_begun = snapshot is not None and not stage.kindled_sweeps
         if settings.is_adaptive and has_begun and snapshot and _is_exhausted(snapshot):
             # Little more to see: all state functions, a little beyond the band limit reached.
-            skipped = work_of(stages[position - 1 : -1])
+            skipped = work_of(stages[position - 1 : -1], moves_poses)
             radius = min(_LAST_STEP * snapshot.stage.max_radius, stages[-1].max_radius)
             searches = any(s.searches for s in stages[position - 1 :])
             stage = replace(stages[-1], max_radius=radius, searches=searches)
@@ -188,7 +189,7 @@ def recover(
                 trace = [*still.trace[:-1], still.trace[-1] | {ONE_HAND: 1.0}]
                 snapshot = replace(still, poses=poses, trace=trace)
                 particles = with_poses(particles, rows, poses)
-                reporter.total += work_of([stage])  # which is done again
+                reporter.total += work_of([stage], moves_poses)  # which is done again
                 on_stage(snapshot)
                 if keeper is not None:
                     keeper.forget()

@@ -184,7 +184,7 @@ def run_stage(
         message = f"{stage.name}, sweep {sweep + 1}/{stage.sweeps}, {detail:.1f} Å"
         is_settled = not is_kindled and sweep > stage.kindled_sweeps and moved < stage.settle
         remaining = stage.sweeps - sweep - 1 if is_settled else 0
-        worth = work_of([stage]) / stage.sweeps
+        worth = work_of([stage], poses is not None) / stage.sweeps
         maps = HyperMaps(molecule, estimate.theta)
         row = trace[-1] | {
             "position": position,
@@ -228,7 +228,7 @@ def run_stage(
 
 def averaging_work(stage: Stage) -> float:
     """Planned work of the draws of poses after the last stage, as `work_of` measures it."""
-    return _POSE_DRAWS * _DRAW_WORK * work_of([stage]) / stage.sweeps
+    return _POSE_DRAWS * _DRAW_WORK * work_of([stage], moves_poses=True) / stage.sweeps
 
 
 def _tell_draw(reporter: Reporter, stage: Stage, draw: int) -> None:
