@@ -20,6 +20,18 @@ def test_fractions_grow_to_one():
     assert seen[0].maps is None
 
 
+def test_what_need_not_be_done_leaves_the_plan():
+    seen = []
+    reporter = Reporter(seen.append)
+    reporter.plan(10)
+    reporter.advance(2, "working")
+    reporter.spare(6, "no need")
+    assert seen[-1].fraction == 2 / 4
+    assert seen[-1].message == "no need"
+    reporter.spare(6, "nor of that")  # more than is left: all is done
+    assert seen[-1].fraction == 1
+
+
 def test_no_guess_of_the_time_left_at_the_very_beginning():
     seen = []
     reporter = Reporter(seen.append)

@@ -19,7 +19,7 @@ from napari_hypermol.runs.progress import Reporter
 from napari_hypermol.runs.recipe_text import read_recipe
 from napari_hypermol.runs.recover import recover
 from napari_hypermol.runs.snapshot import RecoverySettings
-from napari_hypermol.schedules.stage import Stage
+from napari_hypermol.schedules.stage import Stage, work_of
 from small_runs import PRETZEL, TINY, simulated
 from small_starts import MEAN, pretzels, wheels
 
@@ -43,12 +43,14 @@ def composite(tiny_run):
     return composite_of(recipe, tiny_run.data, TINY.box_size, TINY.pixel_size)
 
 
-def recovery(particles, composite, seed=0, start=None, on_stage=lambda s: None, **settings):
+def recovery(
+    particles, composite, seed=0, start=None, on_stage=lambda s: None, reporter=None, **settings
+):
     settings = RecoverySettings(**({"stages": STAGES} | settings))
     stack = read_fourier_stack(particles, max(s.max_radius for s in settings.stages))
     rows, rng = np.arange(particles.images.shape[0]), np.random.default_rng(seed)
     return recover(
-        particles, stack, composite, settings, rows, rng, Reporter(), on_stage, start
+        particles, stack, composite, settings, rows, rng, reporter or Reporter(), on_stage, start
     )  # fmt: skip
 
 
@@ -158,8 +160,14 @@ def test_marching_ends_where_the_data_end(particles, composite, monkeypatch):
     ]
     seen = []
     monkeypatch.setattr(module, "_EXHAUSTED", 1.1)
-    recovery(particles, composite, stages=stages, is_adaptive=True, on_stage=seen.append)
+    reporter = Reporter(total=work_of(stages))
+    recovery(
+        particles, composite, stages=stages, is_adaptive=True, on_stage=seen.append,
+        reporter=reporter,
+    )  # fmt: skip
     assert [s.stage.name for s in seen] == ["a", "c"]
+    assert reporter.done == pytest.approx(work_of([s.stage for s in seen]))
+    assert reporter.total == pytest.approx(reporter.done)  # nothing is left of the plan
     assert seen[-1].stage.max_radius == pytest.approx(6.6)
     assert seen[-1].position == 3
     seen.clear()

@@ -66,11 +66,16 @@ class Reporter:
         """Report that `work` units more are done."""
         self.done = min(self.done + work, self.total)
         if self.on_progress is not None:
-            fraction = self.done / self.total
+            fraction = self.done / self.total if self.total else 1.0
             elapsed = time.monotonic() - self._started
             left = elapsed * (1 - fraction) / fraction if fraction > 0.02 else None
             self.on_progress(Progress(fraction, left, message, maps, row))
         self.check()
+
+    def spare(self, work: float, message: str) -> None:
+        """Report that `work` units of the plan need not be done."""
+        self.total = max(self.total - work, self.done)
+        self.advance(0.0, message)
 
     def check(self) -> None:
         """Wait while the run is paused; raise `RunCancelled` if it was told to stop."""

@@ -103,12 +103,14 @@ def recover(
         has_begun = snapshot is not None and not stage.kindled_sweeps
         if settings.is_adaptive and has_begun and snapshot and _is_exhausted(snapshot):
             # Little more to see: all state functions, a little beyond the band limit reached.
-            skipped = work_of(stages[position - 1 : -1], moves_poses)
             radius = min(_LAST_STEP * snapshot.stage.max_radius, stages[-1].max_radius)
             searches = any(s.searches for s in stages[position - 1 :])
             stage = replace(stages[-1], max_radius=radius, searches=searches)
+            saved = work_of(stages[position - 1 :], moves_poses) - work_of([stage], moves_poses)
+            if moves_poses:
+                saved += averaging_work(stages[-1]) - averaging_work(stage)
             position = len(stages)
-            reporter.advance(skipped, "the images hold little finer detail")
+            reporter.spare(saved, "the images hold little finer detail")
         is_repeat = snapshot is not None and ONE_HAND in snapshot.trace[-1]
         draw = repeats[position - 1] if is_repeat else draws[position - 1]
         kept = None
