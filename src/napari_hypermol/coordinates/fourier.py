@@ -83,8 +83,7 @@ def half_plane_signs(size: int) -> np.ndarray:
 def signed_half_plane_to_image(images_ft: Any) -> Any:
     """`half_plane_to_image` of even squares that were multiplied by `half_plane_signs`.
 
-    No image has to be shifted then, which takes as long as the rest; (..., y, y // 2 + 1) ->
-    (..., y, y).
+    No image has to be shifted then; (..., y, y // 2 + 1) -> (..., y, y).
     """
     size = images_ft.shape[-2]
     if size % 2:
