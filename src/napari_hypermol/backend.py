@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import scipy.special
+from numpy.typing import NDArray
 
 from napari_hypermol.errors import DeviceError
 
@@ -22,14 +23,18 @@ except ImportError:  # the `gpu` extra is not installed: everything runs on the 
 
 __all__ = [
     "DEVICE_OUT_OF_MEMORY",
+    "CopyStream",
+    "WorkStream",
     "array_module",
     "as_device",
     "as_numpy",
     "choose_device",
+    "device_bytes",
     "device_function",
     "device_module",
     "free_device_memory",
     "is_gpu_available",
+    "page_locked",
     "ready",
     "release_device_memory",
     "special_functions",
@@ -104,6 +109,54 @@ def release_device_memory() -> None:
     """Give back what CuPy keeps for later, so that it can be had in larger pieces."""
     cupy.fft.config.get_plan_cache().clear()  # plans keep their work areas
     cupy.get_default_memory_pool().free_all_blocks()
+
+
+def device_bytes(n: int) -> Any:
+    """Memory on the device, not filled; (n,) uint8 array."""
+    return cupy.empty(n, dtype=cupy.uint8)
+
+
+def page_locked(n: int) -> NDArray[np.uint8]:
+    """Main memory from which the device copies while both go on with other things; (n,)."""
+    return np.frombuffer(cupy.cuda.alloc_pinned_memory(n), np.uint8, n)
+
+
+class WorkStream:
+    """The work that this thread gives to the device, as copies beside it see it."""
+
+    def __init__(self) -> None:
+        self._stream = cupy.cuda.get_current_stream()
+
+    def mark(self) -> Any:
+        """An event: all work given so far is done."""
+        return self._stream.record()
+
+    def after(self, event: Any) -> None:
+        """Work that is given from now on begins after an event."""
+        self._stream.wait_event(event)
+
+
+class CopyStream:
+    """Copies to the device, one after the other, beside the work on it."""
+
+    def __init__(self) -> None:
+        self._stream = cupy.cuda.Stream(non_blocking=True)
+
+    def copy(self, source: NDArray[Any], target: Any) -> None:
+        """Give a copy to be done; `source` is `page_locked` and must stay as it is until it is."""
+        target.set(source, stream=self._stream)
+
+    def mark(self) -> Any:
+        """An event: all copies given so far are done."""
+        return self._stream.record()
+
+    def after(self, event: Any) -> None:
+        """Copies that are given from now on begin after an event."""
+        self._stream.wait_event(event)
+
+    def finish(self) -> None:
+        """Wait for all of them."""
+        self._stream.synchronize()
 
 
 def as_numpy(x: Any) -> Any:

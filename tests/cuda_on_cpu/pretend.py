@@ -24,9 +24,9 @@ _GUARD = 256  # [bytes]; a multiple of the alignment that CuPy promises
 _MARK = 0xA5  # of guards; four of them are a number, so that additions to them show
 # Functions of arrays that CuPy has under the same names. Only what the project uses.
 FUNCTIONS = (
-    "abs", "angle", "arange", "arcsin", "arctan2", "clip", "concatenate", "conj", "cos", "exp",
-    "ix_", "log", "maximum", "minimum", "moveaxis", "ones", "ones_like", "roll", "sin", "sqrt",
-    "stack", "take_along_axis", "where", "zeros_like",
+    "abs", "angle", "arange", "arcsin", "arctan2", "clip", "concatenate", "conj", "cos", "einsum",
+    "exp", "flatnonzero", "ix_", "log", "maximum", "minimum", "moveaxis", "ones", "ones_like",
+    "roll", "sin", "sqrt", "stack", "take_along_axis", "where", "zeros_like",
 )  # fmt: skip
 SPECIAL = ("log_ndtr",)
 FFTS = (
@@ -128,6 +128,17 @@ class PretendArray:
     def __array_function__(self, function: Any, *args: Any) -> Any:
         raise _refuse(f"numpy.{function.__name__}")
 
+    def set(self, value: np.ndarray, stream: "PretendStream") -> None:
+        """A copy that is done when it must be, and reads what is in `value` by then."""
+        if not isinstance(value, np.ndarray) or (value.shape, value.dtype) != (
+            self.shape,
+            self.dtype,
+        ):
+            raise TypeError("set: an array of NumPy of the same shape and type")
+        if not (value.flags.c_contiguous and self.host.flags.c_contiguous):
+            raise compiled.DeviceTrouble("set: arrays with gaps")
+        stream.give(self.host, value)
+
     def __getitem__(self, index: Any) -> Any:
         found = self.host[_host(index)]
         is_view = isinstance(found, np.ndarray) and np.may_share_memory(found, self.host)
@@ -191,6 +202,57 @@ for _name in _OPERATORS:
         setattr(PretendArray, f"__i{_name}__", _in_place(_name))
 
 
+class PretendEvent:
+    """A moment of a stream."""
+
+    def __init__(self, stream: "PretendStream") -> None:
+        self.stream, self.position = stream, stream.given
+
+    def synchronize(self) -> None:
+        self.stream.do(self.position)
+
+
+class PretendStream:
+    """Copies that are put off for as long as nobody waits for them, or done at once if `is_eager`.
+
+    Work of the device is done at once, so that events of its stream are always past.
+    """
+
+    is_eager = False
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        self.is_beside = non_blocking
+        self.given = self.done = 0
+        self._copies: list[tuple[np.ndarray, np.ndarray]] = []
+        self.log: list[tuple[Any, ...]] = []  # what was given and waited for
+
+    def give(self, target: np.ndarray, source: np.ndarray) -> None:
+        if not self.is_beside:
+            raise compiled.DeviceTrouble("a copy that was not to hold up the device's work does")
+        self.log.append(("copy", target.ctypes.data, target.nbytes))
+        self._copies.append((target, source))
+        self.given += 1
+        if self.is_eager:
+            self.do(self.given)
+
+    def do(self, until: int) -> None:
+        for target, source in self._copies[self.done : until]:
+            target[...] = source
+        self.done = max(self.done, until)
+
+    def record(self) -> PretendEvent:
+        if not self.is_beside:
+            self.given = self.done = self.given + 1
+        return PretendEvent(self)
+
+    def wait_event(self, event: PretendEvent) -> None:
+        self.log.append(("wait", event.stream, event.position))
+        event.synchronize()
+
+    def synchronize(self) -> None:
+        self.do(self.given)
+
+
 class PretendFunction:
     """A function of CUDA C++ code, started as CuPy starts it."""
 
@@ -243,6 +305,11 @@ class PretendCupy:
         self.traffic: dict[str, compiled.Traffic] = {}  # of each function's latest launch
         runtime = SimpleNamespace(memGetInfo=lambda: (2**30, 2**31))
         self.cuda = SimpleNamespace(is_available=lambda: True, runtime=runtime)
+        work = PretendStream()
+        self.cuda.get_current_stream = lambda: work
+        self.streams: list[PretendStream] = []  # all others
+        self.cuda.Stream = self._stream
+        self.cuda.alloc_pinned_memory = lambda n: np.full(n, _MARK, dtype=np.uint8)
         pool = SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: None)
         self.get_default_memory_pool = lambda: pool
         self.fft = SimpleNamespace(**{name: self._wrap(np.fft, name) for name in FFTS})
@@ -257,6 +324,10 @@ class PretendCupy:
         self.add.reduceat = self._wrap(np.add, "reduceat")  # type: ignore[attr-defined]
         for name in TYPES:
             setattr(self, name, getattr(np, name))
+
+    def _stream(self, non_blocking: bool = False) -> PretendStream:
+        self.streams.append(PretendStream(non_blocking))
+        return self.streams[-1]
 
     @staticmethod
     def _wrap(module: Any, name: str) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from napari_hypermol.errors import ParticleFileError
+from napari_hypermol.imaging.forward import image_samples
 from napari_hypermol.io import read_particles
 from napari_hypermol.runs import fourier_stack, scratch
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
@@ -66,3 +67,49 @@ def test_a_chunk_is_sent_without_the_rest_of_the_stack(particles, stack):
         chunks = fourier_stack._parts(part, stack.samples, stack.n_shells)
         sizes.append(max(len(pickle.dumps(chunk.graph)) for _, chunk in chunks))
     assert sizes[1] < 1.5 * sizes[0]
+
+
+# ---- transformed on a device -----------------------------------------------------------------
+
+
+def in_tens(particles):
+    return particles._replace(images=particles.images.rechunk((10, -1, -1)))
+
+
+def test_a_device_gives_the_same(cupy, particles, stack):
+    seen = []
+    there = read_fourier_stack(in_tens(particles), RADIUS, seen.append, device="cuda")
+    assert there.device == "cuda"
+    assert isinstance(there.values, np.ndarray)
+    scale = np.abs(stack.values).max()
+    np.testing.assert_allclose(there.values, stack.values, atol=1e-5 * scale)
+    np.testing.assert_allclose(there.power, stack.power, rtol=1e-4, atol=1e-6 * stack.power.max())
+    np.testing.assert_allclose(seen, np.arange(10, 61, 10) / 60)
+
+
+def test_a_device_whose_memory_runs_out_leaves_the_rest(cupy, particles, stack, monkeypatch):
+    class Full(Exception):
+        pass
+
+    calls = []
+
+    def samples_of(images, samples):
+        calls.append(type(images))
+        if len(calls) == 3:
+            raise Full
+        return image_samples(images, samples)
+
+    monkeypatch.setattr(fourier_stack, "DEVICE_OUT_OF_MEMORY", (Full,))
+    monkeypatch.setattr(fourier_stack, "image_samples", samples_of)
+    there = read_fourier_stack(in_tens(particles), RADIUS, device="cuda")
+    assert calls == 3 * [cupy.ndarray] + 4 * [np.ndarray]  # the third again
+    np.testing.assert_allclose(there.values, stack.values, atol=1e-5 * np.abs(stack.values).max())
+
+
+def test_trouble_with_a_file_is_told_from_the_helper_too(cupy, tiny_run, tmp_path):
+    for name in ("particles.star", "particles.mrcs"):
+        (tmp_path / name).write_bytes((tiny_run.data / name).read_bytes())
+    particles = read_particles(tmp_path / "particles.star").particles
+    (tmp_path / "particles.mrcs").unlink()
+    with pytest.raises(ParticleFileError):
+        read_fourier_stack(particles, RADIUS, device="cuda")

@@ -5,7 +5,7 @@ import pytest
 
 from examples import pretzel_like, random_data, scene
 from napari_hypermol.posterior.likelihood import image_adjoint, normal_operator, overlaps
-from napari_hypermol.runs import scratch
+from napari_hypermol.runs import scratch, stage_problem
 from napari_hypermol.runs.pieces import GridsOf
 from napari_hypermol.runs.stage_problem import StageProblem
 
@@ -35,6 +35,55 @@ def test_sums_are_those_of_the_likelihood(here, problem, rng):
     np.testing.assert_array_equal(problem.adjoint(b), here.molecule.grids_adjoint(right))
     left = normal_operator(problem.images, g, grids, *about)
     np.testing.assert_array_equal(problem.normal(theta, g), here.molecule.grids_adjoint(left))
+
+
+def moments_of(rng, n, width):
+    """E[a^2 c c^T] of contrasts about 1 that vary by a fifth."""
+    c = rng.normal(1, 0.2, n)[:, None] * rng.normal(size=(n, width))
+    return np.einsum("nq,np->nqp", c, c).astype(np.float32)
+
+
+def of_images(here, images):
+    n, shells = images.power.shape
+    return StageProblem(
+        images, here.molecule, here.samples, np.ones((n, shells)), 3.0, np.zeros((n, 2))
+    )
+
+
+def test_curvature_is_that_of_the_normal_operator(here, problem, rng):
+    theta = rng.normal(size=here.molecule.n_coefficients).astype(np.float32)
+    second = moments_of(rng, N, sum(here.molecule.n_functions))
+    expected = theta @ problem.normal(theta, second)
+    assert problem.curvature(theta, second) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_curvature_from_some_of_many_particles(here, seed, monkeypatch):
+    """To the standard error of what a particle adds, whose mean is what is asked for."""
+    monkeypatch.setattr(stage_problem, "_SOME", 100)
+    rng = np.random.default_rng(seed)
+    problem = of_images(here, random_data(rng, 1000, here.samples))
+    theta = rng.normal(size=here.molecule.n_coefficients).astype(np.float32)
+    second = moments_of(rng, 1000, sum(here.molecule.n_functions))
+    _, g = problem.overlaps(theta)
+    each = (g * second).sum(axis=(1, 2)) / np.einsum("nqq->n", second)
+    weights = np.einsum("nqq->n", second) / np.einsum("nqq->", second)
+    spread = np.sqrt((weights * (each - weights @ each) ** 2).sum() / (weights @ each) ** 2)
+    fewer = 1000 * (weights**2).sum()  # unequal weights are worth fewer particles
+    found = problem.curvature(theta, second) / (g * second).sum()
+    assert abs(found - 1) < 4 * spread * np.sqrt(fewer / 100)
+    assert found != pytest.approx(1, rel=1e-6)  # not from all
+
+
+def test_curvature_where_some_tell_nothing(here, rng, monkeypatch):
+    monkeypatch.setattr(stage_problem, "_SOME", 2)
+    problem = of_images(here, random_data(rng, 7, here.samples))
+    theta = rng.normal(size=here.molecule.n_coefficients).astype(np.float32)
+    second = moments_of(rng, 7, sum(here.molecule.n_functions))
+    second[[0, 3]] = 0  # the two that would be asked
+    expected = theta @ problem.normal(theta, second)
+    assert problem.curvature(theta, second) == pytest.approx(expected, rel=1e-4)
+    assert problem.curvature(theta, np.zeros_like(second)) == 0
 
 
 def test_some_particles(problem):

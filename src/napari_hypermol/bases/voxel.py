@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
 from napari_hypermol.bases.mixing_cuda import MOST_FUNCTIONS, mix_shells
+from napari_hypermol.bases.stored_grid import half_of_stored, stored_of_half, stored_shape
 from napari_hypermol.coordinates.fourier import (
+    padded_from_half_space,
+    padded_to_half_space,
     radius_index,
     resample_volume,
     volume_from_half_space,
@@ -137,15 +140,18 @@ class VoxelBasis:
     # ---- Fourier grid for slices -------------------------------------------------------------
 
     @property
+    def _padded(self) -> int:
+        return OVERSAMPLING * self.size
+
+    @property
     def grid_shape(self) -> tuple[int, int, int]:
         """Stored (z, y, x) extent of the oversampled half-space grid, halos included."""
-        padded = OVERSAMPLING * self.size
-        return (padded + 2 * HALO + 1, padded + 2 * HALO + 1, padded // 2 + 2 * HALO)
+        return stored_shape(self._padded)
 
     @property
     def grid_origin(self) -> int:
         """Index of zero frequency along z and y; along x it is 1."""
-        return self.size * OVERSAMPLING // 2 + HALO
+        return self._padded // 2 + HALO
 
     @property
     def grid_scale(self) -> float:
@@ -161,29 +167,6 @@ class VoxelBasis:
         window = inverse[:, None, None] * inverse[None, :, None] * inverse[None, None, :]
         return (scale * window).astype(np.float32)
 
-    @cached_property
-    def _halo_source(self) -> tuple[NDArray[np.int64], ...]:
-        """For every stored entry along z (= y) and x, the padded frequency index it repeats."""
-        padded = OVERSAMPLING * self.size
-        zy = np.arange(self.grid_shape[0]) - self.grid_origin
-        x = np.arange(self.grid_shape[2]) - 1
-        return zy % padded, x
-
-    @property
-    def _inner(self) -> slice:
-        """Where the cube lies along an axis of the padded one."""
-        start = self.size * OVERSAMPLING // 2 - self.size // 2
-        return slice(start, start + self.size)
-
-    def _pad(self, cubes: Float) -> Float:
-        shape = (len(cubes), *(OVERSAMPLING * self.size,) * 3)
-        padded: Float = array_module(cubes).zeros(shape, dtype=cubes.dtype)
-        padded[:, self._inner, self._inner, self._inner] = cubes
-        return padded
-
-    def _crop(self, cubes: Float) -> Float:
-        return cubes[:, self._inner, self._inner, self._inner]
-
     def fourier_grid(self, coefficients: Float) -> NDArray[np.complex64]:
         """Oversampled Fourier grid of each function, ready for slicing.
 
@@ -197,22 +180,9 @@ class VoxelBasis:
             `grid_shape`; interpolated with the kernel of `coordinates.gridding` at
             ``grid_scale * R^T k`` it is the unitary 2-D transform of the projection.
         """
-        xp = array_module(coefficients)
         cubes = self.evaluate(coefficients).astype(np.float32)
-        half = volume_to_half_space(self._pad(cubes * self._beside(cubes, "_window")))
-        zy, x = self._halo_source
-        padded = OVERSAMPLING * self.size
-        stored: Any = xp.empty((*self.grid_shape, len(coefficients)), dtype=np.complex64)
-        direct, beyond = self._columns
-        half = xp.moveaxis(half, 0, -1)
-        along = xp.asarray(zy)
-        stored[:, :, direct] = half[xp.ix_(along, along, xp.asarray(x[direct]))]
-        # Beyond x = 0 and x = Nyquist: F(-k) = conj F(k), and F is periodic.
-        mirrored = xp.asarray((-zy) % padded)
-        for column in beyond:
-            source = half[:, :, self._mirror_x(x[column])]
-            stored[:, :, column] = xp.conj(source[xp.ix_(mirrored, mirrored)])
-        return stored  # type: ignore[no-any-return]
+        cubes *= self._beside(cubes, "_window")
+        return stored_of_half(padded_to_half_space(cubes, self._padded))
 
     def fourier_grid_adjoint(self, stored: NDArray[np.complex64]) -> Float:
         """Adjoint of `fourier_grid` for the product Re sum conj(a) b over stored entries.
@@ -225,30 +195,10 @@ class VoxelBasis:
         -------
         (q, k) float32 ndarray
         """
-        xp, padded = array_module(stored), OVERSAMPLING * self.size
-        zy, x = self._halo_source
-        direct, beyond = self._columns
-        half = _fold(stored[:, :, direct], zy, padded)
-        for column in beyond:
-            folded = _fold(stored[:, :, column], (-zy) % padded, padded)
-            half[:, :, self._mirror_x(x[column])] += xp.conj(folded)
-        # irfftn counts inner columns twice and divides by the number of voxels; undo both.
-        half[:, :, 1:-1] *= np.float32(0.5)
-        cubes = volume_from_half_space(xp.moveaxis(half, -1, 0), padded)
-        cubes = self._crop(cubes) * (self._beside(stored, "_window") * np.float32(padded) ** 3)
+        # irfft counts inner columns twice and divides by the number of voxels; undo the latter
+        cubes = padded_from_half_space(half_of_stored(stored), self.size)
+        cubes = cubes * (self._beside(stored, "_window") * np.float32(self._padded) ** 3)
         return self.evaluate_adjoint(cubes).astype(np.float32)
-
-    @cached_property
-    def _columns(self) -> tuple[slice, list[int]]:
-        """Stored columns along x that the half space has, and those beyond its two ends."""
-        x, padded = self._halo_source[1], OVERSAMPLING * self.size
-        direct = np.flatnonzero((x >= 0) & (x <= padded // 2))
-        beyond = np.flatnonzero((x < 0) | (x > padded // 2))
-        return slice(int(direct[0]), int(direct[-1]) + 1), [int(column) for column in beyond]
-
-    def _mirror_x(self, x: int) -> int:
-        """Half-space column that holds the conjugate of column `x`."""
-        return int(-x if x < 0 else OVERSAMPLING * self.size - x)
 
     # ---- radial spectra ----------------------------------------------------------------------
 
@@ -319,7 +269,8 @@ class VoxelBasis:
             Symmetric positive if every matrix is.
         """
         xp = array_module(coefficients)
-        half = volume_to_half_space(self.scatter(coefficients))
+        # neither centred: where the origin is makes no difference to a radial filter
+        half = padded_to_half_space(self.scatter(coefficients), self.size)
         gain = gain.astype(half.real.dtype)
         if gain.ndim == 2:
             half *= xp.moveaxis(xp.asarray(gain)[self._beside(half, "_shells")], -1, 0)
@@ -328,7 +279,7 @@ class VoxelBasis:
         else:
             half = xp.ascontiguousarray(half)
             mix_shells(half, gain, self._beside(half, "_shells32"))
-        filtered = volume_from_half_space(half, self.size)
+        filtered = padded_from_half_space(half, self.size)
         return self.gather(filtered).astype(coefficients.dtype, copy=False)
 
     def filtered_noise(self, rng: np.random.Generator, gain: Float) -> NDArray[np.float32]:
@@ -372,31 +323,3 @@ def _mix(half: Any, gain: Any, shells: Any) -> None:
                 for p in range(1, n_q):
                     total += own[q, p] * old[p]
                 half[q, i] = total
-
-
-def _fold(stored: Any, source: NDArray[np.int64], padded: int) -> Any:
-    """Add every stored (z, y) entry to the frequency it repeats."""
-    xp, runs = array_module(stored), _runs(source)
-    along_z = xp.zeros((padded, *stored.shape[1:]), dtype=np.complex64)
-    for here, there in runs:
-        along_z[there] += stored[here]
-    along_y = xp.zeros((padded, padded, *stored.shape[2:]), dtype=np.complex64)
-    for here, there in runs:
-        along_y[:, there] += along_z[:, here]
-    return along_y
-
-
-def _runs(source: NDArray[np.int64]) -> list[tuple[slice, slice]]:
-    """Stretches of `source` that go up, or down, by ones, and the frequencies they name."""
-    step = int(np.sign(np.median(np.diff(source))))
-    ends = np.flatnonzero(np.diff(source) != step) + 1
-    runs = []
-    for part in np.split(np.arange(len(source)), ends):
-        first, last = int(source[part[0]]), int(source[part[-1]])
-        low, high = min(first, last), max(first, last) + 1
-        here = slice(int(part[0]), int(part[-1]) + 1)
-        if step < 0:
-            stop = here.start - 1
-            here = slice(here.stop - 1, None if stop < 0 else stop, -1)
-        runs.append((here, slice(low, high)))
-    return runs

@@ -26,6 +26,7 @@ __all__ = [
     "ready_to_slice",
     "scatter_particle",
     "slice_particle",
+    "summed",
 ]
 
 Float32 = NDArray[np.float32]
@@ -187,6 +188,14 @@ def forward(
     return out.view(np.complex64)
 
 
+def summed(targets: Float32) -> Float32:
+    """The sum over threads of what each has added up; (threads, ...), which is written to."""
+    total: Float32 = targets[0]
+    for other in targets[1:]:
+        total += other
+    return total
+
+
 def adjoint(
     values: NDArray[np.complex64],
     rotations: Float32,
@@ -213,4 +222,4 @@ def adjoint(
     real = np.ascontiguousarray(values, dtype=np.complex64).view(np.float32)
     rotations = np.ascontiguousarray(rotations, dtype=np.float32)
     _adjoint(real, rotations, grids, placements, samples, view_order(rotations), targets)
-    return np.asarray(targets.sum(axis=0))
+    return summed(targets)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from napari_hypermol.backend import array_module
 from napari_hypermol.coordinates.grids import FourierSamples
 from napari_hypermol.errors import ShapeError
-from napari_hypermol.imaging.projector import Placements
+from napari_hypermol.imaging.projector import Placements, summed
 from napari_hypermol.imaging.weight_spreading import spread_weights
 from napari_hypermol.posterior import gridded_weights_cuda
 from napari_hypermol.posterior.likelihood import WhitenedImages, particle_order
@@ -196,7 +196,7 @@ def _of_set(
             spread_weights(*about, order, targets)
         else:
             gridded_weights_cuda.spread(*about, targets)
-    total = (targets[0] if n_copies == 1 else targets.sum(axis=0))[:, :, :n_x]
+    total = (summed(targets) if xp is np else targets.sum(axis=0))[:, :, :n_x]
     for plane in (0, n_x - 1):  # these hold both k and -k
         total[:, :, plane] += xp.roll(total[::-1, ::-1, plane], 1, axis=(0, 1))
     return total.ravel()

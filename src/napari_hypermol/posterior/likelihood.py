@@ -25,6 +25,7 @@ from napari_hypermol.imaging.projector import (
     ready_to_slice,
     scatter_particle,
     slice_particle,
+    summed,
 )
 from napari_hypermol.imaging.view_order import view_order
 from napari_hypermol.loops import compiled, inlined
@@ -340,7 +341,7 @@ def image_adjoint(
     first = np.ascontiguousarray(first_moments, dtype=np.float32)
     rotations, order = images.rotations, particle_order(images)
     _image_adjoint(images.data, first, rotations, grids, placements, samples, order, targets)
-    return np.asarray(targets.sum(axis=0))
+    return summed(targets)
 
 
 def normal_operator(
@@ -385,7 +386,7 @@ def _sent_back(
         images.weights, second, images.rotations, grids, placements, samples, order, targets, data,
         first,
     )  # fmt: skip
-    return np.asarray(targets.sum(axis=0))
+    return summed(targets)
 
 
 def residual_adjoint(

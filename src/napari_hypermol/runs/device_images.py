@@ -1,12 +1,14 @@
 """Images in main memory whose work is done on a GPU, batch after batch.
 
-Batches stay on the device where there is room for all of them, and else are moved there each time.
-How many particles a batch has is chosen from the memory that is free; where it turns out not to be
-enough, the batch is halved and the work goes on.
+Batches stay on the device where there is room for all of them, and else are moved there each time,
+the next one while the last is worked on. How many particles a batch has is chosen from the memory
+that is free; where it turns out not to be enough, the batch is halved and the work goes on.
 """
 
+import contextlib
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from napari_hypermol.backend import (
 from napari_hypermol.coordinates.grids import FourierGrids
 from napari_hypermol.errors import DeviceError
 from napari_hypermol.posterior.likelihood import WhitenedImages
+from napari_hypermol.runs.device_feed import DeviceFeed
 from napari_hypermol.runs.pieces import GridsOf, joined, made_here, rows_in
 from napari_hypermol.runs.whitening import rows_of
 from napari_hypermol.samplers.search import SearchTarget
@@ -29,7 +32,7 @@ from napari_hypermol.samplers.search import SearchTarget
 __all__ = ["DeviceImages"]
 
 _MOST = 16384  # particles at once: their G and tables are of the size of their images
-_BATCH_SHARE = 0.2  # of the free memory: a batch of images; its results want as much again
+_BATCH_SHARE = 0.2  # of the free memory: images at once; their results want as much again
 _RESIDENT_SHARE = 0.5  # of the free memory: all images together
 
 
@@ -56,8 +59,10 @@ class DeviceImages:
         n = len(host.weights)
         size = sum(column.nbytes for column in host) / max(n, 1)
         free = free_device_memory()
-        self.batch = max(1, min(_MOST, n, int(_BATCH_SHARE * free / size)))
         self._stays = n * size < _RESIDENT_SHARE * free
+        at_once = 1 if self._stays else 2  # batches
+        self.batch = max(1, min(_MOST, n, int(_BATCH_SHARE * free / size / at_once)))
+        self._feed: DeviceFeed | None = None
         self._there: dict[tuple[int, int], WhitenedImages] = {}
 
     def __len__(self) -> int:
@@ -127,7 +132,7 @@ class DeviceImages:
                 there.clear()
         moved = copy.copy(self)
         moved.host = self.host._replace(data=data, rotations=rotations)
-        moved._there = there
+        moved._there, moved._feed = there, None
         return moved, joined(found)
 
     def _batches(
@@ -140,17 +145,32 @@ class DeviceImages:
         """Rows of each batch and what is kept of its values; smaller ones once memory runs out."""
         start, moved = 0, None
         while start < len(self):
-            rows = slice(start, min(start + self.batch, len(self)))
             try:
                 if moved is None:
                     moved = [self._shared(value) for value in shared]
-                own = [_on_device(rows_in(value, rows)) for value in spread]
-                found = kept(function(self._moved(rows), *own, *moved))
+                with contextlib.closing(self._images_from(start)) as batches:
+                    for rows, images in batches:
+                        own = [_on_device(rows_in(value, rows)) for value in spread]
+                        found = kept(function(images, *own, *moved))
+                        yield rows, found
+                        start = rows.stop
             except DEVICE_OUT_OF_MEMORY as problem:
                 self._halve(problem)
-                continue
-            yield rows, found
-            start = rows.stop
+
+    def _images_from(self, start: int) -> Generator[tuple[slice, WhitenedImages]]:
+        """Rows and images of every batch, on the device."""
+        ends = [min(end + self.batch, len(self)) for end in range(start, len(self), self.batch)]
+        batches = [slice(a, b) for a, b in zip([start, *ends], ends, strict=False)]
+        if self._stays:
+            for rows in batches:
+                yield rows, self._moved(rows)
+            return
+        if self._feed is None:
+            self._feed = DeviceFeed()
+        sources = (partial(rows_of, self.host, rows) for rows in batches)
+        with contextlib.closing(self._feed.batches(sources)) as columns:
+            for rows, own in zip(batches, columns, strict=True):
+                yield rows, WhitenedImages(*own)
 
     def total(
         self,
@@ -170,13 +190,12 @@ class DeviceImages:
         return sum_of_all
 
     def _moved(self, rows: slice) -> WhitenedImages:
+        """Images that stay."""
         key = rows.start, rows.stop
         if key in self._there:
             return self._there[key]
         columns: Any = [as_device(np.ascontiguousarray(c)) for c in rows_of(self.host, rows)]
-        images = WhitenedImages(*columns)
-        if self._stays:
-            self._there[key] = images
+        self._there[key] = images = WhitenedImages(*columns)
         return images
 
     def leave_to_images(self) -> None:
@@ -206,7 +225,7 @@ class DeviceImages:
                 "a lower resolution or state degree"
             ) from problem
         self.batch //= 2
-        self._stays = False
+        self._stays, self._feed = False, None
         self._there.clear()
         release_device_memory()
 

@@ -4,8 +4,10 @@ Their Fourier samples are kept in memory, in a file where that is short, or by t
 scheduler, which then read the images themselves.
 """
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +16,13 @@ from dask.local import get_sync  # by its name, dask would look for `distributed
 from dask.optimization import cull
 from numpy.typing import NDArray
 
+from napari_hypermol.backend import DEVICE_OUT_OF_MEMORY, array_module, as_numpy
 from napari_hypermol.coordinates.grids import FourierSamples, fourier_samples
 from napari_hypermol.errors import ParticleFileError
 from napari_hypermol.imaging.forward import image_samples, shell_sums
 from napari_hypermol.particles import Particles
 from napari_hypermol.protocols import Executor
+from napari_hypermol.runs.device_feed import DeviceFeed
 from napari_hypermol.runs.executors import DaskExecutor, InlineExecutor
 from napari_hypermol.runs.remote_images import RemoteStack
 from napari_hypermol.runs.scratch import room
@@ -75,20 +79,47 @@ class _ImageChunks:
     """Consecutive chunks; Dask does not look inside."""
 
     chunks: tuple[_ImageChunk, ...]
+    device: str
 
 
-def _transformed(chunk: _ImageChunk) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
-    """Samples and shell powers of one chunk of images."""
-    images = np.asarray(get_sync(chunk.graph, chunk.key, callbacks=()))  # as io.stack.computed
+_Transformed = tuple[NDArray[np.complex64], NDArray[np.float32]]
+
+
+def _read(chunk: _ImageChunk) -> NDArray[Any]:
+    """The images of one chunk."""
+    return np.asarray(get_sync(chunk.graph, chunk.key, callbacks=()))  # as io.stack.computed
+
+
+def _transformed(chunk: _ImageChunk, images: Any = None) -> _Transformed:
+    """Samples and shell powers of one chunk, whose images may be on a device already."""
+    images = _read(chunk) if images is None else images
     values = image_samples(images, chunk.samples)
-    squares = np.abs(values) ** 2 * chunk.samples.weights
-    return values, shell_sums(squares, chunk.samples, chunk.n_shells).astype(np.float32)
+    xp = array_module(values)
+    squares = xp.abs(values) ** 2 * xp.asarray(chunk.samples.weights)
+    power = shell_sums(squares, chunk.samples, chunk.n_shells)
+    return as_numpy(values), as_numpy(power).astype(np.float32)
 
 
-def _all_transformed(
-    chunks: _ImageChunks,
-) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
-    values, power = zip(*map(_transformed, chunks.chunks), strict=True)
+def _transformed_there(chunks: Sequence[_ImageChunk]) -> Iterator[_Transformed]:
+    """The same of many chunks by the GPU, which the next one is brought to meanwhile."""
+    done = 0
+    try:
+        sources = (partial(_one_read, chunk) for chunk in chunks)
+        with contextlib.closing(DeviceFeed().batches(sources)) as batches:
+            for chunk, (images,) in zip(chunks, batches, strict=True):
+                yield _transformed(chunk, images)
+                done += 1
+    except DEVICE_OUT_OF_MEMORY:
+        yield from map(_transformed, chunks[done:])
+
+
+def _one_read(chunk: _ImageChunk) -> tuple[NDArray[Any]]:
+    return (_read(chunk),)
+
+
+def _all_transformed(chunks: _ImageChunks) -> _Transformed:
+    transform = _transformed_there if chunks.device == "cuda" else partial(map, _transformed)
+    values, power = zip(*transform(chunks.chunks), strict=True)
     return np.concatenate(values), np.concatenate(power)
 
 
@@ -102,6 +133,7 @@ def read_fourier_stack(
     on_chunk: Callable[[float], None] = lambda fraction: None,
     executor: Executor = _HERE,
     folder: Path | None = None,
+    device: str = "cpu",
 ) -> AnyStack:
     """Read all images once.
 
@@ -116,6 +148,8 @@ def read_fourier_stack(
         Reads and transforms the chunks.
     folder : Path or None
         Where what does not fit into memory goes; None: the system's place for such.
+    device : str
+        "cpu" or "cuda": where they are transformed, and stages work on them.
 
     Returns
     -------
@@ -134,15 +168,17 @@ def read_fourier_stack(
     n_shells = min(int(samples.shells.max()) + 3, box_size // 2 + 1)
     power = np.empty((n, n_shells), dtype=np.float32)
     if isinstance(executor, DaskExecutor):
-        stack: AnyStack = _read_remotely(images, samples, power, on_chunk, executor)
+        stack: AnyStack = _read_remotely(images, samples, power, on_chunk, executor, device)
     else:
         values = room((n, len(samples.kx)), np.complex64, folder)
         parts = list(_parts(images, samples, n_shells))
-        tasks = (chunk for _, chunk in parts)
-        for (rows, _), done in zip(parts, executor.map(_transformed, tasks), strict=True):
+        chunks = [chunk for _, chunk in parts]
+        is_there = device == "cuda"
+        found = _transformed_there(chunks) if is_there else executor.map(_transformed, chunks)
+        for (rows, _), done in zip(parts, found, strict=True):
             values[rows], power[rows] = done
             on_chunk(rows.stop / n)
-        stack = FourierStack(values, samples, power, folder)
+        stack = FourierStack(values, samples, power, folder, device)
     if not power.any():
         raise ParticleFileError("all particle images are constant; is this the right stack?")
     return stack
@@ -167,6 +203,7 @@ def _read_remotely(
     power: NDArray[np.float32],
     on_chunk: Callable[[float], None],
     executor: DaskExecutor,
+    device: str,
 ) -> RemoteStack:
     """The stack at the workers, which read the images; fills `power`."""
     n, n_shells = power.shape
@@ -179,7 +216,7 @@ def _read_remotely(
         gathered.append(part)
         start = ends[-1] if ends else 0
         if rows.stop - start >= most or rows.stop == n:
-            chunks.append(executor.submit(_all_transformed, _ImageChunks(tuple(gathered))))
+            chunks.append(executor.submit(_all_transformed, _ImageChunks(tuple(gathered), device)))
             ends.append(rows.stop)
             gathered = []
     powers = [executor.submit(_power_of, chunk) for chunk in chunks]
@@ -188,4 +225,4 @@ def _read_remotely(
         power[start:end] = executor.result(future)
         start = end
         on_chunk(end / n)
-    return RemoteStack(executor, tuple(chunks), np.array(ends), samples, power)
+    return RemoteStack(executor, tuple(chunks), np.array(ends), samples, power, device)

@@ -8,7 +8,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +114,8 @@ def reconstruct(
         executor = stay.enter_context(executor_at(job.scheduler))
         folder = job.out.resolve().parent  # its own is not made yet
         stack = _read_images(
-            given.file, radius, reporter, images_work, executor, folder, plan.sentence()
+            given.file, radius, reporter, images_work, executor, folder, device, plan.sentence()
         )
-        stack = replace(stack, device=device)
         start = Run.open(job.out).snapshot if job.resume and Run.open(job.out).snapshots() else None
         recipe = given.recipe.model_copy(
             update={"particles": given.facts["particles"], "versions": _versions()}
@@ -276,6 +275,7 @@ def _read_images(
     work: float,
     executor: Executor,
     folder: Path,
+    device: str,
     needs: str,
 ) -> AnyStack:
     done = 0.0
@@ -285,7 +285,7 @@ def _read_images(
         reporter.advance(work * (fraction - done), f"reading images, {fraction:.0%}; {needs}")
         done = fraction
 
-    return read_fourier_stack(file.particles, max_radius, on_chunk, executor, folder)
+    return read_fourier_stack(file.particles, max_radius, on_chunk, executor, folder, device)
 
 
 def _metrics(

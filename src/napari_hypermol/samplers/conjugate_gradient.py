@@ -80,11 +80,14 @@ def solve(
     info : SolveInfo
     """
     x = start.copy()
-    scale = _dot(right_side, precondition(right_side))
+    z = precondition(right_side)
+    scale = _dot(right_side, z)
     if scale <= 0:
         return array_module(x).zeros_like(x), SolveInfo(0, 0.0)
-    residual = right_side - operator(x) if x.any() else right_side.copy()
-    z = precondition(residual)
+    residual = right_side
+    if x.any():
+        residual = right_side - operator(x)
+        z = precondition(residual)
     direction, rho, done = z, _dot(residual, z), 0
     while rho > tolerance**2 * scale:
         if done >= max_iterations and (
@@ -125,7 +128,7 @@ def refine(
     approximate : callable, (k,) -> (k,)
         B, symmetric positive.
     curvature : callable, (k,) -> float
-        s -> s.A s; called once.
+        s -> s.A s, or near it; called once.
     start : (k,) float ndarray
         x.
     precondition : callable, (k,) -> (k,)
@@ -138,7 +141,7 @@ def refine(
     -------
     x : (k,) float ndarray
     info : SolveInfo
-        Iterations with B; the residual that they leave relative to B's right-hand side at x.
+        Iterations with B; the residual that they leave, relative to that of `start`.
     """
     right = residual(start)
     step, info = solve(
@@ -152,8 +155,4 @@ def refine(
     along = _dot(step, right)
     if along <= 0:  # nothing to do
         return start.copy(), SolveInfo(info.n_iterations, 0.0)
-    x = start + step.dtype.type(along / curvature(step)) * step
-    left = info.residual**2 * _dot(right, precondition(right))
-    whole = approximate(x)
-    scale = _dot(whole, precondition(whole))
-    return x, SolveInfo(info.n_iterations, float(np.sqrt(left / scale)) if scale > 0 else 0.0)
+    return start + step.dtype.type(along / curvature(step)) * step, info
