@@ -50,6 +50,7 @@ from napari_hypermol.posterior.likelihood import (
 )
 from napari_hypermol.posterior.states import table_posterior
 from napari_hypermol.runs.coefficient_step import maximisation
+from napari_hypermol.runs.freed_memory import keep_freed_memory
 from napari_hypermol.runs.gridded_normal import gridded_normal
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.sweep import (
@@ -293,6 +294,7 @@ def main() -> None:
     parser.add_argument("--run-n", type=int, nargs="*", default=[1000, 4000, 16000, 64000])
     parser.add_argument("--run-box", type=int, default=64)
     options = parser.parse_args()
+    keep_freed_memory()  # as a run does
     if options.quick:
         options.n, options.q, options.boxes = [100, 200, 400], [1, 2, 4], [24, 32]
         options.run_n, options.run_box = [60], 24

@@ -40,7 +40,10 @@ _HEEDED = 5.0  # [s] that a request is waited for: a run heeds it at its next re
 
 def main() -> None:
     """Run the command line; the entry point."""
+    from napari_hypermol.runs.freed_memory import keep_freed_memory
+
     warnings.showwarning = _show_warning
+    keep_freed_memory()
     try:
         code = app(standalone_mode=False)  # some releases of Typer return 130 after Ctrl-C
         if code == _INTERRUPTED:

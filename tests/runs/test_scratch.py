@@ -1,3 +1,4 @@
+import mmap
 import os
 
 import numpy as np
@@ -13,6 +14,26 @@ def test_small_arrays_are_in_memory(tmp_path):
     assert not isinstance(array, np.memmap)
     assert array.shape == (3, 4)
     assert array.dtype == np.float32
+
+
+def test_pages_of_its_own(monkeypatch):
+    """As large as asked for, to be written to, and with the system again when it goes."""
+    monkeypatch.setattr(scratch, "_OWN_PAGES", 1000)
+    array = room((7, 100), np.complex64)
+    assert isinstance(array.base.base.obj, mmap.mmap)
+    array[:] = np.arange(700).reshape(7, 100)
+    np.testing.assert_array_equal(array[3], np.arange(300, 400))
+    assert array.flags.c_contiguous
+    assert array.flags.aligned
+
+
+def test_where_there_are_no_pages_it_is_said_as_ever(monkeypatch):
+    def none(*_):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(scratch, "_OWN_PAGES", 1000)
+    monkeypatch.setattr(scratch.mmap, "mmap", none)
+    assert room((7, 100), np.complex64).shape == (7, 100)
 
 
 def test_large_arrays_are_files_that_leave_nothing_behind(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from napari_hypermol.particles import Particles
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.runs.chunks import renewed_problem, stage_problem, starting_noise
 from napari_hypermol.runs.fourier_stack import AnyStack
+from napari_hypermol.runs.freed_memory import give_back_freed_memory
 from napari_hypermol.runs.halfway import Halfway, Keeper
 from napari_hypermol.runs.initial_model import initial_model, initial_work
 from napari_hypermol.runs.one_hand import of_one_hand, state_of_one_hand
@@ -137,6 +138,7 @@ def recover(
             molecule = molecule.with_trajectories(snapshot.molecule.trajectories)
         noise = starting_noise(particles, stack) if snapshot is None else snapshot.estimate.noise
         noise = noise[:, : stack.n_shells]  # of runs of earlier versions it has more
+        give_back_freed_memory()
         problem = stage_problem(particles, stack, molecule, stage.max_radius, noise, rows)
         estimate = carried(problem, snapshot, noise, settings)
         posterior = None

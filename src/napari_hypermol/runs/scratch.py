@@ -4,6 +4,8 @@ An array that would take more than its share of what is free lives in a file wit
 is gone with the process however that ends.
 """
 
+import contextlib
+import mmap
 import os
 import tempfile
 from pathlib import Path
@@ -17,6 +19,7 @@ from napari_hypermol.errors import RunFolderError
 
 __all__ = ["MEMORY_SHARE", "is_in_memory", "room"]
 
+_OWN_PAGES = 2**25  # bytes
 MEMORY_SHARE = 0.25  # of what is free: samples, and D and W of a stage with twice as much again
 
 
@@ -43,7 +46,7 @@ def room(shape: tuple[int, ...], dtype: DTypeLike, folder: Path | None = None) -
     """
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     if is_in_memory(size):
-        return np.empty(shape, dtype=dtype)
+        return _empty(shape, dtype, size)
     with tempfile.NamedTemporaryFile(prefix="hypermol-", suffix=".scratch", dir=folder) as file:
         try:
             _allocate(file.fileno(), size)
@@ -54,6 +57,20 @@ def room(shape: tuple[int, ...], dtype: DTypeLike, folder: Path | None = None) -
             ) from problem
         # the mapping keeps the file alive after its name is gone
         return np.memmap(file.name, dtype=dtype, mode="r+", shape=shape)
+
+
+def _empty(shape: tuple[int, ...], dtype: DTypeLike, size: int) -> NDArray[Any]:
+    """An array of its own pages, which the system has back when it goes, whatever else is kept."""
+    try:
+        pages = mmap.mmap(-1, size) if size >= _OWN_PAGES else None
+    except OSError:  # np.empty has the better words for it
+        pages = None
+    if pages is None:
+        return np.empty(shape, dtype=dtype)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a system built without them
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, dtype=dtype).reshape(shape)
 
 
 def _allocate(file: int, size: int) -> None:
