@@ -50,7 +50,7 @@ from napari_hypermol.posterior.likelihood import (
 )
 from napari_hypermol.posterior.states import table_posterior
 from napari_hypermol.runs.coefficient_step import maximisation
-from napari_hypermol.runs.freed_memory import keep_freed_memory
+from napari_hypermol.runs.freed_memory import give_back_freed_memory, keep_freed_memory
 from napari_hypermol.runs.gridded_normal import gridded_normal
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.sweep import (
@@ -318,6 +318,7 @@ def main() -> None:
     )
     told["sweep"] = [sweep_claim(case_of(middle, box, 9, r)) for r in (box / 8, radius, 0.45 * box)]
     if options.run_n:
+        give_back_freed_memory()  # what this process holds counts as its children's at their start
         with tempfile.TemporaryDirectory() as temporary:
             told["runs"] = whole_runs(
                 options.run_n, options.run_box, Path(temporary), warm=not options.quick

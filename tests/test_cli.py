@@ -16,6 +16,7 @@ import yaml
 from napari_hypermol import __version__
 from napari_hypermol.cli import main
 from napari_hypermol.io import read_particles, read_star, write_stack, write_star, write_volume
+from napari_hypermol.runs import freed_memory
 from napari_hypermol.runs.requests import asked
 from napari_hypermol.runs.status import RunStatus, this_host, write_status
 from napari_hypermol.runs.store import Run
@@ -33,6 +34,8 @@ class Answer:
 def hypermol(monkeypatch, capfd):
     """Call the command in this process."""
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # `main` replaces it
+    # for good, in a process that is not a run's alone
+    monkeypatch.setattr(freed_memory, "keep_freed_memory", lambda: False)
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["hypermol", *map(str, arguments)])

@@ -10,6 +10,7 @@ Not here: anything that makes it fast.
 
 import ctypes
 import operator
+import threading
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -225,6 +226,7 @@ class PretendStream:
         self.given = self.done = 0
         self._copies: list[tuple[np.ndarray, np.ndarray]] = []
         self.log: list[tuple[Any, ...]] = []  # what was given and waited for
+        self._one_at_a_time = threading.Lock()
 
     def give(self, target: np.ndarray, source: np.ndarray) -> None:
         if not self.is_beside:
@@ -236,9 +238,10 @@ class PretendStream:
             self.do(self.given)
 
     def do(self, until: int) -> None:
-        for target, source in self._copies[self.done : until]:
-            target[...] = source
-        self.done = max(self.done, until)
+        with self._one_at_a_time:
+            for target, source in self._copies[self.done : until]:
+                target[...] = source
+            self.done = max(self.done, until)
 
     def record(self) -> PretendEvent:
         if not self.is_beside:

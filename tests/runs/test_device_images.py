@@ -98,6 +98,21 @@ def test_images_larger_than_the_device_are_moved_each_time(cupy, problem, estima
     assert not device.images._there
 
 
+@pytest.mark.parametrize("stays", [True, False])
+def test_curvature_from_some_in_batches(cupy, problem, estimate, stays, monkeypatch):
+    """Where images come each time, none but those; where they stay, batches may hold none."""
+    monkeypatch.setattr("napari_hypermol.runs.stage_problem._SOME", 2)
+    width = sum(problem.molecule.n_functions)
+    c = np.random.default_rng(3).normal(size=(N, width))
+    second = np.einsum("nq,np->nqp", c, c).astype(np.float32)
+    device = there(problem)
+    device.images.batch, device.images.stays = 2, stays
+    expected = problem.curvature(estimate.theta, second, is_rough=True)
+    assert expected != pytest.approx(problem.curvature(estimate.theta, second), rel=1e-3)
+    found = device.curvature(estimate.theta, second, is_rough=True)
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
 class Full(Exception):
     pass
 

@@ -17,7 +17,7 @@ from napari_hypermol.runs.coefficient_step import maximisation, precisions
 from napari_hypermol.runs.executors import DaskExecutor, executor_at
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of
-from napari_hypermol.runs.image_work import brought, scaled
+from napari_hypermol.runs.image_work import brought, scaled, spread
 from napari_hypermol.runs.job import Job
 from napari_hypermol.runs.pose_prior import pose_prior
 from napari_hypermol.runs.pose_step import PoseSettings, pose_step
@@ -144,6 +144,20 @@ def test_sums_agree_to_rounding(both, rng):
         np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-5 * np.abs(one).max())
     for one, two in zip(both.here.overlaps(theta), both.there.overlaps(theta), strict=True):
         np.testing.assert_allclose(two, one, **CLOSE)
+
+
+@pytest.mark.parametrize("some", [3, 20])
+def test_curvature_from_the_same_particles(both, rng, some, monkeypatch):
+    """Few of them: there are workers' chunks that hold none."""
+    monkeypatch.setattr("napari_hypermol.runs.stage_problem._SOME", some)
+    c = rng.normal(size=(len(both.rows), sum(both.molecule.n_functions)))
+    second = np.einsum("nq,np->nqp", c, c).astype(np.float32)
+    theta = both.estimate.theta
+    expected = both.here.curvature(theta, second, is_rough=True)
+    assert expected != pytest.approx(both.here.curvature(theta, second), rel=1e-3)
+    for moments in (second, spread(both.there.images, second)):
+        found = both.there.curvature(theta, moments, is_rough=True)
+        assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_sweep_agrees_to_rounding(both):

@@ -17,10 +17,16 @@ def test_small_arrays_are_in_memory(tmp_path):
 
 
 def test_pages_of_its_own(monkeypatch):
-    """As large as asked for, to be written to, and with the system again when it goes."""
+    """As large as asked for, to be written to, and nobody else's."""
     monkeypatch.setattr(scratch, "_OWN_PAGES", 1000)
+    flags = []
+    pages = mmap.mmap
+    monkeypatch.setattr(
+        scratch.mmap, "mmap", lambda *args, **kw: flags.append(kw["flags"]) or pages(*args, **kw)
+    )
     array = room((7, 100), np.complex64)
-    assert isinstance(array.base.base.obj, mmap.mmap)
+    assert isinstance(array.base.base.obj, pages)
+    assert flags == [mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS]  # shared ones get no huge pages
     array[:] = np.arange(700).reshape(7, 100)
     np.testing.assert_array_equal(array[3], np.arange(300, 400))
     assert array.flags.c_contiguous
@@ -28,7 +34,7 @@ def test_pages_of_its_own(monkeypatch):
 
 
 def test_where_there_are_no_pages_it_is_said_as_ever(monkeypatch):
-    def none(*_):
+    def none(*_, **__):
         raise OSError(12, "Cannot allocate memory")
 
     monkeypatch.setattr(scratch, "_OWN_PAGES", 1000)
@@ -52,6 +58,23 @@ def test_the_share_is_of_what_is_free(monkeypatch):
     monkeypatch.setattr(scratch.psutil, "virtual_memory", Free)
     assert is_in_memory(249)
     assert not is_in_memory(250)
+
+
+def test_what_is_kept_for_later_is_not_taken(monkeypatch):
+    """It is given back before an array is sent to a file for want of memory."""
+
+    class Free:
+        available = 1000
+
+    def given_back():
+        Free.available = 2000
+
+    monkeypatch.setattr(scratch.psutil, "virtual_memory", Free)
+    monkeypatch.setattr(scratch, "give_back_freed_memory", given_back)
+    assert is_in_memory(249)
+    assert Free.available == 1000
+    assert is_in_memory(499)
+    assert not is_in_memory(500)
 
 
 def test_a_full_disk_is_said_at_once(tmp_path, monkeypatch):

@@ -219,6 +219,28 @@ def test_the_step_is_as_long_as_is_best(problem, rng, factor):
     np.testing.assert_allclose(found, np.linalg.solve(matrix, right), rtol=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("factor", "asked"), [(0.4, 1), (0.9, 0), (1, 0), (1.1, 0), (3, 1), (-1, 1)]
+)
+def test_a_rough_curvature_is_believed_near_the_stand_in(problem, rng, factor, asked):
+    """And asked for properly elsewhere: then the solution is found, else it is missed by a part."""
+    matrix, right = problem
+    start, calls = rng.normal(size=30), []
+
+    def curvature(s):
+        calls.append(s)
+        return s @ matrix @ s
+
+    found, _ = refine(
+        lambda x: right - matrix @ x, matrix.dot, curvature, start, identity, 200, 1e-12,
+        lambda s: factor * (s @ matrix @ s),
+    )  # fmt: skip
+    assert len(calls) == asked
+    length = 1 if asked else 1 / factor
+    expected = start + length * (np.linalg.solve(matrix, right) - start)
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
+
+
 def test_refined_at_the_solution_it_stays(problem):
     matrix, _ = problem
     start = np.ones(30)

@@ -138,7 +138,7 @@ def _fold(stored: Any, cos: Any, sin: Any, half: Any) -> None:
                     own[2 * x + 1] = cos[turn] * im - sin[turn] * re
 
 
-# ---- anywhere, some arrays at a time ---------------------------------------------------------
+# ---- anywhere, by functions of arrays --------------------------------------------------------
 
 
 def _columns(padded: int) -> tuple[NDArray[np.int64], slice, list[int]]:
@@ -148,21 +148,24 @@ def _columns(padded: int) -> tuple[NDArray[np.int64], slice, list[int]]:
     return np.arange(n_z) - padded // 2 - HALO, slice(1, padded // 2 + 2), beyond
 
 
-def _turns(xp: Any, padded: int, sign: int) -> Any:
-    """i^(sign (kx + ky + kz)); (p, p, p // 2 + 1) complex64."""
-    turns = np.array([1, 1j, -1, -1j], dtype=np.complex64)
-    k, x = np.arange(padded), np.arange(padded // 2 + 1)
-    index = sign * (k[:, None, None] + k[None, :, None] + x[None, None, :]) % 4
-    return xp.asarray(turns)[xp.asarray(index)]
+def _turned(half: Complex64, sign: int) -> Complex64:
+    """Times i^(sign (kx + ky + kz)); (q, p, p, p // 2 + 1)."""
+    xp, powers = array_module(half), np.array([1, 1j, -1, -1j], dtype=np.complex64)
+    z, y, x = (xp.asarray(powers[sign * np.arange(n) % 4]) for n in half.shape[1:])
+    turned: Complex64 = half * z[:, None, None]
+    turned *= y[:, None]
+    turned *= x
+    return turned
 
 
 def _stored_by_parts(half: Complex64) -> Complex64:
     xp, padded = array_module(half), half.shape[1]
     k, direct, beyond = _columns(padded)
-    half = xp.moveaxis(half * _turns(xp, padded, 1), 0, -1)
+    half = xp.moveaxis(_turned(half, 1), 0, -1)
     stored: Any = xp.empty((*stored_shape(padded), half.shape[-1]), dtype=np.complex64)
     along, mirrored = xp.asarray(k % padded), xp.asarray(-k % padded)
-    stored[:, :, direct] = half[along][:, along]
+    columns = xp.asarray(np.arange(padded // 2 + 1))
+    stored[:, :, direct] = half[xp.ix_(along, along, columns)]
     # Beyond x = 0 and x = Nyquist: F(-k) = conj F(k), and F is periodic.
     for column in beyond:
         source = half[:, :, (1 - column) % padded]
@@ -178,7 +181,7 @@ def _half_by_parts(stored: Complex64) -> Complex64:
         folded = _folded(stored[:, :, column], -k % padded, padded)
         half[:, :, (1 - column) % padded] += xp.conj(folded)
     half[:, :, 1:-1] *= np.float32(0.5)
-    return xp.moveaxis(half, -1, 0) * _turns(xp, padded, -1)  # type: ignore[no-any-return]
+    return _turned(xp.moveaxis(half, -1, 0), -1)
 
 
 def _folded(stored: Any, source: NDArray[np.int64], padded: int) -> Any:

@@ -189,9 +189,11 @@ def forward(
 
 
 def summed(targets: Float32) -> Float32:
-    """The sum over threads of what each has added up; (threads, ...), which is written to."""
+    """The sum over threads of what each has added up; (threads, ...) -> (...)."""
     total: Float32 = targets[0]
-    for other in targets[1:]:
+    if len(targets) > 1:
+        total = total + targets[1]  # no view: that would keep all of them
+    for other in targets[2:]:
         total += other
     return total
 

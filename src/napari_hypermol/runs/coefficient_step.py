@@ -6,6 +6,7 @@ times as can be; a stand-in on the Fourier grid (`gridded_normal`) solves for wh
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -237,13 +238,14 @@ def _maximisation(
             check()
             return problem.residual(theta, first, second) + slope - prior(theta)
 
-        def curved(step: Float32) -> float:
+        def curved(step: Float32, is_rough: bool = False) -> float:
             check()
-            return problem.curvature(step, second) + float(step @ prior(step))
+            return problem.curvature(step, second, is_rough) + float(step @ prior(step))
 
         theta, info = refine(
-            residual, cheap.operator, curved, start, radial, _MOST_INNER, _INNER_TOLERANCE
-        )
+            residual, cheap.operator, curved, start, radial, _MOST_INNER, _INNER_TOLERANCE,
+            partial(curved, is_rough=True),
+        )  # fmt: skip
     else:
         is_patient = any(t is not None for t in molecule.trajectories)
         # blocks of the components stand in well enough to leave out every third iteration

@@ -40,7 +40,10 @@ class _Page:
 
 
 class DeviceFeed:
-    """Brings batches of arrays to the device; one sequence of them at a time."""
+    """Brings batches of arrays to the device; one sequence of them at a time.
+
+    Work on them is given by the thread that made the feed, to the stream that is current then.
+    """
 
     def __init__(self) -> None:
         self._copies, self._work = CopyStream(), WorkStream()
@@ -76,8 +79,10 @@ class DeviceFeed:
                     arrays, arrived = waiting.result()
                     waiting = self._next(helper, rest, turn + 1)
                     self._work.after(arrived)
-                    yield arrays
-                    self._slots[turn % 2].used = self._work.mark()
+                    try:
+                        yield arrays
+                    finally:  # left in the middle, too: others may follow
+                        self._slots[turn % 2].used = self._work.mark()
                     turn += 1
             finally:
                 if waiting is not None:  # its memory must not be given away while it is written to

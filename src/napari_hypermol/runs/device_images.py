@@ -51,6 +51,8 @@ class DeviceImages:
         Particles at once; smaller once memory has run out.
     has_room_for_solves : bool
         Whether coefficients and their Fourier grids may be there too.
+    stays : bool
+        Whether all images lie on the device; else they come there each time.
     """
 
     def __init__(self, host: WhitenedImages) -> None:
@@ -59,8 +61,8 @@ class DeviceImages:
         n = len(host.weights)
         size = sum(column.nbytes for column in host) / max(n, 1)
         free = free_device_memory()
-        self._stays = n * size < _RESIDENT_SHARE * free
-        at_once = 1 if self._stays else 2  # batches
+        self.stays = n * size < _RESIDENT_SHARE * free
+        at_once = 1 if self.stays else 2  # batches
         self.batch = max(1, min(_MOST, n, int(_BATCH_SHARE * free / size / at_once)))
         self._feed: DeviceFeed | None = None
         self._there: dict[tuple[int, int], WhitenedImages] = {}
@@ -125,7 +127,7 @@ class DeviceImages:
         for rows, (now, turned, *own) in self._batches(function, spread, shared, kept):
             data[rows], rotations[rows] = own[:2]
             found.append(tuple(own[2:]))
-            if self._stays:
+            if self.stays:
                 images = self._moved(rows)._replace(data=now, rotations=turned)
                 there[rows.start, rows.stop] = images
             else:
@@ -145,6 +147,7 @@ class DeviceImages:
         """Rows of each batch and what is kept of its values; smaller ones once memory runs out."""
         start, moved = 0, None
         while start < len(self):
+            images = own = found = None
             try:
                 if moved is None:
                     moved = [self._shared(value) for value in shared]
@@ -155,13 +158,14 @@ class DeviceImages:
                         yield rows, found
                         start = rows.stop
             except DEVICE_OUT_OF_MEMORY as problem:
+                images = own = found = None  # or they would lie beside the halves
                 self._halve(problem)
 
     def _images_from(self, start: int) -> Generator[tuple[slice, WhitenedImages]]:
         """Rows and images of every batch, on the device."""
         ends = [min(end + self.batch, len(self)) for end in range(start, len(self), self.batch)]
         batches = [slice(a, b) for a, b in zip([start, *ends], ends, strict=False)]
-        if self._stays:
+        if self.stays:
             for rows in batches:
                 yield rows, self._moved(rows)
             return
@@ -200,7 +204,7 @@ class DeviceImages:
 
     def leave_to_images(self) -> None:
         """Solve elsewhere from now on: memory ran out, or another solve would."""
-        self.has_room_for_solves = False
+        self.has_room_for_solves, self._feed = False, None
         self._there.clear()
         release_device_memory()
 
@@ -225,7 +229,7 @@ class DeviceImages:
                 "a lower resolution or state degree"
             ) from problem
         self.batch //= 2
-        self._stays, self._feed = False, None
+        self.stays, self._feed = False, None
         self._there.clear()
         release_device_memory()
 

@@ -102,7 +102,7 @@ def _transformed(chunk: _ImageChunk, images: Any = None) -> _Transformed:
 
 def _transformed_there(chunks: Sequence[_ImageChunk]) -> Iterator[_Transformed]:
     """The same of many chunks by the GPU, which the next one is brought to meanwhile."""
-    done = 0
+    done, images = 0, None
     try:
         sources = (partial(_one_read, chunk) for chunk in chunks)
         with contextlib.closing(DeviceFeed().batches(sources)) as batches:
@@ -110,7 +110,8 @@ def _transformed_there(chunks: Sequence[_ImageChunk]) -> Iterator[_Transformed]:
                 yield _transformed(chunk, images)
                 done += 1
     except DEVICE_OUT_OF_MEMORY:
-        yield from map(_transformed, chunks[done:])
+        images = None  # with the feed, all that lies on the device
+    yield from map(_transformed, chunks[done:])
 
 
 def _one_read(chunk: _ImageChunk) -> tuple[NDArray[Any]]:

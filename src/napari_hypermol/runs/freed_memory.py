@@ -1,8 +1,9 @@
 """Memory that a run's process has used once and uses again.
 
-By itself the C library gives large arrays back to the system and asks for new ones, page by page:
-at high resolution a third of a sweep. Only a process that is ours alone is told to keep them; what
-images need goes by `scratch.room`, not through here.
+By itself the C library gives large arrays back to the system and asks for new ones, page by page,
+which takes a good part of a sweep at high resolution (docs/decisions/023). Only a process that is
+ours alone is told to keep them. Most of what grows with the particles has pages of its own
+(`scratch.room`) and is given back as ever.
 """
 
 import ctypes
@@ -13,7 +14,7 @@ from typing import Any
 __all__ = ["give_back_freed_memory", "keep_freed_memory"]
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt(3)
-_EVERYTHING = 2**31 - 1
+_NEVER = -1
 
 
 @cache
@@ -32,7 +33,7 @@ def keep_freed_memory() -> bool:
     if library is None:
         return False
     is_kept: bool = library.mallopt(_MMAP_MAX, 0) == 1
-    return is_kept and library.mallopt(_TRIM_THRESHOLD, _EVERYTHING) == 1
+    return is_kept and library.mallopt(_TRIM_THRESHOLD, _NEVER) == 1
 
 
 def give_back_freed_memory() -> None:

@@ -16,6 +16,7 @@ import psutil
 from numpy.typing import DTypeLike, NDArray
 
 from napari_hypermol.errors import RunFolderError
+from napari_hypermol.runs.freed_memory import give_back_freed_memory
 
 __all__ = ["MEMORY_SHARE", "is_in_memory", "room"]
 
@@ -25,8 +26,10 @@ MEMORY_SHARE = 0.25  # of what is free: samples, and D and W of a stage with twi
 
 def is_in_memory(n_bytes: int) -> bool:
     """Whether an array of this size gets memory rather than a file."""
-    free = float(psutil.virtual_memory().available)
-    return n_bytes < MEMORY_SHARE * free
+    if n_bytes < MEMORY_SHARE * psutil.virtual_memory().available:
+        return True
+    give_back_freed_memory()  # what this process keeps for later counts as taken
+    return bool(n_bytes < MEMORY_SHARE * psutil.virtual_memory().available)
 
 
 def room(shape: tuple[int, ...], dtype: DTypeLike, folder: Path | None = None) -> NDArray[Any]:
@@ -61,11 +64,12 @@ def room(shape: tuple[int, ...], dtype: DTypeLike, folder: Path | None = None) -
 
 def _empty(shape: tuple[int, ...], dtype: DTypeLike, size: int) -> NDArray[Any]:
     """An array of its own pages, which the system has back when it goes, whatever else is kept."""
+    if size < _OWN_PAGES or not hasattr(mmap, "MAP_PRIVATE"):
+        return np.empty(shape, dtype=dtype)
     try:
-        pages = mmap.mmap(-1, size) if size >= _OWN_PAGES else None
+        # private: shared ones, which are the default, never get huge pages
+        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except OSError:  # np.empty has the better words for it
-        pages = None
-    if pages is None:
         return np.empty(shape, dtype=dtype)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):  # a system built without them

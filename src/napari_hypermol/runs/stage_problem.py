@@ -33,7 +33,7 @@ __all__ = ["Estimate", "StageProblem"]
 
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
-_SOME = 1024  # particles that tell how long a step is to be, to some 2 %
+_SOME = 1024  # particles that tell how long a step is to be
 _CHUNK = 4096  # particles whose D and W, or G, are made at once
 
 
@@ -146,22 +146,41 @@ class StageProblem:
         moments, scene = (first, second), self.scene(theta)
         return _as(theta, total(self.images, residual_adjoint, moments, scene, self.molecule))
 
-    def curvature(self, theta: Float32, second: Any) -> float:
-        """Theta . `normal` of theta, estimated from some of many particles.
+    def curvature(self, theta: Float32, second: Any, is_rough: bool = False) -> float:
+        """Theta . `normal` of theta, for less than half of its cost.
 
-        How long a step is best need not be known better: a step that is off by a part x of itself
-        gains less by x^2.
+        Parameters
+        ----------
+        theta : (coefficients,) float32 ndarray
+        second : (n, q, q) float32 ndarray, or spread
+        is_rough : bool
+            From some of many particles, as many times as the traces of all moments exceed theirs.
+            How long a step is best need not be known better: one that is off by a small part x of
+            itself gains less by x^2.
         """
         n = len(self.shifts)
         about = *self.scene(theta, is_asked_again=False), self.molecule.pairs
-        for m in [_SOME, n] if n > 2 * _SOME else [n]:
-            some = np.zeros(n, dtype=np.bool_)
-            some[np.arange(m) * n // m] = True
-            moments = second, spread(self.images, some)
-            value, own, whole = total(self.images, _curvature, moments, about).tolist()
+        if is_rough and n > 2 * _SOME:
+            value, own, whole = self._curvature_of_some(second, about)
             if own > 0:
-                return float(value * (whole / own))
-        return 0.0  # moments are zero
+                return value * (whole / own)
+        moments = second, spread(self.images, np.ones(n, dtype=np.bool_))
+        return float(total(self.images, _curvature, moments, about)[0])
+
+    def _curvature_of_some(self, second: Any, about: tuple[Any, ...]) -> tuple[float, float, float]:
+        """As `_curvature` has it; the same particles every time, in no order that a file has."""
+        n, images = len(self.shifts), self.images
+        chosen = np.sort(np.random.default_rng(0).choice(n, _SOME, replace=False))
+        if isinstance(images, DeviceImages) and not images.stays:  # nor need the others come
+            few = DeviceImages(rows_of(images.host, chosen))
+            moments = second[chosen], np.ones(_SOME, dtype=np.bool_)
+            value, own, _ = total(few, _curvature, moments, about).tolist()
+            return value, own, float(np.einsum("nqq->", second, dtype=np.float64))
+        some = np.zeros(n, dtype=np.bool_)
+        some[chosen] = True
+        moments = second, spread(images, some)
+        value, own, whole = total(images, _curvature, moments, about).tolist()
+        return value, own, whole
 
     # ---- other images --------------------------------------------------------------------------
 

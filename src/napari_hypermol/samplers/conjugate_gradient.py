@@ -15,6 +15,7 @@ from napari_hypermol.loops import compiled
 __all__ = ["SolveInfo", "refine", "solve"]
 
 Vector = NDArray[np.floating]
+_FAR = 2.0  # from what an operator's stand-in says: an estimate is not believed alone
 
 
 class SolveInfo(NamedTuple):
@@ -24,7 +25,8 @@ class SolveInfo(NamedTuple):
     ----------
     n_iterations : int
     residual : float
-        Preconditioned residual norm at the end, relative to that of the right-hand side.
+        Preconditioned residual norm at the end, relative to that of the right-hand side (`solve`),
+        or to that at the start (`refine`).
     """
 
     n_iterations: int
@@ -114,6 +116,7 @@ def refine(
     precondition: Callable[[Vector], Vector],
     max_iterations: int,
     tolerance: float,
+    roughly: Callable[[Vector], float] | None = None,
 ) -> tuple[Vector, SolveInfo]:
     """One step of iterative refinement: x + t B^-1 (b - A x), where B is cheap and near A.
 
@@ -128,7 +131,7 @@ def refine(
     approximate : callable, (k,) -> (k,)
         B, symmetric positive.
     curvature : callable, (k,) -> float
-        s -> s.A s, or near it; called once.
+        s -> s.A s; called once at most.
     start : (k,) float ndarray
         x.
     precondition : callable, (k,) -> (k,)
@@ -136,6 +139,9 @@ def refine(
     max_iterations : int
     tolerance : float
         Of that solve, on the preconditioned residual relative to what it begins with.
+    roughly : callable or None
+        An estimate of `curvature`, which is asked for only where the two disagree by a factor of
+        two: the estimate and B.
 
     Returns
     -------
@@ -155,4 +161,8 @@ def refine(
     along = _dot(step, right)
     if along <= 0:  # nothing to do
         return start.copy(), SolveInfo(info.n_iterations, 0.0)
-    return start + step.dtype.type(along / curvature(step)) * step, info
+    # conjugate gradients leave what is orthogonal to the step, so that s.B s = s.r: B says 1
+    curved = along if roughly is None else roughly(step)
+    if roughly is None or not 1 / _FAR < curved / along < _FAR:
+        curved = curvature(step)
+    return start + step.dtype.type(along / curved) * step, info
