@@ -30,7 +30,7 @@ __all__ = ["MemoryPlan", "check_room", "peak_memory", "planned_memory"]
 _PROGRAM = 100 * 2**20  # compiled loops, the libraries of store and report, buffers of one chunk
 # Grids, those of a direction beside those of the estimate, and transforms under way; each thread
 # adds an adjoint of its own.
-_GRID_COPIES = 4
+_GRID_COPIES = 3
 _THETA_COPIES = 12  # vectors of conjugate gradients, priors, maps being written
 # A particle's guide with what it is made from [bytes], and the draws of poses that are averaged.
 _GUIDE, _AVERAGED = 96 + 240, 24
