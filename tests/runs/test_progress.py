@@ -1,8 +1,10 @@
 import threading
+import time
 
 import pytest
 
 from napari_hypermol.errors import RunCancelled
+from napari_hypermol.runs import progress
 from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.progress import Reporter
 
@@ -77,5 +79,33 @@ def test_a_pause_is_no_measure_of_the_work():
     assert seen[-1].seconds_left < 0.5  # not the second that was waited
 
 
+def test_compiling_is_no_measure_of_the_work(monkeypatch):
+    spent = [100.0]  # by what ran before in this process
+    monkeypatch.setattr(progress, "seconds_compiling", lambda: spent[0])
+    seen = []
+    reporter = Reporter(seen.append)
+    reporter.plan(10)
+    time.sleep(0.3)
+    spent[0] += 0.3
+    reporter.advance(5, "half")
+    assert seen[-1].seconds_left < 0.1
+
+
+def test_compiling_is_told_once_between_reports():
+    seen = []
+    reporter = Reporter(seen.append)
+    reporter.plan(10)
+    reporter.advance(5, "half")
+    for _ in range(3):
+        reporter.compiling()
+    reporter.advance(1, "more")
+    reporter.compiling()
+    words = "compiling, in the first run only"
+    assert [p.message for p in seen] == ["half", words, "more", words]
+    assert [p.fraction for p in seen] == [0.5, 0.5, 0.6, 0.6]
+    assert seen[1].seconds_left is None
+
+
 def test_nobody_has_to_listen():
     Reporter().advance(1, "done")
+    Reporter().compiling()

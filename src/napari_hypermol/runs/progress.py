@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from napari_hypermol.runs.compiling import seconds_compiling
 from napari_hypermol.runs.control import Control
 
 __all__ = ["Progress", "Reporter"]
@@ -51,10 +52,13 @@ class Reporter:
     total: float = 1.0
     done: float = 0.0
     _started: float = field(default_factory=time.monotonic)
+    _says_compiling: bool = False
+    _compiled: float = field(default_factory=seconds_compiling)
 
     def plan(self, total: float) -> None:
         """Set the whole amount of work, in any unit."""
         self.total, self.done, self._started = total, 0.0, time.monotonic()
+        self._compiled = seconds_compiling()
 
     def quiet(self) -> "Reporter":
         """A reporter that tells nobody and heeds the same requests: for work that has no plan."""
@@ -67,10 +71,19 @@ class Reporter:
         self.done = min(self.done + work, self.total)
         if self.on_progress is not None:
             fraction = self.done / self.total if self.total else 1.0
-            elapsed = time.monotonic() - self._started
+            # compiling, like waiting, is no measure of the work
+            elapsed = time.monotonic() - self._started - (seconds_compiling() - self._compiled)
             left = elapsed * (1 - fraction) / fraction if fraction > 0.02 else None
             self.on_progress(Progress(fraction, left, message, maps, row))
+            self._says_compiling = False
         self.check()
+
+    def compiling(self) -> None:
+        """Tell that what follows takes longer than it ever will again; once between reports."""
+        if self.on_progress is not None and not self._says_compiling:
+            self._says_compiling = True
+            fraction = self.done / self.total if self.total else 1.0
+            self.on_progress(Progress(fraction, None, "compiling, in the first run only", None))
 
     def spare(self, work: float, message: str) -> None:
         """Report that `work` units of the plan need not be done."""

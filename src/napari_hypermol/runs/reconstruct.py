@@ -21,6 +21,7 @@ from napari_hypermol.errors import (
 )
 from napari_hypermol.io.particle_file import ParticleFile
 from napari_hypermol.protocols import Executor
+from napari_hypermol.runs.compiling import telling_of_compilation
 from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.diagnostics import diagnose
 from napari_hypermol.runs.executors import executor_at
@@ -98,6 +99,7 @@ def reconstruct(
         asked = unknowns(given.composite, max(s.max_radius for s in given.stages), given.file.n)
         warn_of_few_particles(asked)
         reporter = Reporter(teller.report, control)
+        stay.enter_context(telling_of_compilation(reporter.compiling))
         moves_poses = poses_of(given.recipe) is not None
         sweeps_work = work_of(given.stages, moves_poses)
         images_work = 0.05 * sweeps_work
