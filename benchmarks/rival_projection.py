@@ -76,7 +76,7 @@ class Ours:
         order = view_order(rotations)
         for start in range(0, len(rotations), CHUNK):
             part = order[start : start + CHUNK]
-            images[part] = image_from_samples(self.slices(rotations[part]), self.samples)
+            image_from_samples(self.slices(rotations[part]), self.samples, images, part)
         write_stack(path, images, PIXEL_SIZE)
         return len(rotations) / (time.perf_counter() - began)
 

@@ -1,6 +1,6 @@
 """How time and memory grow with particles, box, state functions and threads.
 
-    python benchmarks/scaling.py [--quick] [--n 1000 4000 ...] [--run-n 1000 4000 ...]
+    python benchmarks/scaling.py [--quick] [--device cuda] [--n 1000 4000 ...] [--run-n 1000 ...]
 
 - Kernels of one sweep, and the whole sweep, on data of the right shapes with nothing in them;
   exponents are slopes in log-log. Particles must cost about their number, state functions between
@@ -11,8 +11,9 @@
   functions within twice their floor (see memory_floor.py); a sweep over 4000 particles of 64 px and
   nine functions in 1.5 s.
 
-The last line is JSON. The machine should be quiet; --quick (under a minute) only shows that it
-works.
+With `--device cuda` kernels, sweeps and runs are on a GPU; threads and the first two claims are
+left out. The last line is JSON. The machine should be quiet; --quick (under a minute) only shows
+that it works.
 """
 
 import argparse
@@ -31,6 +32,7 @@ import numpy as np
 from memory_floor import Floor, best_of, floor_of
 from scipy.spatial.transform import Rotation
 
+from napari_hypermol import backend
 from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.coordinates.grids import fourier_samples
@@ -49,6 +51,7 @@ from napari_hypermol.posterior.likelihood import (
 )
 from napari_hypermol.posterior.states import table_posterior
 from napari_hypermol.runs.coefficient_step import maximisation
+from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.freed_memory import keep_freed_memory
 from napari_hypermol.runs.gridded_normal import gridded_normal
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
@@ -73,10 +76,10 @@ class Case(NamedTuple):
     @property
     def n(self) -> int:
         """Particles."""
-        return len(self.problem.images.weights)
+        return len(self.problem.shifts)
 
 
-def case_of(n: int, box: int, n_functions: int, radius: float) -> Case:
+def case_of(n: int, box: int, n_functions: int, radius: float, device: str = "cpu") -> Case:
     """One ball of 0.4 box edges with `n_functions` cosines."""
     rng = np.random.default_rng(0)
     basis = CosineBasis(n_functions - 1) if n_functions > 1 else ConstantBasis()
@@ -96,7 +99,8 @@ def case_of(n: int, box: int, n_functions: int, radius: float) -> Case:
     )
     count = np.maximum(np.bincount(samples.shells, samples.weights, n_shells), 1e-12)
     mean_weights = shell_sums(weights, samples, n_shells) / count
-    problem = StageProblem(images, molecule, samples, mean_weights, 3.0, np.zeros((n, 2)))
+    where = DeviceImages(images) if device == "cuda" else images
+    problem = StageProblem(where, molecule, samples, mean_weights, 3.0, np.zeros((n, 2)))
     spectra = [
         np.full((f, b.n_shells), 1e-2)
         for f, b in zip(molecule.n_functions, molecule.bases, strict=True)
@@ -106,26 +110,48 @@ def case_of(n: int, box: int, n_functions: int, radius: float) -> Case:
 
 
 def kernels(case: Case) -> dict[str, Callable[[], Any]]:
-    """What a sweep is made of, ready to be called."""
+    """What a sweep is made of, ready to be called; what a GPU is given to do is waited for."""
     problem, estimate = case.problem, case.estimate
-    molecule, images, samples = problem.molecule, problem.images, problem.samples
-    grids, placements = molecule.grids(estimate.theta), problem.placements
+    molecule, samples = problem.molecule, problem.samples
+    images, grids = problem.images, molecule.grids(estimate.theta)
+    noise = estimate.noise.astype(np.float32)
+    if isinstance(images, DeviceImages):
+        images = WhitenedImages(*map(backend.as_device, images.host))
+        grids, noise = (
+            grids._replace(values=backend.as_device(grids.values)),
+            backend.as_device(noise),
+        )
+    assert isinstance(images, WhitenedImages)
+    where = (grids, problem.placements, samples)
     tables = state_tables(molecule)
-    b, g = overlaps(images, grids, placements, samples)
+    b, g = overlaps(images, *where)
     posterior = table_posterior(b, g, tables, estimate.contrast_std)
     first, second = posterior.first, posterior.second
-    noise = estimate.noise.astype(np.float32)
-    where = (grids, placements, samples)
-    return {
+    second_here = backend.as_numpy(second)
+    calls: dict[str, Callable[[], Any]] = {
         "overlaps": lambda: overlaps(images, *where),
         "state tables": lambda: table_posterior(b, g, tables, estimate.contrast_std),
         "adjoint": lambda: image_adjoint(images, first, *where),
         "normal operator": lambda: normal_operator(images, second, *where),
         "residual": lambda: residual_adjoint(images, first, second, *where),
-        "gridded weights": lambda: gridded_normal(problem, second),
+        "gridded weights": lambda: gridded_normal(problem, second_here),
         "explained power": lambda: explained_power(images, first, second, noise, *where),
         "sweep": lambda: sweep(case),
     }
+    if isinstance(problem.images, DeviceImages):
+        return {name: waited_for(call) for name, call in calls.items()}
+    return calls
+
+
+def waited_for(call: Callable[[], Any]) -> Callable[[], Any]:
+    """A call that ends when the device has done what it was given."""
+
+    def whole() -> Any:
+        found = call()
+        backend.cupy.cuda.Device().synchronize()
+        return found
+
+    return whole
 
 
 def sweep(case: Case) -> tuple[Estimate, tuple[float, float, float]]:
@@ -257,7 +283,9 @@ def timed(*arguments: str) -> float:
     return time.perf_counter() - began
 
 
-def whole_runs(sizes: Sequence[int], box: int, folder: Path, warm: bool) -> dict[str, Any]:
+def whole_runs(
+    sizes: Sequence[int], box: int, folder: Path, warm: bool, device: str = "cpu"
+) -> dict[str, Any]:
     """Seconds and memory of known-pose runs; `warm`: once before, to compile."""
     rows = []
     print(f"\nwhole runs, hinge of {box} px, known poses: particles, seconds, most memory")
@@ -265,7 +293,9 @@ def whole_runs(sizes: Sequence[int], box: int, folder: Path, warm: bool) -> dict
         data, out = folder / f"data_{index}", folder / f"run_{index}"
         timed("simulate", "hinge", str(data), "--n", str(n), "--box", str(box), "--snr", "0.1")
         star, recipe = str(data / "particles.star"), str(data / "recipe.yaml")
-        seconds = timed("reconstruct", star, "--out", str(out), "--recipe", recipe)
+        seconds = timed(
+            "reconstruct", star, "--out", str(out), "--recipe", recipe, "--device", device
+        )
         # by its own account: to the system a child has held what its parent did when it began
         memory = json.loads((out / "metrics.json").read_text())["peak_memory_bytes"] / 2**20
         shutil.rmtree(data)
@@ -297,6 +327,7 @@ def main() -> None:
     parser.add_argument("--boxes", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--run-n", type=int, nargs="*", default=[1000, 4000, 16000, 64000])
     parser.add_argument("--run-box", type=int, default=64)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args()
     keep_freed_memory()  # as a run does
     if options.quick:
@@ -305,26 +336,30 @@ def main() -> None:
     told: dict[str, Any] = {"threads": numba.get_num_threads()}
     box, middle = options.boxes[0], options.n[len(options.n) // 2]
     radius = box / 4  # half of Nyquist, where most sweeps are
-    told["n"] = grown("particles", options.n, lambda n: case_of(n, box, 4, radius), STEEPEST_N)
+    device = options.device
+
+    def case(n: int, edge: int, q: int, radius: float) -> Case:
+        return case_of(n, edge, q, radius, device)
+
+    told["n"] = grown("particles", options.n, lambda n: case(n, box, 4, radius), STEEPEST_N)
     few = options.n[0]
-    told["q"] = grown(
-        "state functions", options.q, lambda q: case_of(few, box, q, radius), STEEPEST_Q
-    )
+    told["q"] = grown("state functions", options.q, lambda q: case(few, box, q, radius), STEEPEST_Q)
     fewer = max(few // 4, 25)
-    told["box"] = grown("box", options.boxes, lambda edge: case_of(fewer, edge, 4, edge / 4), None)
-    told["threads_faster"] = threads_table(case_of(few, box, 9, radius))
-    print(f"\nadjoint slices, box {box}; at least 0.5 wanted")
-    told["adjoint"] = [adjoint_claim(case_of(few, box, q, radius)) for q in (1, 4, 9)]
-    print(f"\nslices, CTF and overlaps of nine functions, box {box}; at most 2 wanted")
-    told["fused"] = [fused_claim(case_of(few, box, 9, r)) for r in (box / 8, radius, 0.45 * box)]
+    told["box"] = grown("box", options.boxes, lambda edge: case(fewer, edge, 4, edge / 4), None)
+    if device == "cpu":
+        told["threads_faster"] = threads_table(case(few, box, 9, radius))
+        print(f"\nadjoint slices, box {box}; at least 0.5 wanted")
+        told["adjoint"] = [adjoint_claim(case(few, box, q, radius)) for q in (1, 4, 9)]
+        print(f"\nslices, CTF and overlaps of nine functions, box {box}; at most 2 wanted")
+        told["fused"] = [fused_claim(case(few, box, 9, r)) for r in (box / 8, radius, 0.45 * box)]
     print(
         f"\none sweep, {middle} particles of {box} px, nine functions; at most 1.5 s wanted of 4000"
     )
-    told["sweep"] = [sweep_claim(case_of(middle, box, 9, r)) for r in (box / 8, radius, 0.45 * box)]
+    told["sweep"] = [sweep_claim(case(middle, box, 9, r)) for r in (box / 8, radius, 0.45 * box)]
     if options.run_n:
         with tempfile.TemporaryDirectory() as temporary:
             told["runs"] = whole_runs(
-                options.run_n, options.run_box, Path(temporary), warm=not options.quick
+                options.run_n, options.run_box, Path(temporary), not options.quick, device
             )
     print(json.dumps(told))
 

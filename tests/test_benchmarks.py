@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_hypermol import backend
 from napari_hypermol.imaging.projector import adjoint
+from napari_hypermol.runs.gridded_normal import GriddedNormal
 from napari_hypermol.runs.truth import TrueComponent, Truth
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -36,6 +38,29 @@ def test_a_slice_meets_the_cache_lines_that_its_adjoint_adds_to(module, n_functi
     ones = np.ones((1, len(samples.kx), n_functions), np.complex64)
     met = adjoint(ones, rotations, grids, problem.placements, samples).nonzero()[0]
     assert floor.lines_of_a_slice(rotations[0], grids, samples) == len(np.unique(4 * met // 64))
+
+
+def on_cpu(found):
+    """The arrays of what a kernel gives, in main memory."""
+    if isinstance(found, GriddedNormal):
+        found = found(np.ones(found.molecule.n_coefficients, np.float32))
+    columns = found if isinstance(found, tuple) else (found,)
+    arrays = [column for column in columns if hasattr(column, "shape")]
+    return [np.asarray(backend.as_numpy(array)) for array in arrays]
+
+
+def test_what_is_timed_on_a_gpu_is_what_is_timed_here(module, cupy):
+    scaling = module("scaling")
+    here = scaling.kernels(scaling.case_of(8, 16, 3, 4.0))
+    there = scaling.kernels(scaling.case_of(8, 16, 3, 4.0, "cuda"))
+    assert here.keys() == there.keys()
+    for name in here.keys() - {"sweep"}:
+        mine, own = on_cpu(here[name]()), on_cpu(there[name]())
+        assert len(mine) == len(own) > 0
+        for a, b in zip(mine, own, strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4 * np.abs(a).max(), err_msg=name)
+    (mine, _), (own, _) = here["sweep"](), there["sweep"]()
+    np.testing.assert_allclose(mine.theta, own.theta, atol=1e-3 * np.abs(mine.theta).max())
 
 
 @pytest.mark.slow

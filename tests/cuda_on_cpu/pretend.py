@@ -310,6 +310,7 @@ class PretendCupy:
         self.cuda = SimpleNamespace(is_available=lambda: True, runtime=runtime)
         work = PretendStream()
         self.cuda.get_current_stream = lambda: work
+        self.cuda.Device = lambda: SimpleNamespace(synchronize=work.synchronize)
         self.streams: list[PretendStream] = []  # all others
         self.cuda.Stream = self._stream
         self.cuda.alloc_pinned_memory = lambda n: np.full(n, _MARK, dtype=np.uint8)

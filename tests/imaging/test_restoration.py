@@ -116,3 +116,17 @@ def test_images_are_made_some_at_a_time(size, rng, monkeypatch):
     monkeypatch.setattr(restoration, "_PLANES", 3 * 8 * size * (size // 2 + 1))
     np.testing.assert_array_equal(image_from_samples(values, samples), at_once)
     assert image_from_samples(values[:0], samples).shape == (0, size, size)
+
+
+@BOTH
+def test_images_go_to_the_rows_they_are_told(size, rng, monkeypatch):
+    samples = fourier_samples(size, 5)
+    values = (rng.normal(size=(5, len(samples.kx), 2)) @ [1, 1j]).astype(np.complex64)
+    monkeypatch.setattr(restoration, "_PLANES", 2 * 8 * size * (size // 2 + 1))
+    images = image_from_samples(values, samples)
+    out, rows = np.full((9, size, size), 7, np.float32), np.array([8, 0, 3, 1, 6])
+    assert image_from_samples(values, samples, out, rows) is out
+    np.testing.assert_array_equal(out[rows], images)
+    assert (np.delete(out, rows, axis=0) == 7).all()
+    image_from_samples(values, samples, out)
+    np.testing.assert_array_equal(out[:5], images)

@@ -5,7 +5,13 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from napari_hypermol.errors import ShapeError
-from napari_hypermol.runs.alignment import align_hands, align_volumes, mirror_symmetry
+from napari_hypermol.runs.alignment import (
+    _interpolated,
+    _Pair,
+    align_hands,
+    align_volumes,
+    mirror_symmetry,
+)
 
 MIRROR = np.diag([-1.0, 1.0, 1.0])
 
@@ -42,6 +48,21 @@ def test_known_rotation_is_found(rng, size, shift, is_mirrored):
     between = Rotation.from_matrix(found.rotation @ rotation.T).magnitude()
     assert np.degrees(between) < 2
     assert found.correlation > 0.99
+
+
+def test_turned_maps_are_those_of_plain_interpolation(rng):
+    """Also where a molecule that is far off its box's middle brings points beyond its voxels."""
+    reference = placed(chain(rng), 32, shift=(9, 5, -6)) + rng.uniform(size=(32, 32, 32))
+    pair = _Pair(reference, reference, 12, order=1)
+    rotations = Rotation.random(20, rng=rng).as_matrix()
+    found, beyond = pair.turned(rotations), 0
+    for row, rotation in zip(found, rotations, strict=True):
+        at = pair._points @ rotation.T + pair._centre
+        plain = _interpolated(pair._coefficients, at, pair._scale, 1, is_filtered=True)
+        beyond += int((plain == 0).sum())
+        plain -= plain.mean()
+        np.testing.assert_allclose(row, plain / np.linalg.norm(plain), atol=1e-12)
+    assert beyond > 20
 
 
 def test_hand_is_left_alone_unless_allowed(rng):

@@ -28,6 +28,8 @@ __all__ = [
     "volume_to_half_space",
 ]
 
+_SHARED_FROM = 2**18  # numbers of a transform that threads share: below, one takes half as long
+
 
 def _fft(x: Any) -> Any:
     """The FFT module for the library of `x`."""
@@ -36,8 +38,8 @@ def _fft(x: Any) -> Any:
 
 
 def _workers(x: Any) -> dict[str, int]:
-    """SciPy alone takes a number of threads."""
-    return {"workers": -1} if array_module(x) is np else {}
+    """SciPy alone takes a number of threads, which for a few numbers cost more than they save."""
+    return {"workers": -1} if array_module(x) is np and x.size >= _SHARED_FROM else {}
 
 
 def fast_even_size(size: float) -> int:

@@ -33,10 +33,28 @@ def _fill_planes(values: Any, rows: Any, columns: Any, signs: Any, planes: Any) 
             planes[i, rows[k], columns[k]] = values[i, k] * signs[k]
 
 
-def image_from_samples(values: Any, samples: FourierSamples) -> Any:
-    """Real images of Fourier samples, zero at those left out; (n, k) -> (n, y, x) float32."""
+def image_from_samples(
+    values: Any, samples: FourierSamples, out: Any = None, rows: IntArray | None = None
+) -> Any:
+    """Real images of Fourier samples, zero at those left out.
+
+    Parameters
+    ----------
+    values : (n, k) complex array
+    samples : FourierSamples
+    out : (m, y, x) float32 ndarray or None
+        Where they go.
+    rows : (n,) int ndarray or None
+        Which of `out` they are; None: the first ones.
+
+    Returns
+    -------
+    (m, y, x) float32 ndarray
+        `out`, or the n images where there is none.
+    """
     size = samples.box_size
-    out = np.empty((len(values), size, size), dtype=np.float32)
+    if out is None:
+        out = np.empty((len(values), size, size), dtype=np.float32)
     chunk = max(_PLANES // (8 * size * (size // 2 + 1)), 1)
     planes = np.empty((min(chunk, len(values)), size, size // 2 + 1), dtype=np.complex64)
     is_even = size % 2 == 0
@@ -49,7 +67,8 @@ def image_from_samples(values: Any, samples: FourierSamples) -> Any:
         images = (
             signed_half_plane_to_image(own) if is_even else half_plane_to_image(own, (size, size))
         )
-        out[start : start + chunk] = images
+        part = slice(start, start + len(own))
+        out[part if rows is None else rows[part]] = images
     return out
 
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_hypermol.errors import HypermolError, VolumeFileError
 from napari_hypermol.io.mrc_header import Header, is_compressed, opened, read_header
 from napari_hypermol.io.replacing import replacing
+from napari_hypermol.io.statistics import statistics_of
 
 __all__ = [
     "Volume",
@@ -27,9 +28,6 @@ __all__ = [
     "write_stack",
     "write_volume",
 ]
-
-
-_AT_ONCE = 2**16  # numbers: a quarter of a megabyte
 
 
 class Volume(NamedTuple):
@@ -220,8 +218,8 @@ def _write(
     is_volume: bool,
 ) -> None:
     """Check and write either kind."""
-    lowest, highest, mean, std = _statistics(values)
-    if not np.isfinite([lowest, highest]).all():
+    found = statistics_of(values)
+    if np.isnan(found.mean):
         raise VolumeFileError(f"{path}: NaN or infinite values to write, expected finite ones")
     new = {".gz": GzipMrcFile, ".bz2": Bzip2MrcFile}.get(path.suffix.lower(), _PlainFile)
     with (
@@ -234,8 +232,8 @@ def _write(
         file.set_volume() if is_volume else file.set_image_stack()
         file.voxel_size = pixel_size
         file.header.origin = origin
-        file.header.dmin, file.header.dmax = lowest, highest
-        file.header.dmean, file.header.rms = mean, std
+        file.header.dmin, file.header.dmax = found.least, found.greatest
+        file.header.dmean, file.header.rms = found.mean, found.std
 
 
 class _PlainFile(MrcFile):  # type: ignore[misc]
@@ -244,26 +242,3 @@ class _PlainFile(MrcFile):  # type: ignore[misc]
     def update_header_stats(self) -> None:
         """Marked as unknown: `_write` fills them in."""
         self.reset_header_stats()
-
-
-def _statistics(values: NDArray[np.float32]) -> tuple[float, float, float, float]:
-    """Least, greatest, mean and standard deviation; some at a time, so that they stay in cache.
-
-    Whatever is not finite is seen in the first two. Of no numbers what MRC has for unknown.
-    """
-    flat = values.reshape(-1)
-    if not len(flat):
-        return 0.0, -1.0, -2.0, -1.0
-    lowest, highest, mean, squares = np.inf, -np.inf, 0.0, 0.0
-    for start in range(0, len(flat), _AT_ONCE):
-        part = flat[start : start + _AT_ONCE]
-        least, greatest = float(part.min()), float(part.max())
-        if not np.isfinite(least) or not np.isfinite(greatest):
-            return least, greatest, np.nan, np.nan
-        lowest, highest = min(lowest, least), max(highest, greatest)
-        own = part.mean(dtype=np.float64)
-        apart = part - own
-        away, share = own - mean, len(part) / (start + len(part))
-        squares += float(apart @ apart) + away * away * start * share
-        mean += away * share
-    return lowest, highest, float(mean), float(np.sqrt(squares / len(flat)))

@@ -6,6 +6,7 @@ from the best few. Maps are centred on their mass first. Correlations are Pearso
 
 from typing import Any, Literal, NamedTuple
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -16,6 +17,7 @@ from napari_hypermol.coordinates.fourier import resample_volume
 from napari_hypermol.coordinates.grids import voxel_positions
 from napari_hypermol.coordinates.rotations import rotation_grid
 from napari_hypermol.errors import ShapeError
+from napari_hypermol.loops import compiled
 
 __all__ = ["Alignment", "align_hands", "align_volumes", "mirror_symmetry"]
 
@@ -114,6 +116,34 @@ def _separate(grid: Float64, scores: Float64) -> list[int]:
     return chosen
 
 
+@compiled(parallel=True)
+def _turned(values: Any, points: Any, rotations: Any, centre: Any, scale: Any, out: Any) -> None:
+    """A map at R r + centre, linear between its voxels and zero beyond them, as `_interpolated`."""
+    size = values.shape[0]
+    for r in numba.prange(rotations.shape[0]):
+        low, part, at = np.empty(3, dtype=np.int64), np.empty(3), rotations[r]
+        for i in range(points.shape[0]):
+            is_inside = True
+            for axis in range(3):
+                value = size // 2 + scale * (
+                    at[axis, 0] * points[i, 0] + at[axis, 1] * points[i, 1]
+                    + at[axis, 2] * points[i, 2] + centre[axis]
+                )  # fmt: skip
+                is_inside &= 0 <= value <= size - 1
+                low[axis] = min(max(int(value), 0), size - 2)
+                part[axis] = value - low[axis]
+            total = 0.0
+            if is_inside:
+                for z in range(2):
+                    for y in range(2):
+                        line = values[low[2] + z, low[1] + y]
+                        weight = (part[2] if z else 1 - part[2]) * (part[1] if y else 1 - part[1])
+                        total += weight * (
+                            (1 - part[0]) * line[low[0]] + part[0] * line[low[0] + 1]
+                        )
+            out[r, i] = total
+
+
 class _Pair:
     """Two maps at one resolution: the reference to be turned, the other one at fixed points."""
 
@@ -129,11 +159,12 @@ class _Pair:
         self._order = order
         self._scale = _OVERSAMPLED
         fine = np.asarray(resample_volume(_smooth(reference, size), size * _OVERSAMPLED))
-        self._coefficients = ndimage.spline_filter(fine, order) if order == 3 else fine
+        filtered = ndimage.spline_filter(fine, order) if order == 3 else fine
+        self._coefficients = np.ascontiguousarray(filtered, dtype=np.float64)
         self._centre = _centre_of_mass(reference) * size / n
         positions = voxel_positions(size)
         inside = np.linalg.norm(positions, axis=-1) <= size / 2 - 1
-        self._points = np.asarray(positions[inside])
+        self._points = np.ascontiguousarray(positions[inside], dtype=np.float64)
         other = np.asarray(resample_volume(_smooth(moving, size), size * _OVERSAMPLED))
         own = _centre_of_mass(moving) * size / n
         self._targets = []
@@ -147,18 +178,18 @@ class _Pair:
         return np.asarray(self._targets[int(is_mirrored)])
 
     def turned(self, rotations: Float64) -> Float64:
-        """R^-1 reference at the points for many rotations, of norm 1; (r, points)."""
+        """reference(R r), which is to look like moving(r), for many R; of norm 1, (r, points)."""
         out = np.empty((len(rotations), len(self._points)))
-        for row, rotation in zip(out, rotations, strict=True):
-            row[:] = self._reference(rotation)
+        if self._order == 1:
+            about = self._points, np.ascontiguousarray(rotations), self._centre, self._scale
+            _turned(self._coefficients, *about, out)
+        else:
+            for row, rotation in zip(out, rotations, strict=True):
+                at = self._points @ rotation.T + self._centre
+                row[:] = _interpolated(self._coefficients, at, self._scale, 3, is_filtered=True)
+        out -= out.mean(axis=1, keepdims=True)
+        out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-30)
         return out
-
-    def _reference(self, rotation: Float64) -> Float64:
-        """reference(R r), which is to look like moving(r)."""
-        at = self._points @ rotation.T + self._centre
-        values = _interpolated(self._coefficients, at, self._scale, self._order, is_filtered=True)
-        values -= values.mean()
-        return np.asarray(values / max(float(np.linalg.norm(values)), 1e-30))
 
     def descend(self, start: Rotation, is_mirrored: bool) -> tuple[Rotation, float]:
         """The nearest local optimum and its correlation."""
@@ -166,7 +197,7 @@ class _Pair:
 
         def badness(vector: Float64) -> float:
             turn = Rotation.from_rotvec(vector) * start
-            return -float(self._reference(turn.as_matrix()) @ target)
+            return -float(self.turned(turn.as_matrix()[None])[0] @ target)
 
         simplex = np.concatenate([np.zeros((1, 3)), 0.1 * np.eye(3)])  # steps of 6 degrees
         options: Any = {"initial_simplex": simplex, "xatol": 2e-3, "fatol": 1e-6, "maxfev": 150}

@@ -278,48 +278,51 @@ def _steps(
         along, drift = np.empty(2), np.zeros(2)
         for i in range(part * n // parts, (part + 1) * n // parts):
             own = nodes[i % nodes.shape[0]]
-            now, here = 0, 0.0
-            slice_and_gram(
-                rotations[i], weights[i], grids, placements, samples, slices, columns[now],
-                gram[now],
-            )  # fmt: skip
-            for step in range(n_steps):
-                offsets = proposals.patches[i, step // every]
-                toward = prior.shifts[i] - shifts[i]
-                if step % every == 0:
-                    drift[:] = 0.0
-                    here = patch_evidence(
-                        data[i], columns[now], gram[now], offsets, toward, prior.shift_precision,
-                        samples, lines, own, log_prior, std, temperature, by_shift[now],
-                    )  # fmt: skip
-                    if prior.rotation_precision > 0:
-                        here -= half * angle_square(rotations[i], prior.rotations[i])
+            now, here, there = 0, 0.0, 0.0
+            other[:] = rotations[i]  # before the first step the present rotation is sliced
+            # Both large functions are called in one place only: they are inlined, and LLVM takes
+            # its seconds for every place.
+            for step in range(-1, n_steps):
                 new, ratio = 1 - now, 0.0
-                for axis in range(3):
-                    omega[axis] = proposals.turns[i, step, axis]
-                before[:] = 0.0
-                if proposals.is_leap[i, step]:
-                    _offset(rotations[i], guide.centres[i], before)
-                    ratio = _log_leap(before, guide.roots[i]) - _log_leap(omega, guide.roots[i])
-                    if (omega * omega).sum() >= math.pi * math.pi:  # more than once around
-                        ratio = -np.inf
-                    _turn(omega, guide.centres[i], other)
-                else:
-                    _turn(omega, rotations[i], other)
+                if step >= 0:
+                    for axis in range(3):
+                        omega[axis] = proposals.turns[i, step, axis]
+                    before[:] = 0.0
+                    centre = rotations[i]
+                    if proposals.is_leap[i, step]:
+                        centre = guide.centres[i]
+                        _offset(rotations[i], centre, before)
+                        ratio = _log_leap(before, guide.roots[i]) - _log_leap(omega, guide.roots[i])
+                        if (omega * omega).sum() >= math.pi * math.pi:  # more than once around
+                            ratio = -np.inf
+                    _turn(omega, centre, other)
                 slice_and_gram(
                     other, weights[i], grids, placements, samples, slices, columns[new], gram[new]
                 )
-                for axis in range(2):  # the patch goes with the turn, and comes back with it
-                    along[axis] = drift[axis]
-                    for j in range(3):
-                        along[axis] += guide.levers[i, axis, j] * (omega[j] - before[j])
-                there = patch_evidence(
-                    data[i], columns[new], gram[new], offsets + along, toward,
-                    prior.shift_precision, samples, lines, own, log_prior, std, temperature,
-                    by_shift[new],
-                )  # fmt: skip
-                if prior.rotation_precision > 0:
-                    there -= half * angle_square(other, prior.rotations[i])
+                if step < 0:
+                    now = new
+                    continue
+                offsets = proposals.patches[i, step // every]
+                toward = prior.shifts[i] - shifts[i]
+                is_new_patch = step % every == 0
+                if is_new_patch:
+                    drift[:] = 0.0
+                for turned in range(0 if is_new_patch else 1, 2):
+                    at, rotation = (new, other) if turned else (now, rotations[i])
+                    for axis in range(2):  # the patch goes with the turn, and comes back with it
+                        along[axis] = drift[axis]
+                        if turned:
+                            for j in range(3):
+                                along[axis] += guide.levers[i, axis, j] * (omega[j] - before[j])
+                    there = patch_evidence(
+                        data[i], columns[at], gram[at], offsets + along, toward,
+                        prior.shift_precision, samples, lines, own, log_prior, std, temperature,
+                        by_shift[at],
+                    )  # fmt: skip
+                    if prior.rotation_precision > 0:
+                        there -= half * angle_square(rotation, prior.rotations[i])
+                    if not turned:
+                        here = there
                 if math.log(proposals.uniforms[i, step, 0]) < there - here + ratio:
                     here, now = there, new
                     drift[:] = along
