@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from napari_hypermol.coordinates.healpix import pixel_centres
+
 __all__ = ["angles_between", "grid_spacing", "rotation_grid", "turn_between", "turned"]
 
 Float = NDArray[np.floating]
@@ -31,11 +33,7 @@ def rotation_grid(order: int) -> Float64:
     (r, 3, 3) float64 ndarray
         Molecule to image frame; all turns of one viewing direction stand together.
     """
-    from astropy_healpix import HEALPix  # astropy takes a second, and most runs need no grid
-
-    pixels = HEALPix(2**order, order="ring")
-    longitude, latitude = pixels.healpix_to_lonlat(np.arange(pixels.npix))
-    azimuth, tilt = np.asarray(longitude.rad), np.pi / 2 - np.asarray(latitude.rad)
+    azimuth, tilt = pixel_centres(2**order)
     n_turns = 6 * 2**order
     turns = 2 * np.pi * np.arange(n_turns) / n_turns
     angles = np.stack(
