@@ -103,7 +103,9 @@ def main() -> None:
         if args.band:
             pixel_size = read_particles(folder / "particles.star").particles.pixel_size
             schedule(folder / "recipe.yaml", args.box, pixel_size, args.band, args.sweeps)
-        print(f"{args.molecule}, box {args.box}\n   particles  peak MiB      said MiB  ratio  seconds")
+        print(
+            f"{args.molecule}, box {args.box}\n   particles  peak MiB      said MiB  ratio  seconds"
+        )
         for n in args.particles:
             out, began = folder / f"run_{n}", time.perf_counter()
             stack = repeated(folder, n)

@@ -36,6 +36,7 @@ from napari_hypermol import backend
 from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.coordinates.grids import fourier_samples
+from napari_hypermol.errors import DeviceError
 from napari_hypermol.imaging.forward import shell_sums
 from napari_hypermol.imaging.projector import adjoint, forward
 from napari_hypermol.molecules.component import Component
@@ -336,7 +337,10 @@ def main() -> None:
     told: dict[str, Any] = {"threads": numba.get_num_threads()}
     box, middle = options.boxes[0], options.n[len(options.n) // 2]
     radius = box / 4  # half of Nyquist, where most sweeps are
-    device = options.device
+    try:
+        device = backend.choose_device(options.device)
+    except DeviceError as error:
+        sys.exit(f"scaling.py: {error}")
 
     def case(n: int, edge: int, q: int, radius: float) -> Case:
         return case_of(n, edge, q, radius, device)

@@ -1,11 +1,12 @@
-"""Kernels, sweeps and whole runs under pytest-benchmark, to compare commits and machines.
+"""Parts of a sweep, sweeps and whole runs under pytest-benchmark, to compare commits and machines.
 
     pip install -e . --group benchmark
     pytest benchmarks/test_speed.py --benchmark-autosave        # and after a change:
     pytest benchmarks/test_speed.py --benchmark-compare [-k "sweep and 64px"] [--device cuda]
 
-What grows with what is for `scaling.py`, which takes sizes in turn: these come one after the other,
-on a machine that may change meanwhile.
+Poses are known in all of them. What grows with what is for `scaling.py`, which takes sizes in turn:
+these come one after the other, on a machine that may change meanwhile. A run that takes more than
+ten minutes needs `-o faulthandler_timeout=0`.
 """
 
 from pathlib import Path
@@ -14,7 +15,9 @@ import numba
 import pytest
 from scaling import case_of, kernels, timed
 
-KERNELS = (
+from napari_hypermol.runs.freed_memory import keep_freed_memory
+
+PARTS = (
     "overlaps", "state tables", "adjoint", "normal operator", "residual", "gridded weights",
     "explained power", "sweep",
 )  # fmt: skip
@@ -32,14 +35,15 @@ THREADS = sorted({1, numba.config.NUMBA_NUM_THREADS})
 
 @pytest.fixture(scope="module")
 def made():
-    """The last case that was made: the kernels of one size come one after the other."""
+    """The last case that was made: what is of one size comes one after the other."""
+    keep_freed_memory()  # as a run does
     return {}
 
 
 @pytest.mark.parametrize("threads", THREADS, ids="threads {}".format)
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: "{}x{}px, {}".format(*size))
-def test_kernel(benchmark, made, size, kernel, threads, device):
+def test_part_of_a_sweep(benchmark, made, size, part, threads, device):
     if device == "cuda" and threads != THREADS[-1]:
         pytest.skip("a GPU has no use for threads")
     if size not in made:
@@ -47,9 +51,9 @@ def test_kernel(benchmark, made, size, kernel, threads, device):
         n, box, n_functions = size
         made[size] = kernels(case_of(n, box, n_functions, box / 4, device))
     numba.set_num_threads(threads)
-    benchmark.group = kernel
+    benchmark.group = part
     try:
-        benchmark.pedantic(made[size][kernel], rounds=5, warmup_rounds=1)
+        benchmark.pedantic(made[size][part], rounds=5, warmup_rounds=1)
     finally:
         numba.set_num_threads(THREADS[-1])
 

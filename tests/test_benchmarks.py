@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -61,6 +62,17 @@ def test_what_is_timed_on_a_gpu_is_what_is_timed_here(module, cupy):
             np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4 * np.abs(a).max(), err_msg=name)
     (mine, _), (own, _) = here["sweep"](), there["sweep"]()
     np.testing.assert_allclose(mine.theta, own.theta, atol=1e-3 * np.abs(mine.theta).max())
+
+
+def test_a_gpu_is_waited_for(module, cupy, monkeypatch):
+    waits = []
+    device = SimpleNamespace(synchronize=lambda: waits.append("waited"))
+    monkeypatch.setattr(cupy.cuda, "Device", lambda: device)
+    scaling = module("scaling")
+    calls = scaling.kernels(scaling.case_of(8, 16, 3, 4.0, "cuda"))
+    for call in calls.values():
+        call()
+    assert len(waits) == len(calls)
 
 
 @pytest.mark.slow

@@ -28,7 +28,9 @@ __all__ = [
     "volume_to_half_space",
 ]
 
-_SHARED_FROM = 2**18  # numbers of a transform that threads share: below, one takes half as long
+_SHARED_FROM = (
+    2**17
+)  # numbers of a transform that threads share: a quarter of that takes one half as long
 
 
 def _fft(x: Any) -> Any:

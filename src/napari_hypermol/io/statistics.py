@@ -9,7 +9,7 @@ from napari_hypermol.loops import compiled, inlined
 
 __all__ = ["Statistics", "statistics_of"]
 
-_AT_ONCE = 2**14  # numbers, read twice: the second time from the first cache
+_AT_ONCE = 2**14  # numbers, read three times, and once from memory
 
 
 class Statistics(NamedTuple):
