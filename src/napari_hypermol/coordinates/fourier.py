@@ -40,7 +40,7 @@ def _fft(x: Any) -> Any:
 
 
 def _workers(x: Any) -> dict[str, int]:
-    """SciPy alone takes a number of threads, which for a few numbers cost more than they save."""
+    """SciPy alone takes a number of threads; for few numbers they cost more than they save."""
     return {"workers": -1} if array_module(x) is np and x.size >= _SHARED_FROM else {}
 
 
