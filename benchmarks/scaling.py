@@ -340,7 +340,7 @@ def main() -> None:
     try:
         device = backend.choose_device(options.device)
     except DeviceError as error:
-        sys.exit(f"scaling.py: {error}")
+        parser.error(str(error))
 
     def case(n: int, edge: int, q: int, radius: float) -> Case:
         return case_of(n, edge, q, radius, device)
