@@ -1,12 +1,10 @@
 """Parts of a sweep, sweeps and whole runs under pytest-benchmark, to compare commits and machines.
 
-    pip install -e . --group benchmark
-    pytest benchmarks/test_speed.py --benchmark-autosave        # and after a change:
-    pytest benchmarks/test_speed.py --benchmark-compare [-k "sweep and 64px"] [--device cuda]
+    tox -e speed                                                   # and after a change:
+    tox -e speed -- --benchmark-compare [-k "sweep and 64px"] [--device cuda]
 
 Poses are known in all of them. What grows with what is for `scaling.py`, which takes sizes in turn:
-these come one after the other, on a machine that may change meanwhile. A run that takes more than
-ten minutes needs `-o faulthandler_timeout=0`.
+these come one after the other, on a machine that may change meanwhile.
 """
 
 from pathlib import Path
