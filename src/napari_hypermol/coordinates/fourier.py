@@ -28,9 +28,8 @@ __all__ = [
     "volume_to_half_space",
 ]
 
-_SHARED_FROM = (
-    2**17
-)  # numbers of a transform that threads share: a quarter of that takes one half as long
+# Numbers of a transform from which on threads share it; fewer take them longer than one alone.
+_SHARED_FROM = 2**17
 
 
 def _fft(x: Any) -> Any:
