@@ -118,6 +118,8 @@ def pytest_configure(config: pytest.Config) -> None:
             "--device cuda: no CUDA device was found; leave it out, or install "
             "napari-hypermol[gpu] on a machine with one"
         )
+    if config.getoption("--device") == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # runs take a GPU where they find one
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     numba.set_num_threads(max(1, numba.config.NUMBA_NUM_THREADS // workers))
 

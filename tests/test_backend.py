@@ -14,20 +14,27 @@ def test_numpy_arrays_stay_with_numpy():
     np.testing.assert_array_equal(backend.as_numpy([1, 2]), [1, 2])
 
 
-@pytest.mark.parametrize("device", ["auto", "cpu"])
-def test_cpu_is_always_there(device):
-    assert backend.choose_device(device) == "cpu"
+class OldDriver:
+    """CuPy on a driver that is older than it."""
+
+    class cuda:
+        @staticmethod
+        def is_available():
+            raise RuntimeError("CUDA driver version is insufficient for CUDA runtime version")
 
 
-def test_missing_gpu_is_said(monkeypatch):
-    monkeypatch.setattr(backend, "cupy", None)
+@pytest.mark.parametrize("missing", [None, OldDriver()])
+def test_missing_gpu_is_said_where_it_is_asked_for(monkeypatch, missing):
+    monkeypatch.setattr(backend, "cupy", missing)
     assert not backend.is_gpu_available()
+    assert backend.choose_device("auto") == backend.choose_device("cpu") == "cpu"
     with pytest.raises(DeviceError, match="no CUDA device was found"):
         backend.choose_device("cuda")
 
 
-def test_gpu_is_used_when_it_is_asked_for(cupy):
-    assert backend.choose_device("cuda") == "cuda"
+def test_gpu_is_used_where_there_is_one(cupy):
+    assert backend.choose_device("auto") == backend.choose_device("cuda") == "cuda"
+    assert backend.choose_device("cpu") == "cpu"
     assert backend.free_device_memory() > 0
     backend.release_device_memory()
 

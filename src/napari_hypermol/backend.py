@@ -50,7 +50,10 @@ SHARED_MEMORY = 48 * 1024
 
 def is_gpu_available() -> bool:
     """Whether CuPy is installed and sees a CUDA device."""
-    return cupy is not None and bool(cupy.cuda.is_available())
+    try:
+        return cupy is not None and bool(cupy.cuda.is_available())
+    except RuntimeError:  # a driver that is older than CuPy, or broken
+        return False
 
 
 def choose_device(device: str) -> str:
@@ -59,6 +62,7 @@ def choose_device(device: str) -> str:
     Parameters
     ----------
     device : {"auto", "cpu", "cuda"}
+        "auto": a GPU where CuPy sees one.
 
     Returns
     -------
@@ -79,7 +83,7 @@ def choose_device(device: str) -> str:
                 "with one, or use --device cpu"
             )
         return "cuda"
-    return "cpu"  # auto too, until solves have run on a real device
+    return "cuda" if device == "auto" and is_gpu_available() else "cpu"
 
 
 def array_module(x: Any) -> ModuleType:

@@ -270,7 +270,9 @@ def reconstruct(
         Path | None, typer.Argument(help="STAR or .cs file; without: the recipe's, or the run's.")
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML; without: one ball, one state.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto (a GPU where there is one), cpu or cuda")
+    ] = "auto",
     scheduler: Annotated[
         str | None,
         typer.Option(help="local:N processes, slurm:N jobs, or a Dask scheduler's address."),

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from napari_hypermol.coordinates.fourier import resample_volume
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.runs.alignment import (
     _interpolated,
+    _Map,
     _Pair,
     align_hands,
     align_volumes,
@@ -50,10 +53,35 @@ def test_known_rotation_is_found(rng, size, shift, is_mirrored):
     assert found.correlation > 0.99
 
 
+def test_large_maps_are_blurred_on_fewer_voxels(rng):
+    reference = placed(chain(rng), 128) + 0.2 * rng.normal(size=(128, 128, 128))
+    for size in (12, 24):
+        blurred = ndimage.gaussian_filter(reference, 0.5 * 128 / size, mode="constant")
+        plain = resample_volume(resample_volume(blurred, size), 2 * size)
+        found = _Map(reference).blurred(size)
+        assert found.shape == plain.shape
+        assert np.abs(found - plain).max() < 1e-3 * np.abs(plain).max()
+
+
+def test_centre_of_mass_is_where_the_mass_is():
+    volume = np.zeros((16, 16, 16))
+    volume[9, 10, 12], volume[9, 10, 14], volume[2, 2, 2] = 1, 1, 0.1  # the last one is no mass
+    np.testing.assert_allclose(_Map(volume).centre(32), [2 * 5, 2 * 2, 2 * 1])
+    np.testing.assert_array_equal(_Map(-volume).centre(16), np.zeros(3))
+
+
+def test_one_rotation_alone_is_as_among_others(rng):
+    reference = _Map(placed(chain(rng), 32))
+    pair = _Pair(reference, reference, 12, order=1)
+    rotations = Rotation.random(3, rng=rng).as_matrix()
+    alone = np.concatenate([pair.turned(rotation[None]) for rotation in rotations])
+    np.testing.assert_array_equal(alone, pair.turned(rotations))
+
+
 def test_turned_maps_are_those_of_plain_interpolation(rng):
     """Also where a molecule that is far off its box's middle brings points beyond its voxels."""
     reference = placed(chain(rng), 32, shift=(9, 5, -6)) + rng.uniform(size=(32, 32, 32))
-    pair = _Pair(reference, reference, 12, order=1)
+    pair = _Pair(_Map(reference), _Map(reference), 12, order=1)
     rotations = Rotation.random(20, rng=rng).as_matrix()
     found, beyond = pair.turned(rotations), 0
     for row, rotation in zip(found, rotations, strict=True):

@@ -17,7 +17,7 @@ from napari_hypermol.coordinates.fourier import resample_volume
 from napari_hypermol.coordinates.grids import voxel_positions
 from napari_hypermol.coordinates.rotations import rotation_grid
 from napari_hypermol.errors import ShapeError
-from napari_hypermol.loops import compiled
+from napari_hypermol.loops import compiled, inlined
 
 __all__ = ["Alignment", "align_hands", "align_volumes", "mirror_symmetry"]
 
@@ -26,6 +26,7 @@ Order = Literal[1, 3]  # of the splines between voxels
 
 _COARSE = 12  # voxels across for the search: features of a sixth of the box, 15 degrees apart
 _FINE = 24  # and for the descent
+_LOOKED_AT = 4 * _FINE  # and before the blur, which leaves 3e-9 of finer detail
 _OVERSAMPLED = 2  # finer voxels under the interpolation than under the sum
 _ORDER = 2  # of the grid of rotations, 15 degrees apart
 _STARTS = 8  # local optima looked at more closely
@@ -83,13 +84,10 @@ def align_hands(
         raise ShapeError(
             f"maps of shapes {reference.shape} and {moving.shape}; expected equal cubes"
         )
-    pad = (
-        len(reference) % 2,
-        0,
-    )  # the origin of an odd box is one voxel lower than of the next even
-    reference, moving = (np.pad(v, (pad, pad, pad)) for v in (reference, moving))
-    coarse = _Pair(reference, moving, _COARSE, order=1)
-    fine = _Pair(reference, moving, _FINE, order=3)
+    first = _Map(reference)
+    second = first if moving is reference else _Map(moving)
+    coarse = _Pair(first, second, _COARSE, order=1)
+    fine = _Pair(first, second, _FINE, order=3)
     grid = rotation_grid(_ORDER)
     turned = coarse.turned(grid)
     found = []
@@ -116,57 +114,82 @@ def _separate(grid: Float64, scores: Float64) -> list[int]:
     return chosen
 
 
+@inlined()
+def _turned_once(values: Any, points: Any, at: Any, centre: Any, scale: Any, out: Any) -> None:
+    size = values.shape[0]
+    low, part = np.empty(3, dtype=np.int64), np.empty(3)
+    for i in range(points.shape[0]):
+        is_inside = True
+        for axis in range(3):
+            value = size // 2 + scale * (
+                at[axis, 0] * points[i, 0] + at[axis, 1] * points[i, 1]
+                + at[axis, 2] * points[i, 2] + centre[axis]
+            )  # fmt: skip
+            is_inside &= 0 <= value <= size - 1
+            low[axis] = min(max(int(value), 0), size - 2)
+            part[axis] = value - low[axis]
+        total = 0.0
+        if is_inside:
+            for z in range(2):
+                for y in range(2):
+                    line = values[low[2] + z, low[1] + y]
+                    weight = (part[2] if z else 1 - part[2]) * (part[1] if y else 1 - part[1])
+                    total += weight * ((1 - part[0]) * line[low[0]] + part[0] * line[low[0] + 1])
+        out[i] = total
+
+
 @compiled(parallel=True)
 def _turned(values: Any, points: Any, rotations: Any, centre: Any, scale: Any, out: Any) -> None:
     """A map at R r + centre, linear between its voxels and zero beyond them, as `_interpolated`."""
-    size = values.shape[0]
     for r in numba.prange(rotations.shape[0]):
-        low, part, at = np.empty(3, dtype=np.int64), np.empty(3), rotations[r]
-        for i in range(points.shape[0]):
-            is_inside = True
-            for axis in range(3):
-                value = size // 2 + scale * (
-                    at[axis, 0] * points[i, 0] + at[axis, 1] * points[i, 1]
-                    + at[axis, 2] * points[i, 2] + centre[axis]
-                )  # fmt: skip
-                is_inside &= 0 <= value <= size - 1
-                low[axis] = min(max(int(value), 0), size - 2)
-                part[axis] = value - low[axis]
-            total = 0.0
-            if is_inside:
-                for z in range(2):
-                    for y in range(2):
-                        line = values[low[2] + z, low[1] + y]
-                        weight = (part[2] if z else 1 - part[2]) * (part[1] if y else 1 - part[1])
-                        total += weight * (
-                            (1 - part[0]) * line[low[0]] + part[0] * line[low[0] + 1]
-                        )
-            out[r, i] = total
+        _turned_once(values, points, rotations[r], centre, scale, out[r])
+
+
+@compiled()
+def _turned_here(
+    values: Any, points: Any, rotation: Any, centre: Any, scale: Any, out: Any
+) -> None:
+    """`_turned` for one rotation, which is done before other threads have woken up."""
+    _turned_once(values, points, rotation, centre, scale, out)
+
+
+class _Map:
+    """A map (n, n, n) as the search and the descent look at it."""
+
+    def __init__(self, volume: NDArray[np.floating]) -> None:
+        # the origin of an odd box is one voxel lower than of the next even
+        even = np.pad(volume, (len(volume) % 2, 0))
+        self.size = len(even)
+        self._centre = _centre_of_mass(even)
+        self._volume = np.asarray(resample_volume(even, min(_LOOKED_AT, self.size)), np.float64)
+
+    def centre(self, size: int) -> Float64:
+        """Of mass, (x, y, z) from the origin, in voxels of which `size` make the box."""
+        return self._centre * size / self.size
+
+    def blurred(self, size: int) -> Float64:
+        """Without details finer than `size` voxels show, on voxels finer by `_OVERSAMPLED`."""
+        width = 0.5 * len(self._volume) / size
+        blurred = ndimage.gaussian_filter(self._volume, width, mode="constant")
+        return np.asarray(resample_volume(resample_volume(blurred, size), size * _OVERSAMPLED))
 
 
 class _Pair:
     """Two maps at one resolution: the reference to be turned, the other one at fixed points."""
 
-    def __init__(
-        self,
-        reference: NDArray[np.floating],
-        moving: NDArray[np.floating],
-        size: int,
-        order: Order,
-    ) -> None:
-        n = len(reference)
-        size = min(size, n)
+    def __init__(self, reference: _Map, moving: _Map, size: int, order: Order) -> None:
+        size = min(size, reference.size)
         self._order = order
         self._scale = _OVERSAMPLED
-        fine = np.asarray(resample_volume(_smooth(reference, size), size * _OVERSAMPLED))
+        fine = reference.blurred(size)
         filtered = ndimage.spline_filter(fine, order) if order == 3 else fine
         self._coefficients = np.ascontiguousarray(filtered, dtype=np.float64)
-        self._centre = _centre_of_mass(reference) * size / n
+        self._centre = reference.centre(size)
         positions = voxel_positions(size)
         inside = np.linalg.norm(positions, axis=-1) <= size / 2 - 1
         self._points = np.ascontiguousarray(positions[inside], dtype=np.float64)
-        other = np.asarray(resample_volume(_smooth(moving, size), size * _OVERSAMPLED))
-        own = _centre_of_mass(moving) * size / n
+        other = fine if moving is reference else moving.blurred(size)
+        own = moving.centre(size)
         self._targets = []
         for mirror in (np.eye(3), _MIRROR):
             values = _interpolated(other, self._points @ mirror + own, self._scale, 3)
@@ -181,8 +204,11 @@ class _Pair:
         """reference(R r), which is to look like moving(r), for many R; of norm 1, (r, points)."""
         out = np.empty((len(rotations), len(self._points)))
         if self._order == 1:
-            about = self._points, np.ascontiguousarray(rotations), self._centre, self._scale
-            _turned(self._coefficients, *about, out)
+            many, about = np.ascontiguousarray(rotations), (self._centre, self._scale)
+            if len(many) == 1:
+                _turned_here(self._coefficients, self._points, many[0], *about, out[0])
+            else:
+                _turned(self._coefficients, self._points, many, *about, out)
         else:
             for row, rotation in zip(out, rotations, strict=True):
                 at = self._points @ rotation.T + self._centre
@@ -205,20 +231,14 @@ class _Pair:
         return Rotation.from_rotvec(found.x) * start, -float(found.fun)
 
 
-def _smooth(volume: NDArray[np.floating], size: int) -> Float64:
-    """The map with details finer than `size` voxels would show taken out."""
-    n = len(volume)
-    blurred = ndimage.gaussian_filter(volume.astype(np.float64), 0.5 * n / size, mode="constant")
-    return np.asarray(resample_volume(blurred, size))
-
-
 def _centre_of_mass(volume: NDArray[np.floating]) -> Float64:
     """Of what is denser than a fifth of the maximum, (x, y, z) from the origin [voxels]."""
-    dense = np.where(volume > 0.2 * volume.max(), volume, 0.0).astype(np.float64)
-    total = float(dense.sum())
+    dense = np.where(volume > 0.2 * volume.max(), volume, 0.0)
+    planes = [dense.sum(axis=axes, dtype=np.float64) for axes in ((0, 1), (0, 2), (1, 2))]
+    total = float(planes[0].sum())
     if total <= 0:
         return np.zeros(3)
-    return np.asarray((dense[..., None] * voxel_positions(len(volume))).sum(axis=(0, 1, 2)) / total)
+    return np.array(planes) @ (np.arange(len(volume)) - len(volume) // 2) / total
 
 
 def _interpolated(

@@ -33,7 +33,7 @@ class Job:
     seed : int or None
         Instead of the recipe's.
     device : str
-        auto, cpu or cuda.
+        cpu, cuda, or auto: a GPU where there is one, and with a `scheduler` the processors.
     scheduler : str or None
         Where the work is done, see `executors.executor_at`.
     overwrite, resume : bool

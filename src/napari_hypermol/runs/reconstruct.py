@@ -88,9 +88,7 @@ def reconstruct(
         Teller(job.out, control, on_progress) as teller,
         contextlib.ExitStack() as stay,
     ):
-        # of workers elsewhere, who knows what they have
-        is_remote_gpu = job.scheduler is not None and job.device == "cuda"
-        device = "cuda" if is_remote_gpu else choose_device(job.device)
+        device = _device_of(job)
         if job.resume:
             job = resumed(job)
             teller.begin()
@@ -136,6 +134,13 @@ def reconstruct(
             except RunCancelled:
                 keeper.flush()
                 raise
+
+
+def _device_of(job: Job) -> str:
+    """Where the work on images is done; what workers have, only the user knows."""
+    if job.scheduler is not None and job.device in ("auto", "cuda"):
+        return "cuda" if job.device == "cuda" else "cpu"
+    return choose_device(job.device)
 
 
 @dataclass(frozen=True, eq=False)
