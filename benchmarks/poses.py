@@ -1,6 +1,7 @@
 """Recovery of poses with the molecule: errors of poses, states and maps, and the time it takes.
 
     python benchmarks/poses.py --data DATA [--seeds 5] [--first-seed 0] [--case refine] ...
+                               [--n N] [--device cuda]
 
 Each case is what the command line does: simulate, reconstruct in a process of its own, score. The
 cases `pretzel` and `paper` go on as the guide says: the run suggests parts, and they are
@@ -47,14 +48,17 @@ def hypermol(*arguments: str) -> str:
     return done.stdout
 
 
-def reconstruct(particles: Path, recipe: Path, run: Path) -> float:
+def reconstruct(particles: Path, recipe: Path, run: Path, device: str) -> float:
     """Seconds of the whole process."""
     began = time.monotonic()
-    hypermol("reconstruct", str(particles), "--out", str(run), "--recipe", str(recipe))
+    given = [str(particles), "--out", str(run), "--recipe", str(recipe), "--device", device]
+    hypermol("reconstruct", *given)
     return time.monotonic() - began
 
 
-def one(case: str, seed: int, folder: Path, n: int | None = None) -> dict[str, float]:
+def one(
+    case: str, seed: int, folder: Path, n: int | None = None, device: str = "cpu"
+) -> dict[str, float]:
     data, run = folder / f"{case}_{seed}", folder / f"{case}_{seed}_run"
     molecule, *options = CASES[case]
     if molecule == "ribosome":
@@ -62,16 +66,17 @@ def one(case: str, seed: int, folder: Path, n: int | None = None) -> dict[str, f
     if n is not None:
         options[options.index("--n") + 1] = str(n)
     hypermol("simulate", molecule, str(data), *options, "--seed", str(seed))
-    seconds = reconstruct(data / "particles.star", data / "recipe.yaml", run)
+    seconds = reconstruct(data / "particles.star", data / "recipe.yaml", run, device)
     row = {"seconds": seconds}
     if case in IN_PARTS:
         whole = json.loads(hypermol("score", str(run), str(data / "truth.star")))
+        row["seconds of one piece"] = seconds
         row["within 15 of one piece"] = figures(whole)["within 15 mod sym"]
         parts, run = folder / f"{case}_{seed}_parts", folder / f"{case}_{seed}_parts_run"
         began = time.monotonic()
         hypermol("suggest", str(folder / f"{case}_{seed}_run"), "--out", str(parts))
         particles = folder / f"{case}_{seed}_run" / "particles.star"
-        reconstruct(particles, parts / "recipe.yaml", run)
+        reconstruct(particles, parts / "recipe.yaml", run, device)
         row["seconds"] += time.monotonic() - began
     result = json.loads(hypermol("score", str(run), str(data / "truth.star")))
     return row | figures(result)
@@ -103,14 +108,15 @@ def figures(result: dict[str, Any]) -> dict[str, float]:
     return row
 
 
-def warm_up(cases: list[str], folder: Path) -> None:
+def warm_up(cases: list[str], folder: Path, device: str) -> None:
     """Compile what the cases need: a search, or a refinement."""
     wants = {"--no-poses": ["--no-poses"], "--pose-error": ["--pose-error", "5"]}
     for index, (option, options) in enumerate(wants.items()):
         if any(option in CASES[case] for case in cases):
             data = folder / f"warm_{index}"
             hypermol("simulate", "pretzel", str(data), "--n", "200", "--box", "32", *options)
-            reconstruct(data / "particles.star", data / "recipe.yaml", folder / f"warm_{index}_run")
+            own = folder / f"warm_{index}_run"
+            reconstruct(data / "particles.star", data / "recipe.yaml", own, device)
 
 
 def main() -> None:
@@ -119,6 +125,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--case", action="append", choices=list(CASES))
     parser.add_argument("--n", type=int, help="particles, instead of the case's")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--data", type=Path, help="folder with the files of other programs")
     options = parser.parse_args()
     cases = options.case or list(CASES)
@@ -129,11 +136,11 @@ def main() -> None:
                 parser.error(f"the case ribosome needs {RIBOSOME} in --data")
             volume = np.load(options.data / RIBOSOME).astype(np.float32)
             write_volume(folder / "ribosome.mrc", volume, RIBOSOME_PIXEL)
-        warm_up(cases, folder)
+        warm_up(cases, folder, options.device)
         for case in cases:
             rows = []
             for seed in range(options.first_seed, options.first_seed + options.seeds):
-                rows.append(one(case, seed, folder, options.n))
+                rows.append(one(case, seed, folder, options.n, options.device))
                 print(case, "seed", seed, {k: _short(v) for k, v in rows[-1].items()}, flush=True)
             summary(case, rows)
 

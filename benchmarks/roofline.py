@@ -1,12 +1,18 @@
 """The four hot functions of the likelihood: bytes, operations, and time over the floor they set.
 
     python benchmarks/roofline.py [--n N] [--box BOX] [--radius R] [--functions Q] [--placements P]
+                                  [--device cuda] [--once]
 
 P placed components share one Fourier grid of `edge` pixels with Q functions each. The floor is the
 longest of three times: compulsory bytes (grids, D, W, moments and results once each) at the speed
 at which this machine copies memory; operations at the speed of its matrix product in single
-precision; on a GPU also bytes of taps at the speed at which its L2 cache gives and adds, measured
-on as much memory as the grids have. GPU columns stay empty where there is none.
+precision; on a GPU also taps that are read, at the 128 bytes a clock of every multiprocessor's L1
+cache, and taps that are added, at the speed at which the L2 cache is measured to add. GPU columns
+stay empty where there is none. With `--once` each function is called once and not timed, for a
+profiler to look at:
+
+    ncu -k "regex:overlaps|adjoint|operator|power" --section SpeedOfLight \
+        python benchmarks/roofline.py --device cuda --once
 """
 
 import argparse
@@ -187,28 +193,17 @@ class Device(NamedTuple):
     wait: Callable[[], None]
     memory: float
     operations: float
-    reads: float = np.inf  # of taps from a cache, and additions to them
+    reads: float = np.inf  # of taps from the nearest cache, and additions to them
     adds: float = np.inf
 
     def floor(self, count: Count) -> float:
-        """Hardly an implementation is faster [s]: some taps come from a cache nearer than L2."""
+        """No implementation that reads taps from caches is faster [s]."""
         taps = (count.taps - count.added) / self.reads + count.added / self.adds
         return max(count.memory / self.memory, count.operations / self.operations, taps)
 
 
-# Reads and additions of 16 bytes that pass by the caches nearer than L2.
-_PROBES = """
-extern "C" __global__ void read_all(const float4* x, long long n, int rounds, float* out)
-{
-    float sum = 0;
-    for (int round = 0; round < rounds; ++round)
-        for (long long i = threadIdx.x + blockIdx.x * 256; i < n; i += gridDim.x * 256) {
-            const float4 value = __ldcg(x + i);
-            sum += value.x + value.y + value.z + value.w;
-        }
-    if (sum == 12345.0f) *out = sum;
-}
-
+# Additions of 16 bytes, which the L2 cache does.
+_PROBE = """
 extern "C" __global__ void add_all(float4* x, long long n, int rounds, float* out)
 {
     for (int round = 0; round < rounds; ++round)
@@ -224,44 +219,57 @@ extern "C" __global__ void add_all(float4* x, long long n, int rounds, float* ou
 """
 
 
+_L1_BYTES = 128  # that a multiprocessor's cache gives in a clock cycle
+_IN_L2 = 2**23  # bytes that no L2 cache of such devices is too small for
+
+
 def _cache_rates(cupy: Any, n_bytes: int, wait: Callable[[], None], rounds: int) -> list[float]:
-    """How fast the L2 cache gives, and adds to, that much memory [bytes/s]."""
-    n, repeats = max(1, n_bytes // 16), max(1, 2**31 // n_bytes)
-    x, out = cupy.zeros(4 * n, np.float32), cupy.zeros(1, np.float32)
-    args = (x, np.int64(n), np.int32(repeats), out)
-    module = cupy.RawModule(code=_PROBES, options=("-std=c++17",))
-    rates = []
-    for name in ("read_all", "add_all"):
-        probe = module.get_function(name)
-        taken = best_time(lambda p=probe: p((1056,), (256,), args), wait, rounds)
-        rates.append(16 * n * repeats / taken)
-    return rates
+    """How fast L1 gives, and L2 adds to, that much memory or what of it L2 holds [bytes/s]."""
+    is_about = cupy.cuda.Device().attributes
+    reads = _L1_BYTES * is_about["MultiProcessorCount"] * 1e3 * is_about["ClockRate"]
+    n = max(1, min(n_bytes, _IN_L2) // 16)
+    repeats = max(1, 2**27 // n)
+    args = (cupy.zeros(4 * n, np.float32), np.int64(n), np.int32(repeats))
+    module = cupy.RawModule(code=_PROBE, options=("-std=c++17",))
+    probe = module.get_function("add_all")
+    taken = best_time(lambda: probe((1056,), (256,), args), wait, rounds)
+    return [reads, 16 * n * repeats / taken]
 
 
-def devices(rounds: int, grid_bytes: int) -> Iterator[Device]:
-    """The processor, and the GPU where there is one."""
+def devices(rounds: int, grid_bytes: int, only_gpu: bool = False) -> Iterator[Device]:
+    """The processor, unless it is left out, and the GPU where there is one."""
 
     def nothing() -> None:
         return None
 
+    if not only_gpu:
+        yield _processor(nothing, rounds)
+    if backend.is_gpu_available():
+        yield _gpu(rounds, grid_bytes)
+
+
+def _processor(nothing: Callable[[], None], rounds: int) -> Device:
     length, edge = 2**25, 2048
     source, target = np.ones(length, np.float32), np.empty(length, np.float32)
     square = np.ones((edge, edge), np.float32)
     copied = best_time(lambda: _copy(source, target), nothing, rounds)
     multiplied = best_time(lambda: square @ square, nothing, rounds)
-    yield Device("CPU", lambda x: x, nothing, 8 * length / copied, 2 * edge**3 / multiplied)
-    if backend.is_gpu_available():
-        cupy = backend.cupy
-        wait = cupy.cuda.Device().synchronize
-        length, edge = 2**28, 8192
-        long, large = cupy.ones(length, np.float32), cupy.ones((edge, edge), np.float32)
-        target = cupy.empty_like(long)
-        copied = best_time(lambda: cupy.copyto(target, long), wait, rounds)
-        multiplied = best_time(lambda: large @ large, wait, rounds)
-        del long, large, target
-        rates = _cache_rates(cupy, grid_bytes, wait, rounds)
-        speeds = 8 * length / copied, 2 * edge**3 / multiplied
-        yield Device("GPU", cupy.asarray, wait, *speeds, *rates)
+    return Device("CPU", lambda x: x, nothing, 8 * length / copied, 2 * edge**3 / multiplied)
+
+
+def _gpu(rounds: int, grid_bytes: int) -> Device:
+    cupy = backend.cupy
+    wait = cupy.cuda.Device().synchronize
+    length, edge = 2**28, 8192
+    rng = cupy.random.default_rng(0)  # ones or zeros could be faster than what is computed with
+    long = rng.random(length, dtype=np.float32)
+    large = rng.random((edge, edge), dtype=np.float32)
+    target = cupy.empty_like(long)
+    copied = best_time(lambda: cupy.copyto(target, long), wait, rounds)
+    multiplied = best_time(lambda: large @ large, wait, rounds)
+    rates = _cache_rates(cupy, grid_bytes, wait, rounds)
+    speeds = 8 * length / copied, 2 * edge**3 / multiplied
+    return Device("GPU", cupy.asarray, wait, *speeds, *rates)
 
 
 def main() -> None:
@@ -273,7 +281,11 @@ def main() -> None:
     parser.add_argument("--placements", type=int, default=2)
     parser.add_argument("--edge", type=int, default=0, help="of a component; 0: half the box")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: it alone")
+    parser.add_argument("--once", action="store_true", help="one call each, not timed")
     given = parser.parse_args()
+    if given.device == "cuda" and not backend.is_gpu_available():
+        parser.error("--device cuda: no CUDA device was found")
     here = scene(
         given.box, given.radius, given.functions, given.placements, given.edge or given.box // 2
     )
@@ -291,13 +303,21 @@ def main() -> None:
         name: [f"{c.memory / 1e6:.1f}", f"{c.taps / 1e9:.2f}", f"{c.operations / 1e9:.2f}"]
         for name, c in counts(case).items()
     }
-    for device in devices(given.rounds, here[0].values.nbytes):
+    if given.once:
+        to = backend.as_device if given.device == "cuda" else np.asarray
+        for call in calls(images, here, to).values():
+            call()
+        return
+    if given.device == "cuda":
+        table = {name: [*row, "", "", ""] for name, row in table.items()}
+    for device in devices(given.rounds, here[0].values.nbytes, given.device == "cuda"):
         print(
             f"{device.name}: {device.memory / 1e9:,.0f} GB/s, {device.operations / 1e9:,.0f} Gop/s"
         )
         if np.isfinite(device.reads):
             print(
-                f"L2 cache: {device.reads / 1e9:,.0f} GB/s read, {device.adds / 1e9:,.0f} added to"
+                f"L1 caches: {device.reads / 1e9:,.0f} GB/s, "
+                f"L2 cache: {device.adds / 1e9:,.0f} GB/s added to"
             )
         for name, call in calls(images, here, device.to).items():
             floor = device.floor(counts(case)[name])
