@@ -1,7 +1,7 @@
 """Steps of poses: particles a second, on the processor and on the GPU where there is one.
 
     python benchmarks/pose_steps.py [--n N] [--box BOX] [--radius R] [--functions Q]
-                                    [--placements P] [--steps STEPS]
+                                    [--placements P] [--steps STEPS] [--device cuda]
 
 Molecule and images are those of roofline.py; a patch has nine shifts and serves two turns, 36 joint
 states are summed out. A step is a turned rotation looked at; the present one is looked at once more
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--placements", type=int, default=2)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="cuda: it alone")
     given = parser.parse_args()
     grids, placements, samples = scene(
         given.box, given.radius, given.functions, given.placements, given.box // 2
@@ -67,10 +68,12 @@ def main() -> None:
         )
 
     print(f"{n} particles, box {given.box}, {len(samples.kx)} samples, {n_q} columns")
-    few = min(n, 64 * numba.get_num_threads())
-    taken = time_on(np.ascontiguousarray, lambda: None, few)
-    here = few * given.steps / taken
-    print(f"CPU, {numba.get_num_threads()} threads: {here:,.0f} steps a second")
+    here = np.nan
+    if given.device == "cpu":
+        few = min(n, 64 * numba.get_num_threads())
+        taken = time_on(np.ascontiguousarray, lambda: None, few)
+        here = few * given.steps / taken
+        print(f"CPU, {numba.get_num_threads()} threads: {here:,.0f} steps a second")
     if backend.is_gpu_available():
         wait = backend.cupy.cuda.Device().synchronize
         taken = time_on(backend.cupy.asarray, wait, n)

@@ -1,5 +1,8 @@
 """What a stage works on: the particles' Fourier samples inside its band limit, whitened."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,7 +48,7 @@ def whitened_images(
     rows : (m,) int64 ndarray
         Particles to use.
     chunk : int
-        Particles whitened at once; no effect on the result.
+        Particles whitened at once, by all threads together; no effect on the result.
 
     Returns
     -------
@@ -63,14 +66,23 @@ def whitened_images(
     fill = np.empty((m, n_shells), dtype=np.float32)
     power = np.empty((m, n_shells), dtype=np.float32)
     is_premultiplied = np.empty(m, dtype=np.bool_)
-    for start in range(0, m, chunk):
-        part = slice(start, min(start + chunk, m))
+
+    def whiten(part: slice) -> None:
         values = np.asarray(stack.values[rows[part]][:, columns])
         own = whitened(
             values, views.of(part), particles.optics, noise, samples, particles.pixel_size
         )
         data[part], weights[part], is_premultiplied[part] = own.data, own.weights, own[4]
         power[part], fill[part] = own.power, own.fill
+
+    threads = numba.get_num_threads()
+    length = max(1, chunk // threads)
+    parts = [slice(start, min(start + length, m)) for start in range(0, m, length)]
+    if len(parts) < 2:
+        list(map(whiten, parts))
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(whiten, parts))
     return WhitenedImages(
         data, weights, power, fill, is_premultiplied, views.groups, views.rotations
     )
