@@ -269,7 +269,7 @@ class PretendFunction:
     ) -> None:
         if shared_mem > self.max_dynamic_shared_size_bytes:
             raise compiled.DeviceTrouble("more shared memory than the function was promised")
-        arrays = [arg for arg in args if isinstance(arg, PretendArray)]
+        arrays = [arg for arg in args if isinstance(arg, PretendArray) and arg.size]
         given = [self._given(arg) for arg in args]
         self.traffic[self._name] = compiled.launch(
             self._functions, self._name, grid, *block, given, shared_mem, self.is_backwards

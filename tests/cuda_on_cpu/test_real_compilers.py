@@ -6,13 +6,18 @@ import subprocess
 import pytest
 
 from napari_hypermol.bases import mixing_cuda
-from napari_hypermol.posterior import gridded_weights_cuda, likelihood_cuda
+from napari_hypermol.posterior import (
+    gridded_weights_cuda,
+    likelihood_cuda,
+    pose_information_cuda,
+)
 from napari_hypermol.samplers import pose_metropolis_cuda
 
 SOURCES = {
     "likelihood, tiles of 4": lambda: likelihood_cuda.device_source(4),
     "likelihood, tiles of 8": lambda: likelihood_cuda.device_source(8),
     "gridded weights": gridded_weights_cuda.device_source,
+    "how well poses are told": pose_information_cuda.device_source,
     "poses": lambda: pose_metropolis_cuda.device_source(1.2),
     "mixing of one": lambda: mixing_cuda.device_source(1),
     "mixing of many": lambda: mixing_cuda.device_source(mixing_cuda.MOST_FUNCTIONS),

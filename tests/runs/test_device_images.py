@@ -11,6 +11,7 @@ from napari_hypermol import backend
 from napari_hypermol.errors import DeviceError
 from napari_hypermol.io import read_particles, read_star
 from napari_hypermol.molecules.linear import LinearMolecule
+from napari_hypermol.posterior import pose_information_cuda
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.runs import coefficient_step, device_images, gridded_normal, recover
 from napari_hypermol.runs.chunks import stage_problem, starting_noise
@@ -20,6 +21,7 @@ from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.gridded_normal import GriddedNormal
 from napari_hypermol.runs.initial_model import InitialSettings, initial_model
 from napari_hypermol.runs.job import Job
+from napari_hypermol.runs.pose_guide import fresh_guide
 from napari_hypermol.runs.pose_step import PoseSettings, pose_step
 from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
@@ -186,6 +188,37 @@ def test_poses_of_more_functions_than_the_device_takes_are_moved_here(
     found, _ = stepped(there(problem), estimate)
     assert isinstance(found.images, DeviceImages)
     np.testing.assert_array_equal(found.shifts, stepped(problem, estimate)[0].shifts)
+
+
+def guided(problem, estimate):
+    rng, n = np.random.default_rng(6), len(problem.shifts)
+    dims = sum(len(problem.molecule.kinds(m)) for m in range(len(problem.molecule.components)))
+    about = PosePrior(random_rotations(rng, n).astype(np.float32), 4.0, np.zeros((n, 2)), 1.0)
+    contrasts, states = rng.uniform(0.5, 1.5, n), rng.random((n, dims))
+    return fresh_guide(problem, estimate, about, contrasts, states)
+
+
+@pytest.mark.parametrize("batch", [N, 4])
+def test_guides_of_poses_are_those_of_the_processor(cupy, problem, estimate, batch, monkeypatch):
+    expected = guided(problem, estimate)
+    device = there(problem)
+    device.images.batch = batch
+    monkeypatch.setattr(type(device), "here", None)  # images stay where they are
+    found = guided(device, estimate)
+    assert found.weight == expected.weight
+    for name, one, other in zip(found.poses._fields, found.poses, expected.poses, strict=True):
+        assert isinstance(one, np.ndarray)
+        np.testing.assert_allclose(one, other, atol=1e-4 * abs(other).max(), err_msg=name)
+
+
+def test_guides_of_more_functions_than_the_device_takes_are_made_here(
+    cupy, problem, estimate, monkeypatch
+):
+    monkeypatch.setattr(pose_information_cuda, "is_possible", lambda *sizes: False)
+    for one, other in zip(
+        guided(there(problem), estimate).poses, guided(problem, estimate).poses, strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_no_room_for_one_is_said(cupy, problem, estimate, monkeypatch):

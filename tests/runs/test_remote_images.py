@@ -19,6 +19,7 @@ from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.image_work import brought, scaled, spread
 from napari_hypermol.runs.job import Job
+from napari_hypermol.runs.pose_guide import fresh_guide
 from napari_hypermol.runs.pose_prior import pose_prior
 from napari_hypermol.runs.pose_step import PoseSettings, pose_step
 from napari_hypermol.runs.recipe_text import read_recipe
@@ -296,7 +297,10 @@ def test_workers_with_a_gpu_work_on_it(cupy, tiny_run):
         moved, _ = pose_step(
             both.there, both.estimate, None, prior, settings, np.random.default_rng(2), 2
         )
-        assert np.isfinite(moved.rotations).all()  # by the processor
+        assert np.isfinite(moved.rotations).all()
+        guides = [fresh_guide(p, both.estimate, prior).poses for p in (both.here, both.there)]
+        for expected, found in zip(*guides, strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-3 * abs(expected).max())
         chunks = executor.results(both.there.images._chunks)
         assert all(chunk._on_device is not None for chunk in chunks)
         again = pickle.loads(pickle.dumps(chunks[0]))

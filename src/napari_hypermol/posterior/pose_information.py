@@ -5,6 +5,7 @@ Fisher information is sum_k W Re(conj(J_i) J_j); that of the priors is added and
 so that what is said of a turn allows for shift, contrast and states being unknown too. The inverse
 times the slope of the log posterior leads, to first order, to its mode (one Gauss-Newton step).
 Kernels shape their proposals by both: an image may tell one turn seven times as well as another.
+The sums of CuPy arrays are those of `pose_information_cuda`.
 """
 
 from typing import Any, NamedTuple
@@ -13,11 +14,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.backend import array_module, as_numpy
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.coordinates.rotations import turn_between, turned
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging.projector import Placements, ready_to_slice, slice_particle
 from napari_hypermol.loops import compiled, inlined
+from napari_hypermol.posterior import pose_information_cuda
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.posterior.likelihood import WhitenedImages
 
@@ -133,7 +136,8 @@ def pose_information(
     Parameters
     ----------
     images : WhitenedImages
-        With `shifts` undone.
+        With `shifts` undone. If they are on a device, the values of `grids` are too, and the
+        arrays of n may be.
     shifts : (n, 2) float64 ndarray
         [pixels].
     prior : PosePrior
@@ -154,8 +158,8 @@ def pose_information(
     Returns
     -------
     PoseInformation
+        In main memory.
     """
-    ready_to_slice(grids, samples)
     n, n_q, n_states = len(images.weights), functions.shape[1], slopes.shape[1]
     if slopes.shape != (n, n_states, n_q) or states.shape != (n, n_states):
         raise ShapeError(
@@ -164,21 +168,20 @@ def pose_information(
         )
     step = _STEP / (np.pi * samples.max_radius)
     turns = np.array([[turned(np.eye(3), sign * step * e) for sign in (1, -1)] for e in np.eye(3)])
-    gradient, information = np.empty((n, 6 + n_states)), np.empty((n, 6 + n_states, 6 + n_states))
-    _information(
-        images.data, images.weights, images.rotations,
-        np.ascontiguousarray(contrasts, dtype=np.float64),  # another layout would compile it again
-        np.ascontiguousarray(functions, dtype=np.float32),
-        np.ascontiguousarray(slopes, dtype=np.float32),
-        turns.astype(np.float32), 0.5 / step, grids, placements, samples,
-        numba.get_num_threads(), gradient, information,
-    )  # fmt: skip
+    about = turns.astype(np.float32), 0.5 / step, grids, placements, samples
+    if array_module(images.data) is np:
+        gradient, information = _summed(images, contrasts, functions, slopes, *about)
+    else:
+        sums = pose_information_cuda.information(images, contrasts, functions, slopes, *about)
+        gradient, information = (as_numpy(x).astype(np.float64) for x in sums)
+        prior = prior._replace(rotations=as_numpy(prior.rotations), shifts=as_numpy(prior.shifts))
+        shifts, contrasts, states = as_numpy(shifts), as_numpy(contrasts), as_numpy(states)
     gradient, information = temperature * gradient, temperature * information
     is_known = contrast_std == 0
     if is_known:
         gradient[:, 5], information[:, 5], information[:, :, 5] = 0.0, 0.0, 0.0
     contrast_precision = 1.0 if is_known else contrast_std**-2
-    away = turn_between(prior.rotations, images.rotations)
+    away = turn_between(prior.rotations, as_numpy(images.rotations))
     gradient[:, :3] -= prior.rotation_precision * away
     gradient[:, 3:5] -= prior.shift_precision * (shifts - prior.shifts)
     gradient[:, 5] -= contrast_precision * (np.asarray(contrasts) - 1)
@@ -188,3 +191,21 @@ def pose_information(
     covariances = np.linalg.inv(information + np.diag(own + [_UNIFORM] * n_states))
     steps = np.einsum("nij,nj->ni", covariances, gradient)
     return PoseInformation(steps[:, :5], np.ascontiguousarray(covariances[:, :5, :5]))
+
+
+def _summed(
+    images: WhitenedImages, contrasts: Float, functions: Float, slopes: Float, turns: Float,
+    per_turn: float, grids: FourierGrids, placements: Placements, samples: FourierSamples,
+) -> tuple[Float64, Float64]:  # fmt: skip
+    """What `pose_information_cuda.information` gives, in main memory."""
+    ready_to_slice(grids, samples)
+    n, n_all = len(images.weights), 6 + slopes.shape[1]
+    gradient, information = np.empty((n, n_all)), np.empty((n, n_all, n_all))
+    _information(
+        images.data, images.weights, images.rotations,
+        np.ascontiguousarray(contrasts, dtype=np.float64),  # another layout would compile it again
+        np.ascontiguousarray(functions, dtype=np.float32),
+        np.ascontiguousarray(slopes, dtype=np.float32),
+        turns, per_turn, grids, placements, samples, numba.get_num_threads(), gradient, information,
+    )  # fmt: skip
+    return gradient, information

@@ -11,11 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.backend import as_numpy
 from napari_hypermol.coordinates.rotations import turn_between, turned
 from napari_hypermol.molecules.linear import LinearMolecule
+from napari_hypermol.posterior import pose_information_cuda
 from napari_hypermol.posterior.collapsed import PosePrior
+from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.posterior.pose_information import PoseInformation, pose_information
 from napari_hypermol.posterior.states import ParticlePosterior
+from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.pieces import joined
 from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
@@ -116,21 +120,26 @@ def fresh_guide(
         prior = prior._replace(shifts=shifts, shift_precision=1e9)
     contrasts = np.ones(n) if contrasts is None else contrasts
     std = float(estimate.contrast_std)
-    if isinstance(problem.images, RemoteImages):
+    images, grids = problem.images, problem.scene(estimate.theta)
+    sizes = len(problem.placements.grids), sum(molecule.n_functions), dims
+    is_there = pose_information_cuda.is_possible(*sizes)
+    if isinstance(images, RemoteImages):
         own = shifts, prior, contrasts, *state_functions(molecule, states)
-        shared = *problem.scene(estimate.theta), std, temperature
-        said = joined(problem.images.each(pose_information, own, shared, device="cpu"))
+        device = None if is_there else "cpu"
+        said = joined(images.each(pose_information, own, (*grids, std, temperature), device=device))
+    elif isinstance(images, DeviceImages) and is_there:
+        spread = shifts, prior, contrasts, states
+        said = joined(images.each(_said_of, spread, (molecule, *grids, std, temperature)))
     else:
         _, images = problem.here()
-        grids = problem.grids(estimate.theta)
-        pieces = []
+        here, pieces = problem.grids(estimate.theta), []
         for begin in range(0, n, _CHUNK):
             part = slice(begin, begin + _CHUNK)
             about = prior._replace(rotations=prior.rotations[part], shifts=prior.shifts[part])
             pieces.append(
                 pose_information(
                     rows_of(images, part), shifts[part], about, contrasts[part],
-                    *state_functions(molecule, states[part]), grids, problem.placements,
+                    *state_functions(molecule, states[part]), here, problem.placements,
                     problem.samples, std, temperature,
                 )
             )  # fmt: skip
@@ -146,6 +155,15 @@ def fresh_guide(
     back = turn_between(poses.centres, last.poses.centres) * before / weight
     centres = turned(poses.centres, back).astype(np.float32)
     return Guide(poses._replace(centres=centres), weight)
+
+
+def _said_of(
+    images: WhitenedImages, shifts: Any, prior: PosePrior, contrasts: Any, states: Any,
+    molecule: LinearMolecule, *rest: Any,
+) -> PoseInformation:  # fmt: skip
+    """`pose_information` of one batch on a device."""
+    about = state_functions(molecule, as_numpy(states))
+    return pose_information(images, shifts, prior, contrasts, *about, *rest)
 
 
 def guide_from(said: PoseInformation, rotations: Float) -> Guide:
