@@ -16,7 +16,9 @@ from napari_hypermol.samplers import pose_metropolis_cuda
 SOURCES = {
     "likelihood, tiles of 4": lambda: likelihood_cuda.device_source(4),
     "likelihood, tiles of 8": lambda: likelihood_cuda.device_source(8),
-    "gridded weights": gridded_weights_cuda.device_source,
+    "gridded weights of one": lambda: gridded_weights_cuda.device_source(1),
+    "gridded weights of two": lambda: gridded_weights_cuda.device_source(2),
+    "gridded weights of many": lambda: gridded_weights_cuda.device_source(4),
     "how well poses are told": pose_information_cuda.device_source,
     "poses": lambda: pose_metropolis_cuda.device_source(1.2),
     "mixing of one": lambda: mixing_cuda.device_source(1),

@@ -16,7 +16,6 @@ E[a^2 c c^T] of all particles lie in few directions (products of Q cosines are 2
 weights are spread for those, not for all Q (Q + 1) / 2 pairs.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -179,24 +178,26 @@ def _of_set(
     n_z, n_y, n_x, rank = grid.shape
     # one column more: the far point of the last step, whose weight is zero
     shape = (n_z, n_y, n_x + 1, rank)
-    if xp is np:
-        order, n_copies = particle_order(images), numba.get_num_threads()
-    else:
-        n_copies = gridded_weights_cuda.n_copies(4 * math.prod(shape), len(images.weights))
-    targets = xp.zeros((n_copies, *shape), dtype=np.float32)
-    width, pairs = _width(grid), xp.asarray(grid.pairs)
+    width, pairs, seen = _width(grid), xp.asarray(grid.pairs), []
     for m in placed:
         columns = slice(placements.starts[m], placements.starts[m] + width)
         moments = paired(second[:, columns, columns]) @ pairs
-        about = (
-            images.weights, xp.ascontiguousarray(moments, dtype=np.float32), images.rotations,
-            placements.rotations[m], np.float32(grid.scale), samples.kx, samples.ky,
-        )  # fmt: skip
-        if xp is np:
-            spread_weights(*about, order, targets)
-        else:
-            gridded_weights_cuda.spread(*about, targets)
-    total = (summed(targets) if xp is np else targets.sum(axis=0))[:, :, :n_x]
+        seen.append((xp.ascontiguousarray(moments, dtype=np.float32), placements.rotations[m]))
+    scale = np.float32(grid.scale)
+    if xp is np:
+        order = particle_order(images)
+        targets = np.zeros((numba.get_num_threads(), *shape), dtype=np.float32)
+        for moments, rotation in seen:
+            spread_weights(
+                images.weights, moments, images.rotations, rotation, scale, samples.kx, samples.ky,
+                order, targets,
+            )  # fmt: skip
+        total = summed(targets)
+    else:
+        total = gridded_weights_cuda.spread(
+            images.weights, images.rotations, samples.kx, samples.ky, seen, float(scale), shape
+        )
+    total = total[:, :, :n_x]
     for plane in (0, n_x - 1):  # these hold both k and -k
         total[:, :, plane] += xp.roll(total[::-1, ::-1, plane], 1, axis=(0, 1))
     return total.ravel()

@@ -4,6 +4,7 @@ gridded_weights.cu does the work; here it is started. `gridded_weights` calls th
 needs to.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -22,12 +23,16 @@ _RANGE = 2048
 # the Fourier origin; all together stay in L2.
 _COPIES = 2**24
 _MAX_COPIES = 8
+_FILES = ("additions", "gridded_weights")
+_WIDEST = 4  # directions at once: as many as are added in one operation, on a grid that L2 holds
 
 
 @cache
-def device_source() -> str:
-    """The CUDA C++ code."""
-    return resources.files(__package__).joinpath("gridded_weights.cu").read_text("utf-8")
+def device_source(width: int) -> str:
+    """The CUDA C++ code that adds 1, 2 or 4 directions at once."""
+    here = resources.files(__package__)
+    additions, own = (here.joinpath(f"{n}.cu").read_text("utf-8") for n in _FILES)
+    return f"#define WIDTH {width}\n" + additions + own
 
 
 def n_copies(n_bytes: int, n: int) -> int:
@@ -36,42 +41,60 @@ def n_copies(n_bytes: int, n: int) -> int:
 
 
 def spread(
-    weights: Any, moments: Any, rotations: Any, placed: Any, scale: Any, kx: Any, ky: Any,
-    targets: Any,
-) -> None:  # fmt: skip
-    """Adds the weights of every sample, times moments, to the eight grid points around it.
+    weights: Any,
+    rotations: Any,
+    kx: Any,
+    ky: Any,
+    placed: Sequence[tuple[Any, Any]],
+    scale: float,
+    shape: tuple[int, int, int, int],
+) -> Any:
+    """Weights of all samples, times moments, spread over the eight grid points around each.
 
-    Samples must be within the grid; `gridded_weights` looks.
+    A few directions at a time, on a grid of their own. Samples must be within the grid;
+    `gridded_weights` looks.
 
     Parameters
     ----------
     weights : (n, K) float32 CuPy array
-    moments : (n, r) float32 CuPy array
-        Second moments in r directions.
     rotations : (n, 3, 3) float32 CuPy array
         Molecule to image frame.
-    placed : (3, 3) float32 ndarray
-        Grid to molecule frame.
-    scale : float32
-        Grid steps per frequency index of the image.
     kx, ky : (K,) float32 ndarray
         Frequency indices.
-    targets : (copies, z, y, x, r) float32 CuPy array
-        In C order. Added to; their sum counts.
+    placed : sequence of (moments, rotation)
+        Of every placement: (n, r) float32 CuPy array, second moments in r directions; and (3, 3)
+        float32 ndarray, grid to molecule frame.
+    scale : float
+        Grid steps per frequency index of the image.
+    shape : (z, y, x, r)
+
+    Returns
+    -------
+    (z, y, x, r) float32 CuPy array
     """
-    xp, n_samples = array_module(weights), len(kx)
-    if moments.size == 0 or n_samples == 0:
-        return
-    copies, edge, _, width, rank = targets.shape
-    weights, moments, rotations, placed, kx, ky = (
-        ready(xp, array) for array in (weights, moments, rotations, placed, kx, ky)
+    xp, (n, n_samples), (edge, _, n_x, rank) = array_module(weights), weights.shape, shape
+    out = xp.zeros(shape, dtype=np.float32)
+    if out.size == 0 or n * n_samples == 0:
+        return out
+    width = rank if rank < 3 else _WIDEST
+    copies = n_copies(4 * width * edge * edge * n_x, n)
+    targets = xp.empty((copies, edge, edge, n_x, width), dtype=np.float32)
+    images = ready(xp, weights), ready(xp, rotations)
+    samples = ready(xp, kx), ready(xp, ky), np.int32(n_samples)
+    function, grid = (
+        device_function(device_source(width), "spread_weights"),
+        (n, -(-n_samples // _RANGE)),
     )
-    device_function(device_source(), "spread_weights")(
-        (len(weights), -(-n_samples // _RANGE)),
-        (THREADS,),
-        (
-            weights, moments, rotations, placed, np.float32(scale), kx, ky,
-            np.int32(n_samples), np.int32(rank), np.int32(edge), np.int32(width),
-            targets, np.int32(copies),
-        ),
-    )  # fmt: skip
+    for start in range(0, rank, width):
+        n_own = min(width, rank - start)
+        targets[...] = 0
+        for moments, rotation in placed:
+            own = xp.zeros((n, width), dtype=np.float32)
+            own[:, :n_own] = moments[:, start : start + n_own]
+            args = (
+                images[0], own, images[1], ready(xp, rotation), np.float32(scale), *samples,
+                np.int32(edge), np.int32(n_x), targets, np.int32(copies),
+            )  # fmt: skip
+            function(grid, (THREADS,), args)
+        out[..., start : start + n_own] = targets.sum(axis=0)[..., :n_own]
+    return out

@@ -52,6 +52,7 @@ _PARTIAL_SUMS = 2**28  # [bytes] of sums over ranges of samples at once
 # would add to the same places, above all to the Fourier origin; all together stay in L2.
 _COPIES = 2**24
 _MAX_COPIES = 8
+_FILES = ("additions", "likelihood")
 
 
 class Launch(NamedTuple):
@@ -78,8 +79,9 @@ class Launch(NamedTuple):
 @cache
 def device_source(tile: int) -> str:
     """The CUDA C++ code with everything it is told; `tile` as `tile_size` gives it."""
-    own = resources.files(__package__).joinpath("likelihood.cu").read_text("utf-8")
-    return slices_source(tile) + own
+    here = resources.files(__package__)
+    additions, own = (here.joinpath(f"{n}.cu").read_text("utf-8") for n in _FILES)
+    return additions + slices_source(tile) + own
 
 
 def _start(name: str, tile: int, grid: tuple[int, ...], launch: Launch, args: Any) -> None:
