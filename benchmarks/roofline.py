@@ -219,14 +219,15 @@ extern "C" __global__ void add_all(float4* x, long long n, int rounds, float* ou
 """
 
 
+_ATTRIBUTES = 16, 13  # cudaDevAttrMultiProcessorCount, cudaDevAttrClockRate [kHz]
 _L1_BYTES = 128  # that a multiprocessor's cache gives in a clock cycle
 _IN_L2 = 2**23  # bytes that no L2 cache of such devices is too small for
 
 
 def _cache_rates(cupy: Any, n_bytes: int, wait: Callable[[], None], rounds: int) -> list[float]:
     """How fast L1 gives, and L2 adds to, that much memory or what of it L2 holds [bytes/s]."""
-    is_about = cupy.cuda.Device().attributes
-    reads = _L1_BYTES * is_about["MultiProcessorCount"] * 1e3 * is_about["ClockRate"]
+    n_cores, kilohertz = (cupy.cuda.runtime.deviceGetAttribute(which, 0) for which in _ATTRIBUTES)
+    reads = _L1_BYTES * n_cores * 1e3 * kilohertz
     n = max(1, min(n_bytes, _IN_L2) // 16)
     repeats = max(1, 2**27 // n)
     args = (cupy.zeros(4 * n, np.float32), np.int64(n), np.int32(repeats))
@@ -261,9 +262,9 @@ def _gpu(rounds: int, grid_bytes: int) -> Device:
     cupy = backend.cupy
     wait = cupy.cuda.Device().synchronize
     length, edge = 2**28, 8192
-    rng = cupy.random.default_rng(0)  # ones or zeros could be faster than what is computed with
-    long = rng.random(length, dtype=np.float32)
-    large = rng.random((edge, edge), dtype=np.float32)
+    # ones or zeros could be faster than what is computed with
+    large = cupy.asarray(np.random.default_rng(0).random((edge, edge), dtype=np.float32))
+    long = cupy.concatenate([large.ravel()] * (length // edge**2))
     target = cupy.empty_like(long)
     copied = best_time(lambda: cupy.copyto(target, long), wait, rounds)
     multiplied = best_time(lambda: large @ large, wait, rounds)
