@@ -172,6 +172,11 @@ def test_the_order_of_threads_does_not_matter(pretend, case):
     agree(gridded_weights(*on_device(pretend, case)), gridded_weights(*case))
 
 
+def test_directions_added_in_one_operation(pretend, case):
+    pretend.definitions = ("-DVECTOR_ATOMICS=1",)
+    agree(gridded_weights(*on_device(pretend, case)), gridded_weights(*case))
+
+
 def test_what_is_added_is_counted(pretend, small):
     """Eight points a sample and four directions; nothing for a particle without moments."""
     small.second[1:3] = 0
