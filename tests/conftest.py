@@ -9,6 +9,7 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from _pytest.faulthandler import fault_handler_stderr_fd_key
 from cuda_on_cpu import compiled
 from cuda_on_cpu.pretend import PretendCupy
 from napari_hypermol import backend
+from napari_hypermol.runs import compiling_ahead
 from small_runs import BRIEF, MIXED, PRETZEL, SmallRun, recovered, simulated
 
 # Loaded below and not by pytest (tox says "-p no:..."), for a session that lives without Qt.
@@ -120,8 +122,24 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     if config.getoption("--device") == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # runs take a GPU where they find one
+    if getattr(config.option, "numprocesses", None) and not config.option.collectonly:
+        _compile_together()
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     numba.set_num_threads(max(1, numba.config.NUMBA_NUM_THREADS // workers))
+
+
+def _compile_together() -> None:
+    """Before there are workers, compile what most of their tests need, which else each would do.
+
+    It takes seconds where it has been done.
+    """
+    parts = compiling_ahead.parts_of(moves_poses=True, is_search=True, device="cpu")
+    half = len(parts) // 2
+    with tempfile.TemporaryDirectory() as cache, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HYPERMOL_CACHE", cache)
+        helpers = [compiling_ahead.start(parts[:half]), compiling_ahead.start(parts[half:])]
+        for helper in helpers:
+            helper.wait()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -162,8 +180,12 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tables are kept for this session only, away from the user's cache."""
+    """Tables are kept for this session only, away from the user's cache.
+
+    Runs start no processes to compile ahead: what they need others have compiled, or will.
+    """
     os.environ["HYPERMOL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    compiling_ahead.tell_compiled()
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from napari_hypermol.errors import (
 from napari_hypermol.io.particle_file import ParticleFile
 from napari_hypermol.protocols import Executor
 from napari_hypermol.runs.compiling import telling_of_compilation
+from napari_hypermol.runs.compiling_ahead import compiling_ahead, parts_of
 from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.diagnostics import diagnose
 from napari_hypermol.runs.executors import executor_at
@@ -98,7 +99,11 @@ def reconstruct(
         warn_of_few_particles(asked)
         reporter = Reporter(teller.report, control)
         stay.enter_context(telling_of_compilation(reporter.compiling))
-        moves_poses = poses_of(given.recipe) is not None
+        poses = poses_of(given.recipe)
+        moves_poses = poses is not None
+        if job.scheduler is None:
+            parts = parts_of(moves_poses, poses is not None and poses.is_search, device)
+            stay.enter_context(compiling_ahead(parts))
         sweeps_work = work_of(given.stages, moves_poses)
         images_work = 0.05 * sweeps_work
         rounds = 2 if given.recipe.half_sets else 1  # two halves are as much work as one whole
