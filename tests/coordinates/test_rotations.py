@@ -6,6 +6,7 @@ from napari_hypermol.coordinates.rotations import (
     angles_between,
     grid_spacing,
     rotation_grid,
+    turn_between,
     turned,
 )
 from napari_hypermol.coordinates.tangent import random_rotations
@@ -102,3 +103,27 @@ def test_angles_are_those_of_scipy_and_broadcast(rng):
     for i, j in np.ndindex(6, 4):
         turn = Rotation.from_matrix(first[i] @ second[j].T)
         assert found[i, j] == pytest.approx(turn.magnitude(), rel=1e-12)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-14, 1e-9, 1e-4, 0.5, 2.0, 3.0, 3.1, np.pi - 1e-9])
+def test_turn_between_is_the_turn(rng, angle):
+    axes = rng.normal(size=(50, 3))
+    omega = angle * axes / np.linalg.norm(axes, axis=1, keepdims=True)
+    first = random_rotations(rng, 50)
+    second = Rotation.from_rotvec(omega).as_matrix() @ first
+    np.testing.assert_allclose(turn_between(first, second), omega, atol=1e-12)
+    if angle < 3.14:  # in single precision, in which a half turn is one about either axis
+        found = turn_between(first.astype(np.float32), second.astype(np.float32))
+        np.testing.assert_allclose(found, omega, atol=1e-5)
+
+
+def test_half_turns_have_either_axis(rng):
+    axes = rng.normal(size=(50, 3))
+    axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+    half = 2 * axes[:, :, None] * axes[:, None] - np.eye(3)
+    found = turn_between(np.tile(np.eye(3), (50, 1, 1)), half) / np.pi
+    np.testing.assert_allclose(abs((found * axes).sum(axis=1)), 1, atol=1e-12)
+
+
+def test_turns_of_nobody():
+    assert turn_between(np.zeros((0, 3, 3)), np.zeros((0, 3, 3))).shape == (0, 3)

@@ -13,6 +13,8 @@ __all__ = ["angles_between", "grid_spacing", "rotation_grid", "turn_between", "t
 
 Float = NDArray[np.floating]
 Float64 = NDArray[np.float64]
+_SMALL = 1e-12  # twice the sine of a turn that has no axis to speak of
+_NEAR_HALF = 0.1  # [rad] from a half turn, whose sine tells no axis either
 
 
 def grid_spacing(order: int) -> float:
@@ -67,7 +69,14 @@ def turned(rotations: Float, omega: Float) -> Float64:
 def turn_between(first: Float, second: Float) -> Float64:
     """omega, of which exp([omega]_x) first = second; (n, 3, 3) twice -> (n, 3) [rad]."""
     turn = np.asarray(second, dtype=np.float64) @ np.swapaxes(first, -1, -2)
-    return np.asarray(Rotation.from_matrix(turn).as_rotvec())
+    axis, sine, cosine = _axis_of(turn)
+    angle = np.arctan2(sine, cosine)
+    scale = np.where(sine > _SMALL, angle / np.maximum(sine, _SMALL), 0.5)
+    omega = axis * scale[..., None]
+    is_half = angle > np.pi - _NEAR_HALF
+    if is_half.any():
+        omega[is_half] = Rotation.from_matrix(turn[is_half]).as_rotvec()
+    return np.asarray(omega)
 
 
 def angles_between(first: Float, second: Float) -> Float64:
@@ -75,7 +84,12 @@ def angles_between(first: Float, second: Float) -> Float64:
 
     From its sine and its cosine, so that it is exact near 0 and near pi alike.
     """
-    turn = np.asarray(first, dtype=np.float64) @ np.swapaxes(second, -1, -2)
+    _, sine, cosine = _axis_of(np.asarray(first, dtype=np.float64) @ np.swapaxes(second, -1, -2))
+    return np.asarray(np.arctan2(sine, cosine))
+
+
+def _axis_of(turn: Float64) -> tuple[Float64, Float64, Float64]:
+    """2 sin(t) n of rotations by t about n, 2 sin(t) and 2 cos(t)."""
     axis = np.stack(
         [
             turn[..., 2, 1] - turn[..., 1, 2],
@@ -84,5 +98,4 @@ def angles_between(first: Float, second: Float) -> Float64:
         ],
         axis=-1,
     )
-    trace = np.trace(turn, axis1=-2, axis2=-1)
-    return np.asarray(np.arctan2(np.linalg.norm(axis, axis=-1), trace - 1))
+    return axis, np.linalg.norm(axis, axis=-1), np.trace(turn, axis1=-2, axis2=-1) - 1
