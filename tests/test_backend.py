@@ -39,6 +39,33 @@ def test_gpu_is_used_where_there_is_one(cupy):
     backend.release_device_memory()
 
 
+def breaks(message):
+    def call(*args, **options):
+        raise ImportError(message)
+
+    return call
+
+
+@pytest.mark.parametrize("part", ["compiler", "transforms"])
+def test_gpu_that_cannot_be_used_is_left_alone(cupy, monkeypatch, part):
+    """CuPy is there, and a GPU, but not the libraries."""
+    if part == "compiler":
+        monkeypatch.setattr(cupy, "RawModule", breaks("libnvrtc is missing\nand more"))
+    else:
+        monkeypatch.setattr(cupy.fft, "rfft", breaks("libcufft is missing"))
+    with pytest.warns(UserWarning, match=r"cannot be used \(lib\w+ is missing\);.*processors"):
+        assert backend.choose_device("auto") == "cpu"
+    with pytest.raises(DeviceError, match=r"device cuda: the GPU cannot be used \(lib"):
+        backend.choose_device("cuda")
+    assert backend.choose_device("cpu") == "cpu"
+
+
+def test_gpu_that_calculates_wrongly_is_left_alone(cupy, monkeypatch):
+    monkeypatch.setattr(backend, "_TRIAL", backend._TRIAL.replace("1.0f", "2.0f"))
+    with pytest.warns(UserWarning, match="calculates wrongly"):
+        assert backend.choose_device("auto") == "cpu"
+
+
 def test_there_and_back(cupy, rng):
     values = rng.normal(size=(3, 4)).astype(np.float32)
     there = backend.as_device(values)

@@ -4,6 +4,7 @@ Code asks `array_module` at the top of a function and then does not care. Moves 
 happen in `runs` and `plugin` only. There is no global switch.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from types import ModuleType
@@ -72,18 +73,46 @@ def choose_device(device: str) -> str:
     Raises
     ------
     DeviceError
-        If "cuda" is asked for and there is none.
+        If "cuda" is asked for and there is none, or none that works.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise DeviceError(f"device {device!r}: expected auto, cpu or cuda")
-    if device == "cuda":
-        if not is_gpu_available():
-            raise DeviceError(
-                "device cuda: no CUDA device was found; install napari-hypermol[gpu] on a machine "
-                "with one, or use --device cpu"
-            )
+    if device == "cpu":
+        return "cpu"
+    if not is_gpu_available():
+        if device == "auto":
+            return "cpu"
+        raise DeviceError(
+            "device cuda: no CUDA device was found; install napari-hypermol[gpu] on a machine "
+            "with one, or use --device cpu"
+        )
+    if not (trouble := _gpu_trouble()):
         return "cuda"
-    return "cuda" if device == "auto" and is_gpu_available() else "cpu"
+    about = f"the GPU cannot be used ({trouble}); napari-hypermol[gpu] brings what CuPy needs"
+    if device == "cuda":
+        raise DeviceError(f"device cuda: {about}, or use --device cpu")
+    warnings.warn(f"{about}; until then the processors do the work", stacklevel=2)
+    return "cpu"
+
+
+_TRIAL = """
+extern "C" __global__ void trial(float* x) { x[threadIdx.x] = 1.0f; }
+"""
+
+
+def _gpu_trouble() -> str:
+    """What goes wrong when a GPU is used that is there, or an empty string.
+
+    CuPy alone comes without the compiler and the libraries that it calls.
+    """
+    try:
+        x = cupy.zeros((4, 4), dtype=np.float32)
+        device_function(_TRIAL, "trial")((1,), (16,), (x,))
+        product = cupy.fft.rfft(x @ x, axis=-1)
+        is_right = bool((as_numpy(product)[:, 0] == 16).all())
+    except Exception as problem:  # of the driver, a library that is missing, a compiler
+        return str(problem).strip().partition("\n")[0] or type(problem).__name__
+    return "" if is_right else "it calculates wrongly"
 
 
 def array_module(x: Any) -> ModuleType:

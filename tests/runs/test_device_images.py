@@ -8,7 +8,6 @@ import pytest
 
 from examples import pretzel_like, random_data, random_rotations, scene
 from napari_hypermol import backend
-from napari_hypermol.errors import DeviceError
 from napari_hypermol.io import read_particles, read_star
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior import pose_information_cuda
@@ -221,11 +220,67 @@ def test_guides_of_more_functions_than_the_device_takes_are_made_here(
         np.testing.assert_array_equal(one, other)
 
 
-def test_no_room_for_one_is_said(cupy, problem, estimate, monkeypatch):
+@pytest.fixture
+def no_room(monkeypatch):
     out_of_memory_above(monkeypatch, 0)
+
+
+NO_ROOM = pytest.mark.filterwarnings("ignore:the GPU has no room for a single particle")
+
+
+def test_no_room_for_one_is_said(cupy, problem, estimate, no_room):
     second = np.ones((N, *2 * (sum(problem.molecule.n_functions),)), dtype=np.float32)
-    with pytest.raises(DeviceError, match=r"no room for a single particle.*--device cpu"):
-        there(problem).normal(estimate.theta, second)
+    device = there(problem)
+    with pytest.warns(UserWarning, match="no room for a single particle"):
+        found = device.normal(estimate.theta, second)
+    assert not device.images.has_room
+    assert device.images.batch > N
+    np.testing.assert_allclose(found, problem.normal(estimate.theta, second), rtol=1e-6)
+
+
+@NO_ROOM
+def test_sweeps_without_room_are_those_of_the_processor(cupy, problem, estimate, monkeypatch):
+    """The moments of a solve do not fit, where those before it did: it has begun there."""
+    device, seen = there(problem), []
+    out_of_memory_above(monkeypatch, 0)
+    normal = device_images.DeviceImages.total
+    monkeypatch.setattr(
+        device_images.DeviceImages, "total",
+        lambda self, *args: seen.append(self.has_room_for_solves) or normal(self, *args),
+    )  # fmt: skip
+    agree(swept(device, estimate), swept(problem, estimate))
+    assert not device.images.has_room
+    assert any(seen)
+
+
+@NO_ROOM
+def test_poses_and_guides_without_room(cupy, problem, estimate, monkeypatch):
+    device = there(problem)
+    device.images.has_room = False
+    found, own = stepped(device, estimate)
+    expected, info = stepped(problem, estimate)
+    np.testing.assert_array_equal(own.acceptance_rate, info.acceptance_rate)
+    np.testing.assert_array_equal(found.shifts, expected.shifts)
+    np.testing.assert_array_equal(found.images.host.data, expected.images.data)
+    assert not found.images.has_room
+    for one, other in zip(
+        guided(device, estimate).poses, guided(problem, estimate).poses, strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_goes_wrong_on_the_processor_is_not_taken_for_no_room(
+    cupy, problem, estimate, monkeypatch
+):
+    device = there(problem)
+    device.images.has_room = False
+    monkeypatch.setattr(device_images, "DEVICE_OUT_OF_MEMORY", (Full,))
+
+    def fails(*args):
+        raise Full
+
+    with pytest.raises(Full):
+        device.images.each(fails)
 
 
 def test_theta_comes_out_where_it_went_in(cupy, problem, estimate):

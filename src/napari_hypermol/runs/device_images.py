@@ -2,11 +2,13 @@
 
 Batches stay on the device where there is room for all of them, and else are moved there each time,
 the next one while the last is worked on. How many particles a batch has is chosen from the memory
-that is free; where it turns out not to be enough, the batch is halved and the work goes on.
+that is free; where it turns out not to be enough, the batch is halved and the work goes on. Where
+not even one has room, the processor works on them.
 """
 
 import contextlib
 import copy
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -16,13 +18,13 @@ from numpy.typing import NDArray
 
 from napari_hypermol.backend import (
     DEVICE_OUT_OF_MEMORY,
+    array_module,
     as_device,
     as_numpy,
     free_device_memory,
     release_device_memory,
 )
 from napari_hypermol.coordinates.grids import FourierGrids
-from napari_hypermol.errors import DeviceError
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.runs.device_feed import DeviceFeed
 from napari_hypermol.runs.pieces import GridsOf, joined, made_here, rows_in
@@ -53,11 +55,13 @@ class DeviceImages:
         Whether coefficients and their Fourier grids may be there too.
     stays : bool
         Whether all images lie on the device; else they come there each time.
+    has_room : bool
+        Whether the device takes at least one; else the processor works on them.
     """
 
     def __init__(self, host: WhitenedImages) -> None:
         self.host = host
-        self.has_room_for_solves = True
+        self.has_room_for_solves = self.has_room = True
         n = len(host.weights)
         size = sum(column.nbytes for column in host) / max(n, 1)
         free = free_device_memory()
@@ -94,11 +98,6 @@ class DeviceImages:
         shared : sequence
             Fourier grids and what a search compares with go to the device; everything else is
             small and stays.
-
-        Raises
-        ------
-        DeviceError
-            If there is no room for a single particle.
         """
         return [found for _, found in self._batches(function, spread, shared, _in_main_memory)]
 
@@ -153,18 +152,22 @@ class DeviceImages:
                     moved = [self._shared(value) for value in shared]
                 with contextlib.closing(self._images_from(start)) as batches:
                     for rows, images in batches:
-                        own = [_on_device(rows_in(value, rows)) for value in spread]
+                        own = [self._moved_there(rows_in(value, rows)) for value in spread]
                         found = kept(function(images, *own, *moved))
                         yield rows, found
                         start = rows.stop
             except DEVICE_OUT_OF_MEMORY as problem:
-                images = own = found = None  # or they would lie beside the halves
+                images = own = found = moved = None  # or they would lie beside the halves
                 self._halve(problem)
 
     def _images_from(self, start: int) -> Generator[tuple[slice, WhitenedImages]]:
         """Rows and images of every batch, on the device."""
         ends = [min(end + self.batch, len(self)) for end in range(start, len(self), self.batch)]
         batches = [slice(a, b) for a, b in zip([start, *ends], ends, strict=False)]
+        if not self.has_room:
+            for rows in batches:
+                yield rows, rows_of(self.host, rows)
+            return
         if self.stays:
             for rows in batches:
                 yield rows, self._moved(rows)
@@ -211,24 +214,34 @@ class DeviceImages:
     def _shared(self, value: Any) -> Any:
         """Fourier grids are large; what else is shared is small and goes where it is used."""
         if isinstance(value, GridsOf) and value.theta is not None:
-            if value.molecule.is_portable and self.has_room_for_solves:
+            if self.has_room and value.molecule.is_portable and self.has_room_for_solves:
                 value = value._replace(theta=as_device(value.theta))
             else:
                 value = value._replace(theta=as_numpy(value.theta))
         value = made_here(value)
+        if not self.has_room:
+            return _brought(value)
         if isinstance(value, FourierGrids):
             return value._replace(values=as_device(value.values))
         if isinstance(value, SearchTarget):
             return SearchTarget(*map(as_device, value))
         return value
 
+    def _moved_there(self, value: Any) -> Any:
+        """Arrays of a value where the work is done; numbers stay numbers."""
+        return _on_device(value) if self.has_room else _brought(value)
+
     def _halve(self, problem: Exception) -> None:
+        if not self.has_room:
+            raise problem
         if self.batch == 1:
-            raise DeviceError(
-                "the GPU has no room for a single particle beside the molecule; use --device cpu, "
-                "a lower resolution or state degree"
-            ) from problem
-        self.batch //= 2
+            warnings.warn(
+                "the GPU has no room for a single particle beside the molecule, so the processors "
+                "work on images; a lower resolution or state degree takes less",
+                stacklevel=2,
+            )
+            self.has_room, self.batch = False, _MOST
+        self.batch = max(1, self.batch // 2)
         self.stays, self._feed = False, None
         self._there.clear()
         release_device_memory()
@@ -240,6 +253,15 @@ def _on_device(value: Any) -> Any:
         kind: Any = type(value)
         return kind(*columns) if hasattr(value, "_fields") else kind(columns)
     return as_device(value) if isinstance(value, np.ndarray) else value
+
+
+def _brought(value: Any) -> Any:
+    """Arrays of the device in main memory; the rest stays."""
+    if isinstance(value, tuple):
+        columns = [_brought(column) for column in value]
+        kind: Any = type(value)
+        return kind(*columns) if hasattr(value, "_fields") else kind(columns)
+    return value if array_module(value) is np else as_numpy(value)
 
 
 def _as_it_is(value: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from napari_hypermol.backend import array_module, as_device
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.runs.device_images import DeviceImages
@@ -77,7 +78,9 @@ def total(
         value = images.total(function, spread, shared, stays)
     else:
         (value,) = each(images, function, spread, shared)
-    return value if molecule is None else molecule.grids_adjoint(value)
+    found = value if molecule is None else molecule.grids_adjoint(value)
+    is_expected = isinstance(images, DeviceImages) and stays  # who asks goes on there
+    return as_device(found) if is_expected and array_module(found) is np else found
 
 
 def scaled(value: Any, factor: float) -> Any:
