@@ -140,6 +140,7 @@ def _compile_together() -> None:
         helpers = [compiling_ahead.start(parts[:half]), compiling_ahead.start(parts[half:])]
         for helper in helpers:
             helper.wait()
+            helper.stdin.close()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.special
@@ -23,10 +25,25 @@ class OldDriver:
             raise RuntimeError("CUDA driver version is insufficient for CUDA runtime version")
 
 
-@pytest.mark.parametrize("missing", [None, OldDriver()])
+def test_driver_that_is_too_old_is_said(monkeypatch):
+    monkeypatch.setattr(backend, "cupy", OldDriver())
+    assert not backend.is_gpu_available()
+    with pytest.warns(UserWarning, match=r"cannot be used .*driver version is insufficient"):
+        assert backend.choose_device("auto") == "cpu"
+    with pytest.raises(DeviceError, match=r"cannot be used .*driver version is insufficient"):
+        backend.choose_device("cuda")
+
+
+def no_gpu():
+    """CuPy on a machine without one."""
+    return SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: False))
+
+
+@pytest.mark.parametrize("missing", [None, no_gpu()])
 def test_missing_gpu_is_said_where_it_is_asked_for(monkeypatch, missing):
     monkeypatch.setattr(backend, "cupy", missing)
     assert not backend.is_gpu_available()
+    assert backend.most_shared_memory() == 96 * 1024
     assert backend.choose_device("auto") == backend.choose_device("cpu") == "cpu"
     with pytest.raises(DeviceError, match="no CUDA device was found"):
         backend.choose_device("cuda")
@@ -53,7 +70,7 @@ def test_gpu_that_cannot_be_used_is_left_alone(cupy, monkeypatch, part):
         monkeypatch.setattr(cupy, "RawModule", breaks("libnvrtc is missing\nand more"))
     else:
         monkeypatch.setattr(cupy.fft, "rfft", breaks("libcufft is missing"))
-    with pytest.warns(UserWarning, match=r"cannot be used \(lib\w+ is missing\);.*processors"):
+    with pytest.warns(UserWarning, match=r"cannot be used \(lib\w+ is missing\),.*processors"):
         assert backend.choose_device("auto") == "cpu"
     with pytest.raises(DeviceError, match=r"device cuda: the GPU cannot be used \(lib"):
         backend.choose_device("cuda")

@@ -35,6 +35,7 @@ __all__ = [
     "device_module",
     "free_device_memory",
     "is_gpu_available",
+    "most_shared_memory",
     "page_locked",
     "ready",
     "release_device_memory",
@@ -47,6 +48,8 @@ DEVICE_OUT_OF_MEMORY: tuple[type[Exception], ...] = (
 )
 # [bytes] of shared memory a block of threads has without asking for more, on every CUDA device.
 SHARED_MEMORY = 48 * 1024
+_MOST_SHARED = 96 * 1024  # [bytes] that more than one block of threads can have at a time
+_SHARED_IF_ASKED = 97  # cudaDevAttrMaxSharedMemoryPerBlockOptin
 
 
 def is_gpu_available() -> bool:
@@ -77,22 +80,28 @@ def choose_device(device: str) -> str:
     """
     if device not in ("auto", "cpu", "cuda"):
         raise DeviceError(f"device {device!r}: expected auto, cpu or cuda")
-    if device == "cpu":
+    if device == "cpu" or (device == "auto" and cupy is None):
         return "cpu"
-    if not is_gpu_available():
+    trouble = "" if cupy is None else _gpu_trouble()
+    if trouble and device == "auto":
+        warnings.warn(
+            f"the GPU cannot be used ({trouble}), so the processors do the work; libraries that "
+            "are missing come with napari-hypermol[gpu]",
+            stacklevel=2,
+        )
+    elif trouble:
+        raise DeviceError(
+            f"device cuda: the GPU cannot be used ({trouble}); install napari-hypermol[gpu] if a "
+            "library is missing, or use --device cpu"
+        )
+    if trouble or not is_gpu_available():
         if device == "auto":
             return "cpu"
         raise DeviceError(
             "device cuda: no CUDA device was found; install napari-hypermol[gpu] on a machine "
             "with one, or use --device cpu"
         )
-    if not (trouble := _gpu_trouble()):
-        return "cuda"
-    about = f"the GPU cannot be used ({trouble}); napari-hypermol[gpu] brings what CuPy needs"
-    if device == "cuda":
-        raise DeviceError(f"device cuda: {about}, or use --device cpu")
-    warnings.warn(f"{about}; until then the processors do the work", stacklevel=2)
-    return "cpu"
+    return "cuda"
 
 
 _TRIAL = """
@@ -101,11 +110,14 @@ extern "C" __global__ void trial(float* x) { x[threadIdx.x] = 1.0f; }
 
 
 def _gpu_trouble() -> str:
-    """What goes wrong when a GPU is used that is there, or an empty string.
+    """What goes wrong when a GPU is used; empty if nothing does, or there is none.
 
-    CuPy alone comes without the compiler and the libraries that it calls.
+    CuPy alone comes without the compiler and the libraries that it calls, and it may be newer than
+    the driver.
     """
     try:
+        if not cupy.cuda.is_available():
+            return ""
         x = cupy.zeros((4, 4), dtype=np.float32)
         device_function(_TRIAL, "trial")((1,), (16,), (x,))
         product = cupy.fft.rfft(x @ x, axis=-1)
@@ -136,6 +148,15 @@ def free_device_memory() -> int:
     """Memory on the device that nothing uses [bytes], with what CuPy keeps for later."""
     free, _ = cupy.cuda.runtime.memGetInfo()
     return int(free + cupy.get_default_memory_pool().free_bytes())
+
+
+def most_shared_memory() -> int:
+    """Shared memory that a block of threads may ask for [bytes]."""
+    if not is_gpu_available():
+        return _MOST_SHARED
+    runtime = cupy.cuda.runtime
+    allowed = runtime.deviceGetAttribute(_SHARED_IF_ASKED, runtime.getDevice())
+    return min(_MOST_SHARED, int(allowed))
 
 
 def release_device_memory() -> None:

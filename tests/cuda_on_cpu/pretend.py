@@ -306,7 +306,11 @@ class PretendCupy:
 
     def __init__(self) -> None:
         self.traffic: dict[str, compiled.Traffic] = {}  # of each function's latest launch
-        runtime = SimpleNamespace(memGetInfo=lambda: (2**30, 2**31))
+        runtime = SimpleNamespace(
+            memGetInfo=lambda: (2**30, 2**31),
+            getDevice=lambda: 0,
+            deviceGetAttribute=lambda which, device: 2**17,
+        )
         self.cuda = SimpleNamespace(is_available=lambda: True, runtime=runtime)
         work = PretendStream()
         self.cuda.get_current_stream = lambda: work

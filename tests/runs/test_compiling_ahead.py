@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,14 +27,11 @@ def started(monkeypatch):
     """The parts that every helper is given; none is started."""
     parts = []
 
-    class Helper:
-        def terminate(self):
-            parts.append("ended")
+    def start(own):
+        parts.append(own)
+        return SimpleNamespace(stdin=SimpleNamespace(close=lambda: parts.append("ended")))
 
-        def wait(self):
-            pass
-
-    monkeypatch.setattr(module, "start", lambda own: parts.append(own) or Helper())
+    monkeypatch.setattr(module, "start", start)
     return parts
 
 
@@ -58,14 +55,14 @@ def test_parts_are_those_that_a_run_needs():
 def test_each_begins_with_what_is_needed_last(
     nothing_compiled, started, monkeypatch, processors, expected
 ):
-    monkeypatch.setattr(module, "_processors", lambda: processors)
+    monkeypatch.setattr(module.numba, "get_num_threads", lambda: processors)
     with compiling_ahead(parts_of(False, False, "cpu")):
         assert started == expected
     assert started[len(expected) :] == ["ended"] * len(expected)
 
 
 def test_what_is_compiled_is_left_alone(nothing_compiled, started, monkeypatch):
-    monkeypatch.setattr(module, "_processors", lambda: 2)
+    monkeypatch.setattr(module.numba, "get_num_threads", lambda: 2)
     module.tell_compiled(["noise", "maps"])
     with compiling_ahead(["solve", "noise", "maps"]):
         pass
@@ -76,7 +73,7 @@ def test_what_is_compiled_is_left_alone(nothing_compiled, started, monkeypatch):
 
 
 def test_they_end_with_a_run_that_fails(nothing_compiled, started, monkeypatch):
-    monkeypatch.setattr(module, "_processors", lambda: 2)
+    monkeypatch.setattr(module.numba, "get_num_threads", lambda: 2)
     with pytest.raises(ZeroDivisionError), compiling_ahead(["solve"]):
         raise ZeroDivisionError
     assert started[-1] == "ended"
@@ -101,23 +98,46 @@ def test_without_a_cache_folder_nobody_helps(started, monkeypatch):
     assert started == []
 
 
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [
+        (module.sys, "executable", ""),
+        (module.sys, "frozen", True),
+        (module.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**29)),
+    ],
+)
+def test_without_python_or_memory_nobody_helps(
+    nothing_compiled, started, monkeypatch, where, name, value
+):
+    monkeypatch.setattr(module.numba, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(where, name, value, raising=False)
+    with compiling_ahead(ALL):
+        pass
+    assert started == []
+
+
+def test_a_helper_that_cannot_be_started_is_done_without(nothing_compiled, monkeypatch):
+    def fails(parts):
+        raise PermissionError
+
+    monkeypatch.setattr(module.numba, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(module, "start", fails)
+    with compiling_ahead(ALL):
+        pass
+
+
 def test_a_helper_tells_what_it_has_compiled(nothing_compiled):
-    helper = module.start(["noise"])
-    assert helper.wait(PATIENCE) == 0
+    with module.start(["noise"]) as helper:
+        assert helper.wait(PATIENCE) == 0
     assert is_compiled("noise")
     assert not is_compiled("solve")
 
 
-def test_a_helper_that_is_at_work_is_ended(nothing_compiled, monkeypatch):
-    helpers = []
-    monkeypatch.setattr(module, "_processors", lambda: 2)
-    start = module.start
-    monkeypatch.setattr(module, "start", lambda parts: helpers.append(start(parts)) or helpers[0])
-    began = time.monotonic()
-    with compiling_ahead(ALL):
-        assert helpers[0].poll() is None
-    assert helpers[0].poll() is not None
-    assert time.monotonic() - began < PATIENCE / 4
+def test_a_helper_at_work_ends_when_nobody_wants_it(nothing_compiled):
+    with module.start(ALL) as helper:
+        helper.stdin.close()
+        assert helper.wait(PATIENCE) == 0
+    assert not is_compiled(ALL[-1])
 
 
 @pytest.mark.parametrize("scheduler", [None, "tcp://nowhere"])

@@ -8,9 +8,10 @@ import pytest
 
 from examples import pretzel_like, random_data, random_rotations, scene
 from napari_hypermol import backend
+from napari_hypermol.errors import ShapeError
 from napari_hypermol.io import read_particles, read_star
 from napari_hypermol.molecules.linear import LinearMolecule
-from napari_hypermol.posterior import pose_information_cuda
+from napari_hypermol.posterior import likelihood_cuda, pose_information_cuda
 from napari_hypermol.posterior.collapsed import PosePrior
 from napari_hypermol.runs import coefficient_step, device_images, gridded_normal, recover
 from napari_hypermol.runs.chunks import stage_problem, starting_noise
@@ -225,17 +226,55 @@ def no_room(monkeypatch):
     out_of_memory_above(monkeypatch, 0)
 
 
-NO_ROOM = pytest.mark.filterwarnings("ignore:the GPU has no room for a single particle")
+NO_ROOM = pytest.mark.filterwarnings("ignore:the molecule is too large for the GPU")
 
 
 def test_no_room_for_one_is_said(cupy, problem, estimate, no_room):
     second = np.ones((N, *2 * (sum(problem.molecule.n_functions),)), dtype=np.float32)
     device = there(problem)
-    with pytest.warns(UserWarning, match="no room for a single particle"):
+    with pytest.warns(UserWarning, match="too large for the GPU .*no room for a single particle"):
         found = device.normal(estimate.theta, second)
     assert not device.images.has_room
     assert device.images.batch > N
     np.testing.assert_allclose(found, problem.normal(estimate.theta, second), rtol=1e-6)
+
+
+@NO_ROOM
+def test_room_that_is_lost_between_batches(cupy, problem, estimate, monkeypatch):
+    """What the device has summed up is not lost."""
+    second = np.ones((N, *2 * (sum(problem.molecule.n_functions),)), dtype=np.float32)
+    device, moves = there(problem), []
+    device.images.batch = 4
+
+    def moved(x):
+        if x.ndim == 3 and x.shape[1] == x.shape[2]:
+            moves.append(len(x))
+            if len(moves) > 1:
+                raise Full
+        return backend.as_device(x)
+
+    monkeypatch.setattr(device_images, "DEVICE_OUT_OF_MEMORY", (Full,))
+    monkeypatch.setattr(device_images, "as_device", moved)
+    found = device.normal(estimate.theta, second)
+    assert moves[:2] == [4, 4]
+    assert not device.images.has_room
+    expected = problem.normal(estimate.theta, second)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * abs(expected).max())
+    scaled = device.with_noise(np.ones_like(estimate.noise), 2 * estimate.noise)
+    assert not scaled.images.has_room
+
+
+def test_more_functions_than_a_block_has_room_for(cupy, problem, estimate, monkeypatch):
+    def too_many(*sizes, **more):
+        raise ShapeError("too many for the GPU")
+
+    monkeypatch.setattr(likelihood_cuda, "plan", too_many)
+    device = there(problem)
+    with pytest.warns(UserWarning, match="too many for the GPU.*so the processors"):
+        b, g = device.overlaps(estimate.theta)
+    expected = problem.overlaps(estimate.theta)
+    np.testing.assert_allclose(b, expected[0], rtol=1e-6)
+    np.testing.assert_allclose(g, expected[1], rtol=1e-6)
 
 
 @NO_ROOM

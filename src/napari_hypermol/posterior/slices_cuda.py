@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.backend import SHARED_MEMORY, ready
+from napari_hypermol.backend import SHARED_MEMORY, most_shared_memory, ready
 from napari_hypermol.coordinates.gridding import KERNEL_POLYNOMIALS
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.errors import ShapeError
@@ -30,9 +30,6 @@ __all__ = [
 ]
 
 THREADS = 256
-# [bytes] a block of threads may use: the first that holds enough samples. Four blocks of 48 KiB
-# fit on a multiprocessor of compute capability 9; more than 96 KiB a block of 8.6 cannot have.
-_SHARED = (SHARED_MEMORY, 96 * 1024)
 _ENOUGH = 32  # samples: a warp of threads has one each
 
 _VIEW_BYTES, _TAPS_BYTES = 48, 56
@@ -81,9 +78,11 @@ def longest_stretch(needed: Callable[[int], int], longest: int) -> int:
     longest : int
         At most.
     """
-    for room in _SHARED:
+    # four blocks of 48 KiB fit on a multiprocessor of compute capability 9
+    most = most_shared_memory()
+    for room in (SHARED_MEMORY, most):
         for stretch in range(longest, 0, -8):
-            is_enough = stretch >= min(_ENOUGH, longest) or room == _SHARED[-1]
+            is_enough = stretch >= min(_ENOUGH, longest) or room == most
             if is_enough and needed(stretch) <= room:
                 return stretch
     return 0

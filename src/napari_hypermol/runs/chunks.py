@@ -1,6 +1,7 @@
 """What a stage works on: the particles' Fourier samples inside its band limit, whitened."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numba
 import numpy as np
@@ -156,7 +157,10 @@ def renewed_problem(
     rotations, shifts = np.tile(np.eye(3), (n, 1, 1)), np.array(particles.shifts, np.float64)
     rotations[rows], shifts[rows] = problem.rotations, problem.shifts
     moved = particles._replace(rotations=rotations, shifts=shifts)
-    return stage_problem(moved, stack, problem.molecule, max_radius, noise, rows)
+    new = stage_problem(moved, stack, problem.molecule, max_radius, noise, rows)
+    if isinstance(problem.images, DeviceImages) and isinstance(new.images, DeviceImages):
+        return replace(new, images=problem.images.others(new.images.host))
+    return new
 
 
 def starting_noise(particles: Particles, stack: AnyStack) -> Float64:

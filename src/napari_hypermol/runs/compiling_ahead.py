@@ -3,7 +3,7 @@
 A loop is compiled when it is first called, by one processor, while the others wait: a minute or two
 in all. So the first run of an installation starts others, which call the loops that come last on
 next to nothing; what they have compiled the run then loads. Which parts are compiled is told by
-files in the cache folder.
+files in the cache folder, which do not see when compiled code is deleted: then nobody helps.
 
     python -m napari_hypermol.runs.compiling_ahead [PART ...]
 
@@ -16,12 +16,15 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import llvmlite.binding
 import numba
 import numpy as np
+import psutil
+from numba.core.compiler_lock import global_compiler_lock
 
 from napari_hypermol import __version__
 from napari_hypermol.bases.cosine import CosineBasis
@@ -44,7 +47,8 @@ from napari_hypermol.runs.sweep import expectation, state_tables, updated_noise
 
 __all__ = ["compile_parts", "compiling_ahead", "is_compiled", "parts_of", "start", "tell_compiled"]
 
-_MOST_HELPERS = 3  # each holds some 300 MB
+_MOST_HELPERS = 3
+_ROOM = 2**30  # bytes that are free for each; it takes some 300 MB
 _BOX, _RADIUS, _N = 8, 3.0, 2
 
 
@@ -205,39 +209,53 @@ def compile_parts(parts: Sequence[str] = tuple(_PARTS)) -> None:
 
 @contextlib.contextmanager
 def compiling_ahead(parts: Sequence[str]) -> Iterator[None]:
-    """Have those of the parts compiled by other processes that are not; they end with the block.
+    """Have those of the parts compiled by other processes that are not.
 
-    Each begins with what is needed last.
+    Each begins with what is needed last. After the block, and if this process dies, they end when
+    they have compiled what they are at.
     """
     missing = [part for part in parts if not is_compiled(part)]
-    n_helpers = min(_processors() - 1, _MOST_HELPERS, len(missing))
-    helpers = [start(missing[::-1][i::n_helpers]) for i in range(n_helpers)]
-    try:
+    n_helpers = min(_most_helpers(), len(missing))
+    with contextlib.ExitStack() as stay:
+        with contextlib.suppress(OSError):  # a run can do without
+            for i in range(n_helpers):
+                helper = start(missing[::-1][i::n_helpers])
+                assert helper.stdin is not None
+                stay.callback(helper.stdin.close)
         yield
-    finally:
-        for helper in helpers:
-            helper.terminate()
-            helper.wait()
 
 
-def _processors() -> int:
-    """Those this process may use."""
-    return int(numba.config.NUMBA_NUM_THREADS)
+def _most_helpers() -> int:
+    """As many as there are processors to spare, and memory."""
+    if not sys.executable or getattr(sys, "frozen", False):
+        return 0  # there is no Python to call
+    room = psutil.virtual_memory().available // _ROOM
+    return int(min(numba.get_num_threads() - 1, _MOST_HELPERS, room))
 
 
 def start(parts: Sequence[str]) -> subprocess.Popen[bytes]:
-    """A process that compiles parts, one after the other."""
-    command = [sys.executable, "-m", "napari_hypermol.runs.compiling_ahead", *parts]
+    """A process that compiles parts, one after the other, until its input is closed."""
+    # -P: no module that lies about in the working directory is taken for one of Python's
+    command = [sys.executable, "-P", "-m", "napari_hypermol.runs.compiling_ahead", *parts]
     silent = subprocess.DEVNULL
     # one thread: others would wait for the processors that the run has
     alone = os.environ | {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.Popen(
-        command, stdin=silent, stdout=silent, stderr=silent, env=alone,
+        command, stdin=subprocess.PIPE, stdout=silent, stderr=silent, env=alone,
         creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # of Windows
     )  # fmt: skip
+
+
+def _end_with_input() -> None:
+    """End this process when nobody is left who wants what it does."""
+    os.read(0, 1)  # sys.stdin would be locked while the interpreter ends
+    with global_compiler_lock:  # never between the two files of a loop in numba's cache
+        os._exit(0)
 
 
 if __name__ == "__main__":
     if hasattr(os, "nice"):
         os.nice(5)
+    if sys.argv[1:]:
+        threading.Thread(target=_end_with_input, daemon=True).start()
     compile_parts(sys.argv[1:] or tuple(_PARTS))

@@ -25,6 +25,7 @@ from napari_hypermol.backend import (
     release_device_memory,
 )
 from napari_hypermol.coordinates.grids import FourierGrids
+from napari_hypermol.errors import ShapeError
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.runs.device_feed import DeviceFeed
 from napari_hypermol.runs.pieces import GridsOf, joined, made_here, rows_in
@@ -73,6 +74,12 @@ class DeviceImages:
 
     def __len__(self) -> int:
         return len(self.host.weights)
+
+    def others(self, host: WhitenedImages) -> "DeviceImages":
+        """Other images for the same device: what has been found out about it is known of them."""
+        images = DeviceImages(host)
+        images.has_room, images.has_room_for_solves = self.has_room, self.has_room_for_solves
+        return images
 
     @property
     def groups(self) -> NDArray[np.int64]:
@@ -159,6 +166,11 @@ class DeviceImages:
             except DEVICE_OUT_OF_MEMORY as problem:
                 images = own = found = moved = None  # or they would lie beside the halves
                 self._halve(problem)
+            except ShapeError as problem:  # a block of threads has no room for so many columns
+                if not self.has_room:
+                    raise
+                images = own = found = moved = None
+                self._give_up(problem)
 
     def _images_from(self, start: int) -> Generator[tuple[slice, WhitenedImages]]:
         """Rows and images of every batch, on the device."""
@@ -192,8 +204,10 @@ class DeviceImages:
         for _, found in self._batches(function, spread, shared, kept):
             if sum_of_all is None:
                 sum_of_all = found
-            else:
+            elif self.has_room:
                 sum_of_all += found
+            else:  # what the device has summed up until its memory ran out may be there still
+                sum_of_all = _brought(sum_of_all) + found
         return sum_of_all
 
     def _moved(self, rows: slice) -> WhitenedImages:
@@ -235,13 +249,21 @@ class DeviceImages:
         if not self.has_room:
             raise problem
         if self.batch == 1:
-            warnings.warn(
-                "the GPU has no room for a single particle beside the molecule, so the processors "
-                "work on images; a lower resolution or state degree takes less",
-                stacklevel=2,
-            )
-            self.has_room, self.batch = False, _MOST
+            self._give_up("it has no room for a single particle beside it")
         self.batch = max(1, self.batch // 2)
+        self._forget()
+
+    def _give_up(self, reason: Any) -> None:
+        """Leave the work on images to the processors."""
+        warnings.warn(
+            f"the molecule is too large for the GPU ({reason}), so the processors work on images; "
+            "a lower resolution or state degree takes less",
+            stacklevel=2,
+        )
+        self.has_room, self.batch = False, _MOST
+        self._forget()
+
+    def _forget(self) -> None:
         self.stays, self._feed = False, None
         self._there.clear()
         release_device_memory()

@@ -137,11 +137,6 @@ def search_images(
     cells : Cells
     sums : SearchSums or None
         Both in main memory.
-
-    Raises
-    ------
-    DeviceError
-        If the GPU has no room for a single particle.
     """
     parts = each(images, _search, shared=(target, mode, n_cells, with_sums))
     cells: Cells = joined([cells for cells, _ in parts])

@@ -33,7 +33,8 @@ class Job:
     seed : int or None
         Instead of the recipe's.
     device : str
-        cpu, cuda, or auto: a GPU where there is one, and with a `scheduler` the processors.
+        cpu, cuda, or auto: a GPU where there is one; with a `scheduler`, or resumed
+        from there, the processors.
     scheduler : str or None
         Where the work is done, see `executors.executor_at`.
     overwrite, resume : bool
@@ -92,13 +93,15 @@ def resumed(job: Job) -> Job:
             f"{job.out}: goes on with the recipe in its folder; --recipe is not read", stacklevel=3
         )
     data_dir = run.facts.get("data_dir") if job.data_dir is None else job.data_dir
+    begun_on = run.metrics.get("device")
     return Job(
         particles=particles,
         out=job.out,
         recipe=job.out / "recipe.yaml",
         data_dir=None if data_dir is None else Path(data_dir),
         pixel_size=run.pixel_size,
-        device=job.device,
+        # on other devices sums are rounded otherwise, and chains end elsewhere
+        device="cpu" if job.device == "auto" and begun_on == "cpu" else job.device,
         scheduler=job.scheduler,
         resume=True,
         keep_every=job.keep_every,

@@ -325,5 +325,6 @@ def at_chain(problem: StageProblem, chain: PoseChain) -> StageProblem:
     """The same problem at other poses."""
     _, moved = problem.here()
     moved = moved._replace(data=chain.data, rotations=chain.rotations)
-    images = DeviceImages(moved) if isinstance(problem.images, DeviceImages) else moved
+    images: Any = problem.images
+    images = images.others(moved) if isinstance(images, DeviceImages) else moved
     return replace(problem, images=images, shifts=chain.shifts * problem.pixel_size)

@@ -89,10 +89,10 @@ def reconstruct(
         Teller(job.out, control, on_progress) as teller,
         contextlib.ExitStack() as stay,
     ):
-        device = _device_of(job)
         if job.resume:
             job = resumed(job)
             teller.begin()
+        device = _device_of(job)
         teller.phase("reading")
         given = checked(job)
         asked = unknowns(given.composite, max(s.max_radius for s in given.stages), given.file.n)

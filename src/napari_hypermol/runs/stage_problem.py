@@ -172,7 +172,7 @@ class StageProblem:
         n, images = len(self.shifts), self.images
         chosen = np.sort(np.random.default_rng(0).choice(n, _SOME, replace=False))
         if isinstance(images, DeviceImages) and not images.stays:  # nor need the others come
-            few = DeviceImages(rows_of(images.host, chosen))
+            few = images.others(rows_of(images.host, chosen))
             moments = second[chosen], np.ones(_SOME, dtype=np.bool_)
             value, own, _ = total(few, _curvature, moments, about).tolist()
             return value, own, float(np.einsum("nqq->", second, dtype=np.float64))
@@ -214,7 +214,8 @@ class StageProblem:
         if isinstance(self.images, RemoteImages):
             return replace(self, images=self.images.with_noise(new), mean_weights=means)
         if isinstance(self.images, DeviceImages):
-            images: Images = DeviceImages(_scaled(self.images.host, ratio, self.samples))
+            host = self.images.host
+            images: Images = self.images.others(_scaled(host, ratio, self.samples))
         else:
             images = _scaled(self.images, ratio, self.samples)
         return replace(self, images=images, mean_weights=means)
