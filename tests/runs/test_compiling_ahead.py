@@ -86,6 +86,16 @@ def test_other_code_is_compiled_anew(nothing_compiled, monkeypatch):
     assert not is_compiled("solve")
 
 
+def test_a_cache_folder_that_is_a_file_or_closed_tells_nothing(started, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HYPERMOL_CACHE", str(tmp_path / "file"))
+    assert is_compiled("solve")
+    monkeypatch.setenv("HYPERMOL_CACHE", str(tmp_path))
+    assert not is_compiled("solve")
+    monkeypatch.setattr(module.os, "access", lambda *asked: False)
+    assert is_compiled("solve")
+
+
 def test_without_a_cache_folder_nobody_helps(started, monkeypatch):
     """Or they would help every time."""
 

@@ -183,9 +183,10 @@ def _mark(part: str) -> Path:
 
 
 def is_compiled(part: str) -> bool:
-    """Whether it has been, as far as the cache folder tells; where there is none, it has."""
+    """Whether it has been, as far as the cache folder tells; one that cannot tell says yes."""
     try:
-        return _mark(part).exists()
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        return _mark(part).exists() or not os.access(cache_folder(), os.W_OK)
     except (OSError, RuntimeError):  # RuntimeError: no home folder
         return True
 
