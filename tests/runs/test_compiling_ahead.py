@@ -143,6 +143,12 @@ def test_a_helper_tells_what_it_has_compiled(nothing_compiled):
     assert not is_compiled("solve")
 
 
+def test_by_hand_it_goes_on_without_an_input(nothing_compiled):
+    command = [sys.executable, "-m", module.__name__, "noise"]
+    subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=PATIENCE)
+    assert is_compiled("noise")
+
+
 def test_a_helper_at_work_ends_when_nobody_wants_it(nothing_compiled):
     with module.start(ALL) as helper:
         helper.stdin.close()

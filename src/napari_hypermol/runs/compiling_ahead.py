@@ -47,6 +47,7 @@ from napari_hypermol.runs.sweep import expectation, state_tables, updated_noise
 
 __all__ = ["compile_parts", "compiling_ahead", "is_compiled", "parts_of", "start", "tell_compiled"]
 
+_WANTED = "--while-wanted"  # until the standard input is closed
 _MOST_HELPERS = 3
 _ROOM = 2**30  # bytes that are free for each; it takes some 300 MB
 _BOX, _RADIUS, _N = 8, 3.0, 2
@@ -237,7 +238,7 @@ def _most_helpers() -> int:
 def start(parts: Sequence[str]) -> subprocess.Popen[bytes]:
     """A process that compiles parts, one after the other, until its input is closed."""
     # -P: no module that lies about in the working directory is taken for one of Python's
-    command = [sys.executable, "-P", "-m", "napari_hypermol.runs.compiling_ahead", *parts]
+    command = [sys.executable, "-P", "-m", "napari_hypermol.runs.compiling_ahead", _WANTED, *parts]
     silent = subprocess.DEVNULL
     # one thread: others would wait for the processors that the run has
     alone = os.environ | {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -257,6 +258,8 @@ def _end_with_input() -> None:
 if __name__ == "__main__":
     if hasattr(os, "nice"):
         os.nice(5)
-    if sys.argv[1:]:
+    asked = sys.argv[1:]
+    if _WANTED in asked:
+        asked.remove(_WANTED)
         threading.Thread(target=_end_with_input, daemon=True).start()
-    compile_parts(sys.argv[1:] or tuple(_PARTS))
+    compile_parts(asked or tuple(_PARTS))
