@@ -26,6 +26,9 @@ from napari_hypermol.runs.whitening import columns_among, mean_weights, views_of
 __all__ = ["renewed_problem", "stage_problem", "starting_noise", "whitened_images"]
 
 Float64 = NDArray[np.float64]
+# Samples that a thread whitens at once: arrays of them stay in its cache, and are long enough that
+# threads do not wait for one another between operations.
+_AT_ONCE = 2**17
 
 
 def whitened_images(
@@ -49,7 +52,7 @@ def whitened_images(
     rows : (m,) int64 ndarray
         Particles to use.
     chunk : int
-        Particles whitened at once, by all threads together; no effect on the result.
+        Particles that a thread whitens at once, at most; no effect on the result.
 
     Returns
     -------
@@ -76,13 +79,12 @@ def whitened_images(
         data[part], weights[part], is_premultiplied[part] = own.data, own.weights, own[4]
         power[part], fill[part] = own.power, own.fill
 
-    threads = numba.get_num_threads()
-    length = max(1, chunk // threads)
+    length = max(1, min(chunk, _AT_ONCE // max(k, 1)))
     parts = [slice(start, min(start + length, m)) for start in range(0, m, length)]
     if len(parts) < 2:
         list(map(whiten, parts))
     else:
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(numba.get_num_threads()) as pool:
             list(pool.map(whiten, parts))
     return WhitenedImages(
         data, weights, power, fill, is_premultiplied, views.groups, views.rotations
