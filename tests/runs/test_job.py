@@ -1,6 +1,8 @@
 """Going on with a run: with what it was begun with, and nothing else."""
 
+import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from napari_hypermol.errors import (
     RunFolderError,
 )
 from napari_hypermol.io import read_star, write_star
-from napari_hypermol.runs.job import Job
+from napari_hypermol.runs import reconstruct as module
+from napari_hypermol.runs.job import Job, resumed
 from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.store import Run
 from small_runs import BRIEF, TINY, recovered, simulated
@@ -62,3 +65,28 @@ def test_what_a_resumed_run_does_not_heed_is_said(tiny_run, tmp_path):
         reconstruct(Job(None, out, pixel_size=2.5, resume=True))
     with pytest.warns(UserWarning, match="--recipe is not read"):
         reconstruct(Job(None, out, tiny_run.data / "recipe.yaml", resume=True))
+
+
+def test_a_run_begun_on_processors_goes_on_there(tiny_run):
+    """In the same chain to the last bit, also where there is a GPU."""
+    run = tiny_run.run.path
+    assert tiny_run.run.metrics["device"] == "cpu"
+    for asked, expected in (("auto", "cpu"), ("cpu", "cpu"), ("cuda", "cuda")):
+        assert resumed(Job(None, run, device=asked, resume=True)).device == expected
+
+
+def test_a_run_begun_on_a_gpu_goes_on_where_one_is(tiny_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run.run.path, run)
+    metrics = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps(metrics | {"device": "cuda"}))
+    assert resumed(Job(None, run, resume=True)).device == "auto"
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "asked", "device"),
+    [(None, "auto", "cuda"), ("2", "auto", "cpu"), ("2", "cuda", "cuda"), (None, "cpu", "cpu")],
+)
+def test_workers_have_a_gpu_if_their_user_says_so(monkeypatch, scheduler, asked, device):
+    monkeypatch.setattr(module, "choose_device", lambda asked: "cuda" if asked == "auto" else asked)
+    assert module._device_of(Job(None, Path(), device=asked, scheduler=scheduler)) == device
