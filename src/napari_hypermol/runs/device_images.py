@@ -269,30 +269,27 @@ class DeviceImages:
         release_device_memory()
 
 
+def _with(change: Callable[[Any], Any], value: Any) -> Any:
+    """A value whose arrays are changed, in (named) tuples too."""
+    if not isinstance(value, tuple):
+        return change(value)
+    columns, kind = [_with(change, column) for column in value], type(value)
+    return kind(*columns) if hasattr(value, "_fields") else kind(columns)
+
+
 def _on_device(value: Any) -> Any:
-    if isinstance(value, tuple):
-        columns = [_on_device(column) for column in value]
-        kind: Any = type(value)
-        return kind(*columns) if hasattr(value, "_fields") else kind(columns)
-    return as_device(value) if isinstance(value, np.ndarray) else value
+    return _with(lambda x: as_device(x) if isinstance(x, np.ndarray) else x, value)
 
 
 def _brought(value: Any) -> Any:
-    """Arrays of the device in main memory; the rest stays."""
-    if isinstance(value, tuple):
-        columns = [_brought(column) for column in value]
-        kind: Any = type(value)
-        return kind(*columns) if hasattr(value, "_fields") else kind(columns)
-    return value if array_module(value) is np else as_numpy(value)
+    """What is on the device in main memory; the rest as it is."""
+    return _with(lambda x: x if array_module(x) is np else as_numpy(x), value)
+
+
+def _in_main_memory(value: Any) -> Any:
+    """Results, as arrays."""
+    return _with(lambda x: None if x is None else as_numpy(x), value)
 
 
 def _as_it_is(value: Any) -> Any:
     return value
-
-
-def _in_main_memory(value: Any) -> Any:
-    if isinstance(value, tuple):
-        columns = [_in_main_memory(column) for column in value]
-        kind: Any = type(value)
-        return kind(*columns) if hasattr(value, "_fields") else kind(columns)
-    return None if value is None else as_numpy(value)
