@@ -17,11 +17,13 @@ weights are spread for those, not for all Q (Q + 1) / 2 pairs.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from napari_hypermol.backend import array_module
 from napari_hypermol.coordinates.grids import FourierSamples
@@ -114,9 +116,16 @@ def principal_pairs(products: Float64, tolerance: float = 1e-3) -> Float32:
     -------
     (p, r) float32 ndarray
     """
-    values, vectors = np.linalg.eigh(products)
+    with _blas().limit(limits=1, user_api="blas"):
+        values, vectors = np.linalg.eigh(products)
     kept = values > tolerance**2 * values[-1]
     return np.ascontiguousarray(vectors[:, kept], dtype=np.float32)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Threads of NumPy's linear algebra: of a hundred columns it hands pieces to all, and waits."""
+    return ThreadpoolController()
 
 
 def gridded_weights(
