@@ -14,14 +14,18 @@ from napari_hypermol.posterior.likelihood import (
     overlaps,
     particle_order,
     residual_adjoint,
+    residual_and_power,
 )
 
 N = 5
 
 
-@pytest.fixture(scope="module", params=[(16, 6), (17, 8)], ids=["even", "odd"])
+@pytest.fixture(
+    scope="module", params=[(16, 6, 2), (17, 8, 2), (16, 5, 8)], ids=["even", "odd", "many"]
+)
 def here(request):
-    return scene(pretzel_like(request.param[0]), request.param[1])
+    box_size, radius, degree = request.param
+    return scene(pretzel_like(box_size, degree), radius)
 
 
 @pytest.fixture
@@ -116,6 +120,33 @@ def test_residual_adjoint_is_what_the_operator_leaves(here, images, grids, rng):
     close(residual_adjoint(images, first, second, *rest), expected)
 
 
+def test_residual_and_power_in_one_pass(here, images, grids, rng, monkeypatch):
+    *_, first, second = random_moments(rng, N, grids_columns(here))
+    images = images._replace(groups=np.array([0, 2, 0, 2, 2]), is_premultiplied=np.arange(N) == 3)
+    noise = rng.uniform(0.5, 2, size=(3, images.power.shape[1])).astype(np.float32)
+    monkeypatch.setattr(likelihood, "_CHUNK", 2)
+    rest = grids, here.placements, here.samples
+    residual, explained = residual_and_power(images, first, second, noise, *rest)
+    close(residual, residual_adjoint(images, first, second, *rest))
+    each = explained_power(images, first, second, noise, *rest)
+    expected = np.stack([each[[0, 2]].sum(axis=0), 0 * each[0], each[[1, 3, 4]].sum(axis=0)])
+    close(explained, expected)
+
+
+def test_arrays_in_any_order(here, images, grids, rng):
+    *_, first, second = random_moments(rng, N, grids_columns(here))
+    rest = grids, here.placements, here.samples
+    other = images._replace(
+        data=np.asfortranarray(images.data), weights=np.asfortranarray(images.weights)
+    )
+    for found, expected in zip(overlaps(other, *rest), overlaps(images, *rest), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    close(
+        residual_adjoint(other, np.asfortranarray(first), np.asfortranarray(second), *rest),
+        residual_adjoint(images, first, second, *rest),
+    )
+
+
 def test_normal_operator_is_symmetric_and_positive(here, images, rng):
     *_, second = random_moments(rng, N, grids_columns(here))
     x, y = rng.normal(size=(2, here.molecule.n_coefficients)).astype(np.float32)
@@ -206,7 +237,8 @@ def test_chunks_make_no_difference(here, images, grids, rng):
 def test_samples_beyond_the_grid_are_refused(here, rng):
     coarse = scene(pretzel_like(here.samples.box_size), 3).molecule
     images, grids = random_data(rng, 1, here.samples), coarse.empty_grids
-    first, second = np.zeros((1, 7), np.float32), np.zeros((1, 7, 7), np.float32)
+    n_q = grids_columns(here)
+    first, second = np.zeros((1, n_q), np.float32), np.zeros((1, n_q, n_q), np.float32)
     noise, rest = np.ones((1, 9), np.float32), (grids, here.placements, here.samples)
     for call in (
         lambda: overlaps(images, *rest),

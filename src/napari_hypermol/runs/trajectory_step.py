@@ -18,7 +18,7 @@ from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.molecules.linear import LinearMolecule, grid_layout, grid_values
 from napari_hypermol.molecules.tangents import shell_products, tangent_volumes, twist_about
 from napari_hypermol.molecules.trajectory import RigidTrajectory
-from napari_hypermol.posterior.likelihood import image_adjoint, normal_operator, overlaps
+from napari_hypermol.posterior.likelihood import overlaps, residual_adjoint
 from napari_hypermol.posterior.priors import data_precision
 from napari_hypermol.posterior.states import ParticlePosterior
 from napari_hypermol.protocols import SpatialBasis
@@ -92,11 +92,10 @@ def _residual_adjoint(
     problem: StageProblem, unfolded: _Unfolded, posterior: ParticlePosterior
 ) -> list[Float32]:
     """Expected residual images in the frame of every placement, on its own coefficients."""
-    layout = unfolded.layout
-    grids = layout._replace(values=grid_values(unfolded.bases, unfolded.parts))
+    grids = unfolded.layout._replace(values=grid_values(unfolded.bases, unfolded.parts))
     about = unfolded.placements, problem.samples
-    values = total(problem.images, image_adjoint, (posterior.first,), (layout, *about))
-    values -= total(problem.images, normal_operator, (posterior.second,), (grids, *about))
+    moments = posterior.first, posterior.second
+    values = total(problem.images, residual_adjoint, moments, (grids, *about))
     pieces, start = [], 0
     for basis, part in zip(unfolded.bases, unfolded.parts, strict=True):
         shape = (*basis.grid_shape, len(part))
