@@ -11,8 +11,8 @@ from napari_hypermol.molecules.support import Ball
 from napari_hypermol.runs.chunks import stage_problem, starting_noise
 from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of
+from napari_hypermol.runs.noise_step import residual_noise
 from napari_hypermol.runs.recipe_text import read_recipe
-from napari_hypermol.runs.sweep import residual_noise
 
 RADIUS = 8.0
 

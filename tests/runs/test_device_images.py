@@ -21,11 +21,12 @@ from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.gridded_normal import GriddedNormal
 from napari_hypermol.runs.initial_model import InitialSettings, initial_model
 from napari_hypermol.runs.job import Job
+from napari_hypermol.runs.noise_step import updated_noise
 from napari_hypermol.runs.pose_guide import fresh_guide
 from napari_hypermol.runs.pose_step import PoseSettings, pose_step
 from napari_hypermol.runs.reconstruct import reconstruct
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
-from napari_hypermol.runs.sweep import expectation, state_tables, updated_noise
+from napari_hypermol.runs.sweep import expectation, state_tables
 from small_runs import BRIEF, TINY, simulated
 
 N = 11
@@ -57,7 +58,7 @@ def there(problem):
 def swept(problem, estimate):
     tables = state_tables(problem.molecule)
     posterior = expectation(problem, estimate, tables, np.random.default_rng(1))
-    solved, _ = maximisation(problem, estimate, posterior, 3)
+    solved, _ = maximisation(problem, estimate, posterior, 3, updates_noise=True)
     return posterior, solved, updated_noise(problem, solved, posterior)
 
 
@@ -67,6 +68,7 @@ def agree(found, expected):
     np.testing.assert_allclose(found[0].log_evidence, expected[0].log_evidence, rtol=1e-4)
     error = np.linalg.norm(found[1].theta - expected[1].theta)
     assert error < 1e-3 * np.linalg.norm(expected[1].theta)
+    np.testing.assert_allclose(found[1].noise, expected[1].noise, rtol=1e-3)
     np.testing.assert_allclose(found[2], expected[2], rtol=1e-3)
     assert isinstance(found[0].state_mean, np.ndarray)
 

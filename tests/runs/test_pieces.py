@@ -3,7 +3,7 @@ from typing import NamedTuple
 import numpy as np
 
 from examples import pretzel_like, scene
-from napari_hypermol.runs.pieces import GridsOf, LastGrids, joined, made_here
+from napari_hypermol.runs.pieces import GridsOf, LastGrids, Sums, joined, made_here, on_theta
 
 
 class Pair(NamedTuple):
@@ -58,3 +58,23 @@ def test_grids_of_another_molecule_are_not_those(rng):
     last = LastGrids()
     grids = last.of(one, theta)
     assert last.of(other, theta) is not grids
+
+
+def test_sums_are_added_each_to_its_own():
+    one, two = Sums((np.ones(2), np.zeros((2, 3)))), Sums((np.full(2, 3.0), np.ones((2, 3))))
+    total = one.copy()
+    total += two
+    assert isinstance(total, Sums)
+    np.testing.assert_array_equal(total[0], [4, 4])
+    np.testing.assert_array_equal(total[1], np.ones((2, 3)))
+    np.testing.assert_array_equal(one[0], [1, 1])
+
+
+def test_the_first_of_several_sums_are_grid_values(rng):
+    molecule = scene(pretzel_like(16), 5.0).molecule
+    values = rng.normal(size=len(molecule.empty_grids.values)).astype(np.float32)
+    expected = molecule.grids_adjoint(values.copy())
+    np.testing.assert_array_equal(on_theta(molecule, values.copy()), expected)
+    found = on_theta(molecule, Sums((values, np.ones(3))))
+    np.testing.assert_array_equal(found[0], expected)
+    np.testing.assert_array_equal(found[1], np.ones(3))

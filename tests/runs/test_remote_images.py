@@ -19,6 +19,7 @@ from napari_hypermol.runs.fourier_stack import read_fourier_stack
 from napari_hypermol.runs.from_recipe import composite_of
 from napari_hypermol.runs.image_work import brought, scaled, spread
 from napari_hypermol.runs.job import Job
+from napari_hypermol.runs.noise_step import updated_noise
 from napari_hypermol.runs.pose_guide import fresh_guide
 from napari_hypermol.runs.pose_prior import pose_prior
 from napari_hypermol.runs.pose_step import PoseSettings, pose_step
@@ -29,7 +30,6 @@ from napari_hypermol.runs.stage_problem import Estimate
 from napari_hypermol.runs.sweep import (
     expectation,
     state_tables,
-    updated_noise,
 )
 from small_clusters import cluster_of
 
@@ -174,7 +174,8 @@ def same_sweep(both):
         kindled = expectation(problem, both.estimate, tables, rng, kindling=3.0)
         solved, info = maximisation(problem, both.estimate, posterior, 4)
         noise = updated_noise(problem, solved, posterior)
-        found.append((posterior, kindled, solved, info.n_iterations, noise))
+        along, _ = maximisation(problem, both.estimate, posterior, 4, updates_noise=True)
+        found.append((posterior, kindled, solved, info.n_iterations, noise, along.noise))
     one, two = found
     for mine, other in zip(one[:2], two[:2], strict=True):
         np.testing.assert_allclose(other.state_mean, mine.state_mean, atol=1e-4)
@@ -183,7 +184,8 @@ def same_sweep(both):
     assert two[3] == one[3]
     error = np.linalg.norm(two[2].theta - one[2].theta) / np.linalg.norm(one[2].theta)
     assert error < 1e-3
-    np.testing.assert_allclose(two[4], one[4], rtol=1e-4)
+    for mine, other in zip(one[4:], two[4:], strict=True):
+        np.testing.assert_allclose(other, mine, rtol=1e-4)
 
 
 def test_poses_take_the_same_steps(both):

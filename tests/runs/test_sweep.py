@@ -1,26 +1,21 @@
 import numpy as np
 import pytest
 
-from examples import cosine_plane, one_ball, pretzel_like, random_rotations, scene
+from examples import cosine_plane, one_ball, pretzel_like, scene
 from napari_hypermol.bases.constant import ConstantBasis
 from napari_hypermol.bases.cosine import CosineBasis
 from napari_hypermol.bases.fourier import FourierBasis
-from napari_hypermol.imaging import projector
-from napari_hypermol.imaging.forward import shell_sums
 from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
-from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.runs.coefficient_step import maximisation
-from napari_hypermol.runs.stage_problem import Estimate
 from napari_hypermol.runs.sweep import (
     edge_share,
     expectation,
     kindled_mixing,
     state_tables,
-    updated_noise,
 )
-from small_problems import posterior_of, problem_of
+from small_problems import Simulated, problem_of
 
 
 def quadratic_prior(molecule, theta, spectra):
@@ -30,78 +25,6 @@ def quadratic_prior(molecule, theta, spectra):
         filtered = basis.filter(part, (1 / spectrum.T).astype(np.float32))
         total += float(np.sum(part.astype(np.float64) * filtered))
     return total
-
-
-class Simulated:
-    """Images drawn from the model itself: a known molecule, CTF, contrasts, states and noise."""
-
-    def __init__(self, rng, n, premultiplied=False, amplitude=1.0, levels=(1.0, 4.0)):
-        here = self.here = scene(pretzel_like(16, degree=1), 6)
-        molecule, samples = here.molecule, here.samples
-        tables = state_tables(molecule)
-        n_k, n_shells = len(samples.kx), int(samples.shells.max()) + 1
-        self.theta = (amplitude * rng.normal(size=molecule.n_coefficients)).astype(np.float32)
-        contrasts = rng.uniform(0.8, 1.2, n)
-        c = np.ones((n, sum(molecule.n_functions)))
-        self.states = np.empty((n, len(tables)))
-        for axis, table in enumerate(tables):
-            drawn = rng.integers(len(table.states), size=n)
-            self.states[:, axis] = table.states[drawn, 0]
-            c[:, table.columns] = table.functions[drawn]
-        self.moments = posterior_of(
-            contrasts[:, None] * c, (contrasts**2)[:, None, None] * c[:, :, None] * c[:, None, :]
-        )
-        groups = np.arange(n) % len(levels)
-        self.noise = np.outer(levels, rng.uniform(0.5, 2, n_shells))
-        sigma_square = self.noise[groups][:, samples.shells]
-        ctf = rng.uniform(0.2, 1, size=(n, n_k)) * rng.choice([-1, 1], size=(n, n_k))
-        rotations = random_rotations(rng, n)
-        slices = projector.forward(rotations, molecule.grids(self.theta), here.placements, samples)
-        normal = rng.normal(size=(2, n, n_k)) * np.sqrt(sigma_square / 2)
-        y = ctf * np.einsum("nkq,nq->nk", slices, self.moments.first) + normal[0] + 1j * normal[1]
-        scale = samples.weights / sigma_square
-        whitened = scale * ctf * y
-        once = ctf**2 if premultiplied else np.ones_like(ctf)
-        self.images = WhitenedImages(
-            data=np.stack([whitened.real, whitened.imag], axis=1).astype(np.float32),
-            weights=(scale * ctf**2).astype(np.float32),
-            power=shell_sums(samples.weights * once * abs(y) ** 2, samples, n_shells),
-            fill=shell_sums(samples.weights * once, samples, n_shells),
-            is_premultiplied=np.full(n, premultiplied),
-            groups=groups,
-            rotations=rotations,
-        )
-        self.problem = problem_of(here, self.images)
-        spectra = [np.full((q, b.n_shells), amplitude**2) for (q, _), b in zip(
-            molecule.set_shapes, molecule.bases, strict=True)]  # fmt: skip
-        self.estimate = Estimate(self.theta, spectra, self.noise, 0.1)
-
-
-@pytest.mark.parametrize("premultiplied", [False, True])
-def test_true_molecule_and_moments_leave_the_true_noise(rng, premultiplied):
-    n = 400
-    made = Simulated(rng, n, premultiplied)
-    found = updated_noise(made.problem, made.estimate, made.moments)
-    samples = made.here.samples
-    counts = np.bincount(samples.shells)
-    # of a variance from so many complex numbers; those of premultiplied images count unequally
-    error = 4 * (1.5 if premultiplied else 1) / np.sqrt(n / 2 * counts)
-    assert (abs(found / made.noise - 1) < error + 0.01).all()  # and 1 % of the projector
-
-
-def test_noise_of_a_group_without_particles_is_kept(rng):
-    made = Simulated(rng, 20)
-    noise = np.vstack([made.noise, 7 * made.noise[:1]])
-    found = updated_noise(made.problem, made.estimate._replace(noise=noise), made.moments)
-    np.testing.assert_array_equal(found[2], noise[2])
-    assert (found[:2] != noise[:2]).all()
-
-
-def test_noise_falls_by_nine_tenths_at_most(rng):
-    made = Simulated(rng, 20)
-    empty = made.images._replace(power=np.zeros_like(made.images.power))
-    found = updated_noise(problem_of(made.here, empty), made.estimate, made.moments)
-    np.testing.assert_allclose(found, 0.1 * made.noise)
 
 
 def test_penalised_likelihood_never_falls(rng):

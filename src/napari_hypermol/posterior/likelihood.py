@@ -291,15 +291,16 @@ def residual_and_power(
     """
     moments, where = (first_moments, second_moments), (grids, placements, samples)
     if array_module(images.data) is not np:
-        residual = residual_adjoint(images, *moments, *where)
-        power = explained_power(images, *moments, noise, *where)
+        moments = first_moments, second_moments
+        residual = residual_adjoint(images, *moments, grids, placements, samples)
+        power = explained_power(images, *moments, noise, grids, placements, samples)
         return residual, by_group(power, images.groups, len(noise))
-    targets, order = _targets(grids), particle_order(images)
-    explained = np.zeros(noise.shape)
+    targets, where = _targets(grids), (grids, placements, samples)
+    order, explained = particle_order(images), np.zeros(noise.shape)
     for start in range(0, len(order), _CHUNK):
         rows = order[start : start + _CHUNK]
         power = np.zeros((len(rows), noise.shape[1]))
-        _pass(images, *moments, noise, where, rows, targets, power, True)
+        _pass(images, first_moments, second_moments, noise, where, rows, targets, power, True)
         explained += by_group(power, images.groups[rows], len(noise))
     return summed(targets), explained
 

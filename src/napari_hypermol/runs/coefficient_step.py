@@ -1,4 +1,4 @@
-"""Coefficients given what the particles say of themselves: the M step of Eq. (23).
+"""Coefficients and noise given what the particles say of themselves: the M step of Eq. (23).
 
 A regularised least-squares solve given the moments of states and contrasts, then signal spectra
 that fit it. The normal operator itself, a slice and an adjoint of every particle, is applied as few
@@ -28,6 +28,7 @@ from napari_hypermol.protocols import CoefficientPrior
 from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.gridded_normal import gridded_normal
 from napari_hypermol.runs.image_work import spread, total
+from napari_hypermol.runs.noise_step import residual_and_noise, updated_noise
 from napari_hypermol.runs.remote_images import RemoteImages
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.whitening import mean_weights
@@ -160,8 +161,9 @@ def maximisation(
     priors: Sequence[Float64] | None = None,
     further: Sequence[Sequence[CoefficientPrior]] = (),
     is_brief: bool = False,
+    updates_noise: bool = False,
 ) -> tuple[Estimate, SolveInfo]:
-    """MAP coefficients given the moments, then signal spectra that fit them.
+    """MAP coefficients given the moments, signal spectra that fit them, and the noise.
 
     Parameters
     ----------
@@ -183,12 +185,17 @@ def maximisation(
     is_brief : bool
         A single step suffices even where the stand-in leaves something out, as for sweeps in which
         poses move: what is left is less than what changes with them, and the next one goes on.
+    updates_noise : bool
+        Noise spectra too, from the residuals of ``estimate.theta``, which are found on the way;
+        where that is zero, of the coefficients found.
 
     Notes
     -----
     On the device that has the images, or, if its memory runs out, in main memory.
     """
-    asked = estimate, posterior, iterations, tolerance, check, priors, further, is_brief
+    asked = (
+        estimate, posterior, iterations, tolerance, check, priors, further, is_brief, updates_noise,
+    )  # fmt: skip
     try:
         return _maximisation(problem, *asked)
     except DEVICE_OUT_OF_MEMORY:
@@ -208,15 +215,18 @@ def _maximisation(
     priors: Sequence[Float64] | None,
     further: Sequence[Sequence[CoefficientPrior]],
     is_brief: bool,
+    updates_noise: bool,
 ) -> tuple[Estimate, SolveInfo]:
     """The solve, wherever the problem says."""
+    noise: Float64 | None = None
+    is_seen_in_residual = updates_noise and bool(estimate.theta.any())
     molecule = problem.molecule
     second = spread(problem.images, posterior.second)
     first = spread(problem.images, posterior.first)
     data = precisions(problem, posterior.second)
     priors = [signal_precision(s) for s in estimate.spectra] if priors is None else priors
     given = blockwise(molecule, list(priors))
-    to = as_device if problem.solves_on_device else np.asarray
+    to = as_device if problem.solves_on_device else as_numpy
     start = to(estimate.theta)
     curvature, slope = _touching(molecule, estimate.theta, further)
     slope = to(slope)
@@ -235,8 +245,14 @@ def _maximisation(
     if cheap is not None and (cheap.is_whole or is_brief) and tolerance is None:
 
         def residual(theta: Float32) -> Float32:
+            nonlocal noise
             check()
-            return problem.residual(theta, first, second) + slope - prior(theta)
+            if is_seen_in_residual:
+                data, noise = residual_and_noise(problem, estimate, first, second)
+            else:
+                data = problem.residual(theta, first, second)
+            gradient: Float32 = to(data) + slope - prior(theta)
+            return gradient
 
         def curved(step: Float32, is_rough: bool = False) -> float:
             check()
@@ -268,7 +284,11 @@ def _maximisation(
             molecule.split(theta), data, priors, molecule.bases, strict=True
         )
     ]
-    return estimate._replace(theta=theta, spectra=spectra), info
+    solved = estimate._replace(theta=theta, spectra=spectra)
+    if updates_noise and noise is None:
+        check()
+        noise = updated_noise(problem, estimate if is_seen_in_residual else solved, posterior)
+    return solved if noise is None else solved._replace(noise=noise), info
 
 
 def _touching(

@@ -40,10 +40,11 @@ from napari_hypermol.runs.alignment import mirror_symmetry
 from napari_hypermol.runs.coefficient_step import maximisation
 from napari_hypermol.runs.grid_search import random_grid, search_images, search_target
 from napari_hypermol.runs.maps import HyperMaps
+from napari_hypermol.runs.noise_step import updated_noise
 from napari_hypermol.runs.pose_guide import fresh_guide
 from napari_hypermol.runs.pose_step import PoseSettings, collapsed_model, pose_step
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
-from napari_hypermol.runs.sweep import expectation, state_tables, updated_noise
+from napari_hypermol.runs.sweep import expectation, state_tables
 
 __all__ = ["compile_parts", "compiling_ahead", "is_compiled", "parts_of", "start", "tell_compiled"]
 

@@ -26,9 +26,10 @@ from napari_hypermol.posterior.evidence import joint_log_evidence
 from napari_hypermol.posterior.states import MAX_ENTRIES
 from napari_hypermol.runs.chunks import stage_problem
 from napari_hypermol.runs.fourier_stack import AnyStack
+from napari_hypermol.runs.noise_step import updated_noise
 from napari_hypermol.runs.snapshot import Snapshot
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
-from napari_hypermol.runs.sweep import expectation, state_tables, updated_noise
+from napari_hypermol.runs.sweep import expectation, state_tables
 
 __all__ = ["check_can_be_predicted", "log_evidence", "log_predictive", "noise_of"]
 

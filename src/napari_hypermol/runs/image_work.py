@@ -9,7 +9,7 @@ from napari_hypermol.backend import array_module, as_device
 from napari_hypermol.molecules.linear import LinearMolecule
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.runs.device_images import DeviceImages
-from napari_hypermol.runs.pieces import made_here
+from napari_hypermol.runs.pieces import Sums, made_here, on_theta
 from napari_hypermol.runs.remote_images import RemoteImages, Spread
 
 __all__ = ["Images", "brought", "each", "scaled", "spread", "total"]
@@ -65,7 +65,7 @@ def total(
     molecule: LinearMolecule | None = None,
     stays: bool = False,
 ) -> Any:
-    """The sum of what `each` gives; of grid values, with `molecule`, the adjoint: theta.
+    """The sum of what `each` gives, or `Sums`; of grid values, with `molecule`, the adjoint: theta.
 
     It stays on the device that has the images if `stays` says so, and theta of a molecule that is
     portable does in any case.
@@ -78,9 +78,15 @@ def total(
         value = images.total(function, spread, shared, stays)
     else:
         (value,) = each(images, function, spread, shared)
-    found = value if molecule is None else molecule.grids_adjoint(value)
+    found = value if molecule is None else on_theta(molecule, value)
     is_expected = isinstance(images, DeviceImages) and stays  # who asks goes on there
-    return as_device(found) if is_expected and array_module(found) is np else found
+    return _there(found) if is_expected else found
+
+
+def _there(found: Any) -> Any:
+    if isinstance(found, Sums):
+        return Sums(map(_there, found))
+    return as_device(found) if array_module(found) is np else found
 
 
 def scaled(value: Any, factor: float) -> Any:

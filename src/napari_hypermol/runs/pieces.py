@@ -10,7 +10,7 @@ from napari_hypermol.backend import array_module
 from napari_hypermol.coordinates.grids import FourierGrids
 from napari_hypermol.molecules.linear import LinearMolecule
 
-__all__ = ["GridsOf", "LastGrids", "joined", "made_here", "rows_in"]
+__all__ = ["GridsOf", "LastGrids", "Sums", "joined", "made_here", "on_theta", "rows_in"]
 
 
 class GridsOf(NamedTuple):
@@ -24,6 +24,17 @@ class GridsOf(NamedTuple):
         if self.theta is None:
             return self.molecule.empty_grids
         return self.molecule.grids(self.theta)
+
+
+class Sums(tuple[Any, ...]):
+    """Several sums over images, which are added each to its own."""
+
+    def __add__(self, other: Any) -> "Sums":
+        return Sums(a + b for a, b in zip(self, other, strict=True))
+
+    def copy(self) -> "Sums":
+        """The same, to be added to."""
+        return Sums(value.copy() for value in self)
 
 
 class LastGrids:
@@ -45,6 +56,13 @@ class LastGrids:
         grids = molecule.grids(theta)
         self._last = molecule, theta.copy(), grids
         return grids
+
+
+def on_theta(molecule: LinearMolecule, found: Any) -> Any:
+    """The adjoint of grid values: theta; of several sums the first are such values."""
+    if isinstance(found, Sums):
+        return Sums((molecule.grids_adjoint(found[0]), *found[1:]))
+    return molecule.grids_adjoint(found)
 
 
 def made_here(value: Any) -> Any:

@@ -20,8 +20,8 @@ from napari_hypermol.posterior.black_box import BlackBoxPosterior, StatePosterio
 from napari_hypermol.protocols import BlackBox
 from napari_hypermol.runs.chunks import starting_noise, whitened_images
 from napari_hypermol.runs.fourier_stack import AnyStack, read_fourier_stack
+from napari_hypermol.runs.noise_step import residual_noise
 from napari_hypermol.runs.progress import Reporter
-from napari_hypermol.runs.sweep import residual_noise
 
 __all__ = ["BlackBoxResult", "BlackBoxSettings", "black_box_posterior", "recover_black_box"]
 

@@ -21,7 +21,7 @@ from napari_hypermol.particles import Optics
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.runs.device_images import DeviceImages
 from napari_hypermol.runs.executors import DaskExecutor
-from napari_hypermol.runs.pieces import GridsOf, joined, rows_in
+from napari_hypermol.runs.pieces import GridsOf, joined, on_theta, rows_in
 from napari_hypermol.runs.whitening import Views, columns_among, rows_of, whitened
 
 __all__ = ["RemoteImages", "RemoteStack", "Spread"]
@@ -360,6 +360,6 @@ def _scaled(values: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
     return values * np.float32(factor)
 
 
-def _adjoint(molecule: LinearMolecule, values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _adjoint(molecule: LinearMolecule, values: Any) -> Any:
     with _TURN:
-        return molecule.grids_adjoint(values)
+        return on_theta(molecule, values)

@@ -17,6 +17,7 @@ from napari_hypermol.runs.halfway import Keeper
 from napari_hypermol.runs.image_work import scaled
 from napari_hypermol.runs.maps import HyperMaps
 from napari_hypermol.runs.noise_draw import noise_draw
+from napari_hypermol.runs.noise_step import updated_noise
 from napari_hypermol.runs.pose_average import averaged
 from napari_hypermol.runs.pose_guide import Guide
 from napari_hypermol.runs.pose_step import Poses
@@ -38,7 +39,6 @@ from napari_hypermol.runs.sweep import (
     edge_share,
     expectation,
     state_tables,
-    updated_noise,
 )
 from napari_hypermol.runs.trajectory_step import trajectory_step
 from napari_hypermol.samplers.conjugate_gradient import SolveInfo
@@ -137,7 +137,7 @@ def run_stage(
                 estimate = estimate._replace(occupancies=learned)
         is_new = stage.kindled_sweeps > 0 and sweep in (0, stage.kindled_sweeps)
         rounds = stage.solve_iterations * (2 if is_new else 1)
-        read = Reading(posterior, drawn, sizes)
+        read, before = Reading(posterior, drawn, sizes), estimate.noise
         solved, info, sizes, rate = _maps(
             problem, estimate, read, stage, settings, rng, rounds, sweep, reporter, has_moved
         )
@@ -153,10 +153,10 @@ def run_stage(
         has_spread = drawn is not None or posterior.contrast_std.any()
         if is_estimated and stage.contrast != "hold" and has_spread:
             estimate = estimate._replace(contrast_std=_contrast_spread(posterior))
-        noise = _noise(problem, estimate, posterior, drawn, stage, sweep, rng)
+        noise = _noise(problem, estimate, before, posterior, drawn, stage, sweep, rng)
         if noise is not None:
             if renewed is None:
-                problem = problem.with_noise(estimate.noise, noise)
+                problem = problem.with_noise(before, noise)
             estimate = estimate._replace(noise=noise)
             noises.append(noise)
         if renewed is not None:
@@ -248,7 +248,7 @@ def _maps(
     reporter: Reporter,
     is_brief: bool,
 ) -> tuple[Estimate, SolveInfo, StepSizes, float | None]:
-    """Coefficients given the rest, as the stage says; solved for, also their spectra.
+    """Coefficients given the rest, as the stage says; solved for, also their spectra and the noise.
 
     With the step sizes after it, and the mean acceptance of steps.
     """
@@ -274,7 +274,7 @@ def _maps(
         return estimate._replace(theta=theta), SolveInfo(stage.theta_steps, 0.0), sizes, rate
     solved, info = maximisation(
         problem, estimate, read.posterior, rounds, check=reporter.check, priors=priors,
-        further=further, is_brief=is_brief,
+        further=further, is_brief=is_brief, updates_noise=_has_new_noise(stage, sweep, read.drawn),
     )  # fmt: skip
     return solved, info, sizes, None
 
@@ -282,21 +282,27 @@ def _maps(
 def _noise(
     problem: StageProblem,
     estimate: Estimate,
+    before: Float64,
     posterior: ParticlePosterior,
     drawn: StateDraw | None,
     stage: Stage,
     sweep: int,
     rng: np.random.Generator,
 ) -> Float64 | None:
-    """New noise spectra; None where they stay."""
-    if stage.noise == "hold":
-        return None
+    """New noise spectra, if the solve has not left them; None where they stay."""
+    if estimate.noise is not before:
+        return estimate.noise
     if stage.noise == "draw" and drawn is not None:
         return noise_draw(rng, problem, estimate, drawn)
-    # every other time: it follows the maps
-    if sweep % 2 == 1 or sweep == stage.sweeps - 1:
+    if _has_new_noise(stage, sweep, drawn):
         return updated_noise(problem, estimate, posterior)
     return None
+
+
+def _has_new_noise(stage: Stage, sweep: int, drawn: StateDraw | None) -> bool:
+    """Whether noise is estimated in a sweep: every other time, as it follows the maps."""
+    is_estimated = stage.noise == "estimate" or (stage.noise == "draw" and drawn is None)
+    return is_estimated and (sweep % 2 == 1 or sweep == stage.sweeps - 1)
 
 
 def _with_functions_of(

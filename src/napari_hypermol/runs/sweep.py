@@ -1,7 +1,7 @@
-"""What a sweep finds with coefficients given: states and contrasts of every particle, and noise.
+"""What a sweep finds with coefficients given: states and contrasts of every particle.
 
 Expectation maximisation of Eq. (23): exact posterior tables of the particles given the coefficients
-(E) here, the coefficients given the tables' moments (M) in `coefficient_step`.
+(E) here, the coefficients and the noise given the tables' moments (M) in `coefficient_step`.
 """
 
 from collections.abc import Sequence
@@ -9,15 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hypermol.backend import array_module
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.molecules.linear import LinearMolecule
-from napari_hypermol.posterior.likelihood import (
-    WhitenedImages,
-    explained_power,
-    overlaps,
-)
+from napari_hypermol.posterior.likelihood import WhitenedImages, overlaps
 from napari_hypermol.posterior.priors import posterior_covariance, signal_precision
 from napari_hypermol.posterior.states import (
     MAX_ENTRIES,
@@ -26,7 +21,7 @@ from napari_hypermol.posterior.states import (
     table_posterior,
 )
 from napari_hypermol.runs.coefficient_step import precisions
-from napari_hypermol.runs.image_work import each, total
+from napari_hypermol.runs.image_work import each
 from napari_hypermol.runs.pieces import joined
 from napari_hypermol.runs.stage_problem import Estimate, StageProblem
 from napari_hypermol.runs.whitening import rows_of
@@ -36,9 +31,7 @@ __all__ = [
     "edge_share",
     "expectation",
     "kindled_mixing",
-    "residual_noise",
     "state_tables",
-    "updated_noise",
 ]
 
 Float64 = NDArray[np.float64]
@@ -186,92 +179,3 @@ def edge_share(problem: StageProblem, estimate: Estimate, posterior: ParticlePos
         seen = np.flatnonzero(h[:, 0, 0] > 1e-2 * h[:, 0, 0].max())[-3:]
         shares.append(float((1 - covariance[seen, 0, 0] / spectrum[0, seen]).mean()))
     return max(shares)
-
-
-def updated_noise(
-    problem: StageProblem, estimate: Estimate, posterior: ParticlePosterior
-) -> Float64:
-    """Noise spectra from the expected residuals, inside the stage's band limit."""
-    noise32 = estimate.noise.astype(np.float32)
-    sums = total(
-        problem.images,
-        _residual_sums,
-        (posterior.first, posterior.second),
-        (noise32, *problem.scene(estimate.theta)),
-    )
-    return _noise_of(sums, estimate.noise, problem.samples)
-
-
-def _residual_sums(
-    images: WhitenedImages,
-    first: Float32,
-    second: Float32,
-    noise: Float32,
-    grids: FourierGrids,
-    placements: Placements,
-    samples: FourierSamples,
-) -> Float64:
-    xp = array_module(images.data)
-    noise = xp.asarray(noise)
-    sums: Float64 = xp.zeros((2, *noise.shape))
-    for start in range(0, len(first), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        own = rows_of(images, part)
-        moments = first[part], second[part]
-        explained = explained_power(own, *moments, noise, grids, placements, samples)
-        sums += residual_sums(own, explained, len(noise))
-    return sums
-
-
-def residual_sums(images: WhitenedImages, explained: Float64, n_groups: int) -> Float64:
-    """Residual power of every optics group and what the noise's share of it is.
-
-    Parameters
-    ----------
-    images : WhitenedImages
-    explained : (n, shells) float64 ndarray
-        Power that the molecule explains, as `posterior.likelihood.explained_power` counts it.
-    n_groups : int
-
-    Returns
-    -------
-    (2, groups, shells) float64 ndarray
-    """
-    xp = array_module(images.data)
-    out: Float64 = xp.zeros((2, n_groups, explained.shape[1]))
-    for group in range(n_groups):
-        rows = images.groups == group
-        out[0, group] = (images.power[rows] - explained[rows]).sum(axis=0)
-        out[1, group] = images.fill[rows].sum(axis=0, dtype=np.float64)
-    return np.asarray(out) if xp is np else out
-
-
-def residual_noise(
-    images: WhitenedImages, explained: Float64, noise: Float64, samples: FourierSamples
-) -> Float64:
-    """Mean residual power of every optics group inside the band limit; `noise` elsewhere.
-
-    Parameters
-    ----------
-    images : WhitenedImages
-    explained : (n, shells) float64 ndarray
-        As in `residual_sums`.
-    noise : (groups, shells) float64 ndarray
-        The spectra so far.
-    samples : FourierSamples
-
-    Returns
-    -------
-    (groups, shells) float64 ndarray
-    """
-    return _noise_of(residual_sums(images, explained, len(noise)), noise, samples)
-
-
-def _noise_of(sums: Float64, noise: Float64, samples: FourierSamples) -> Float64:
-    noise, inside = noise.copy(), np.unique(samples.shells)
-    residual, fill = sums[:, :, inside]
-    for group in np.flatnonzero(sums[1].any(axis=1)):
-        new = residual[group] / np.maximum(fill[group], 1e-12)
-        # A shell can lose at most nine tenths at once: early maps explain noise too.
-        noise[group, inside] = np.maximum(new, 0.1 * noise[group, inside])
-    return noise
