@@ -28,7 +28,6 @@ _LONG = ir.IntType(64)
 _CONTRACT = ("contract",)  # a * b + c may become one fused operation
 _LANES = 8  # floats of a vector register
 MOST = 16  # functions whose sums fit into sixteen registers, three for every four
-_SIDE_BY_SIDE = (1, 2)  # functions so few that the taps of a line are read together
 
 
 def gather_plain(grid: Any, row: tuple[int, int, int], x: Any, y: Any, z: Any) -> Any:
@@ -81,6 +80,20 @@ class _Code:
         mask = ir.Constant(ir.VectorType(_INT, len(which)), which)
         return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
+    def window(self, vectors: list[Any], first: int, width: int) -> Any:
+        """Neighbouring lanes of vectors that follow one another, all full but the last."""
+        at, lane = divmod(first, _LANES)
+        if lane + width <= vectors[at].type.count:
+            return self.lanes(vectors[at], range(lane, lane + width))
+        pair = [v if v.type.count == _LANES else self.widened(v) for v in vectors[at : at + 2]]
+        mask = ir.Constant(ir.VectorType(_INT, width), list(range(lane, lane + width)))
+        return self.builder.shuffle_vector(*pair, mask)
+
+    def widened(self, vector: Any) -> Any:
+        """With lanes behind that nobody asks for."""
+        count = vector.type.count
+        return self.lanes(vector, [min(i, count - 1) for i in range(_LANES)])
+
     def splat(self, scalar: Any, width: int) -> Any:
         undefined = ir.Constant(self.vector(width), ir.Undefined)
         first = self.builder.insert_element(undefined, scalar, ir.Constant(_INT, 0))
@@ -129,14 +142,27 @@ def _vectors(floats: int) -> list[tuple[int, int]]:
     return [(first, min(_LANES, floats - first)) for first in range(0, floats, _LANES)]
 
 
+def _is_shorter(count: int) -> bool:
+    """Whether a line has fewer vectors than its three taps."""
+    return len(_vectors(6 * count)) < 3 * len(_vectors(2 * count))
+
+
+def _either(
+    code: _Code, count: int, by_line: Callable[[_Code, int], None],
+    by_tap: Callable[[_Code, int], None],
+) -> None:  # fmt: skip
+    """Line by line where the grid has no other functions, so that taps lie side by side."""
+    only = code.builder.icmp_signed("==", code.x_step, ir.Constant(_LONG, 2 * count))
+    with code.builder.if_else(only) as (then, otherwise):
+        with then:
+            by_line(code, count)
+        with otherwise:
+            by_tap(code, count)
+
+
 def _gather_code(code: _Code, count: int) -> None:
-    if count in _SIDE_BY_SIDE:
-        only = code.builder.icmp_signed("==", code.x_step, ir.Constant(_LONG, 2 * count))
-        with code.builder.if_else(only) as (then, otherwise):
-            with then:
-                _gather_line_code(code, count)
-            with otherwise:
-                _gather_tap_code(code, count)
+    if _is_shorter(count):
+        _either(code, count, _gather_line_code, _gather_tap_code)
     else:
         _gather_tap_code(code, count)
 
@@ -162,24 +188,57 @@ def _gather_tap_code(code: _Code, count: int) -> None:
 
 
 def _gather_line_code(code: _Code, count: int) -> None:
-    """The same where the grid has no other functions: a line's taps lie side by side."""
+    """Sum along z and y for each vector of a line; then taps are taken out of it."""
     pieces = _vectors(6 * count)
-    sums: dict[int, Any] = {}
+    sums: list[Any] = [None] * len(pieces)
     for line, weight in code.lines():
         factor = code.entry(weight)
-        for first, floats in pieces:
-            is_last = weight == 8 and first == pieces[-1][0]
+        for i, (first, floats) in enumerate(pieces):
+            is_last = weight == 8 and i == len(pieces) - 1
             value = code.load_wide(code.grid, code.onward(line, first), floats, is_last)
-            sums[first] = code.fused(code.splat(factor, floats), value, sums.get(first))
-    total = None
-    for ix in range(3):
-        first, lane = divmod(2 * count * ix, _LANES)
-        tap = code.lanes(sums[first * _LANES], range(lane, lane + 2 * count))
-        total = code.fused(code.splat(code.entry(ALONG_X + ix), 2 * count), tap, total)
-    code.store(code.conjugated(total), code.values, code.at)
+            sums[i] = code.fused(code.splat(factor, floats), value, sums[i])
+    for first, floats in _vectors(2 * count):
+        total = None
+        for ix in range(3):
+            tap = code.window(sums, 2 * count * ix + first, floats)
+            total = code.fused(code.splat(code.entry(ALONG_X + ix), floats), tap, total)
+        code.store(code.conjugated(total), code.values, code.onward(code.at, first))
 
 
 def _scatter_code(code: _Code, count: int) -> None:
+    if _is_shorter(count) and 2 * count >= _LANES:
+        _either(code, count, _scatter_line_code, _scatter_tap_code)
+    else:
+        _scatter_tap_code(code, count)
+
+
+def _scatter_line_code(code: _Code, count: int) -> None:
+    """Add to each vector of a line, the values of whose three taps follow one another."""
+    own = 2 * count
+    head = code.load(code.values, code.at, _LANES)
+    tail = code.load(code.values, code.onward(code.at, own - _LANES), _LANES)
+    weights = [code.entry(ALONG_X + ix) for ix in range(3)]
+    terms: list[Any] = []
+    for first, floats in _vectors(3 * own):
+        tap, lane = divmod(first, own)
+        left = min(floats, own - lane)  # of this tap; the others are of the next
+        if left == floats:
+            value = code.load(code.values, code.onward(code.at, lane), floats)
+            weight = code.splat(weights[tap], floats)
+        else:
+            value = code.window([tail, head], _LANES - left, floats)
+            both = [code.splat(weights[tap + i], _LANES) for i in range(2)]
+            weight = code.window(both, _LANES - left, floats)
+        terms.append(code.builder.fmul(weight, code.conjugated(value)))
+    for line, row in code.lines():
+        factor = code.entry(row)
+        for term, (first, floats) in zip(terms, _vectors(3 * own), strict=True):
+            offset = code.onward(line, first)
+            there = code.load(code.grid, offset, floats)
+            code.store(code.fused(code.splat(factor, floats), term, there), code.grid, offset)
+
+
+def _scatter_tap_code(code: _Code, count: int) -> None:
     pieces = _vectors(2 * count)
     terms: dict[tuple[int, int], Any] = {}
     for first, floats in pieces:
