@@ -20,9 +20,10 @@ import llvmlite.binding
 import numba
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["Shared", "compiled", "inlined"]
+__all__ = ["Shared", "compiled", "inlined", "scratch_floats", "scratch_integers"]
 
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 FastMath = bool | set[str]
@@ -53,6 +54,28 @@ def inlined(*, fastmath: FastMath = False) -> Callable[[Loop], Loop]:
         fastmath=fastmath, cache=True, nogil=True, forceinline=True
     )
     return decorator
+
+
+def _scratch(element: Any, kind: Any) -> Callable[..., Any]:
+    @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+    def scratch(typingctx: Any, count: Any) -> Any:
+        if not isinstance(count, types.IntegerLiteral):
+            return None
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            block = cgutils.alloca_once(builder, ir.ArrayType(kind, count.literal_value))
+            block.align = 64
+            return builder.bitcast(block, kind.as_pointer())
+
+        return types.CPointer(element)(count), codegen
+
+    return scratch  # type: ignore[no-any-return]
+
+
+# Memory of a call for so many numbers, a literal, until it returns: a pointer for `numba.carray`.
+# An array of NumPy's takes as long to make as ten samples to slice.
+scratch_floats = _scratch(types.float32, ir.FloatType())
+scratch_integers = _scratch(types.int32, ir.IntType(32))
 
 
 class Shared:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
+from napari_hypermol.coordinates.cache_lines import empty_array
 from napari_hypermol.coordinates.gridding import HALO, OVERSAMPLING
 from napari_hypermol.loops import compiled
 
@@ -45,7 +46,7 @@ def stored_of_half(half: Complex64) -> Complex64:
     xp, padded = array_module(half), half.shape[1]
     if xp is not np:
         return _stored_by_parts(half)
-    stored = np.empty((*stored_shape(padded), len(half)), dtype=np.complex64)
+    stored: Complex64 = empty_array((*stored_shape(padded), len(half)), np.complex64)
     _store(np.ascontiguousarray(half).view(np.float32), _COS, _SIN, stored.view(np.float32))
     return stored
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_hypermol.imaging._tap_table import BLOCK, TABLE_ROWS, fill_table, first_tap
 from napari_hypermol.imaging._taps import MOST, gather, prefetch, scatter
-from napari_hypermol.loops import Shared, inlined
+from napari_hypermol.loops import Shared, inlined, scratch_floats, scratch_integers
 
 __all__ = ["SLICE_SET"]
 
@@ -18,6 +18,7 @@ __all__ = ["SLICE_SET"]
 # of few functions are nearer to one another than asking is worth.
 _FAR, _MANY, _AHEAD = 2**20, 4, 3
 _CACHE_LINE = 16  # floats
+_TABLE, _STEPS = TABLE_ROWS * BLOCK, 3 * BLOCK  # numbers
 
 
 @inlined()
@@ -67,13 +68,12 @@ def _slice_set(
     kx, ky = numba.carray(kx_at, (n_samples,)), numba.carray(ky_at, (n_samples,))
     scale = numba.carray(scales_at, (s + 1,))[s]
     limit = box_size // 2
-    along_x = np.empty(limit + 1, dtype=np.complex64)
-    along_y = np.empty(2 * limit + 1, dtype=np.complex64)
     is_centred = centre[0] == 0 and centre[1] == 0 and centre[2] == 0
+    phases = np.empty(1 if is_centred else 3 * limit + 2, dtype=np.complex64)
     if not is_centred:
-        _phases(rows, centre, box_size, along_x, along_y)
-    table = np.empty((TABLE_ROWS, BLOCK), dtype=np.float32)
-    steps = np.empty((3, BLOCK), dtype=np.int32)
+        _phases(rows, centre, box_size, phases[: limit + 1], phases[limit + 1 :])
+    table = numba.carray(scratch_floats(_TABLE), (TABLE_ROWS, BLOCK))
+    steps = numba.carray(scratch_integers(_STEPS), (3, BLOCK))
     x_step = 2 * count
     y_step = size_x * x_step
     z_step = size_y * y_step
@@ -88,7 +88,8 @@ def _slice_set(
                 _prefetch_taps(grid, offset + ahead, count, y_step, z_step)
             at = (first + k) * columns + start
             if not is_centred:
-                phase = along_x[int(kx[first + k])] * along_y[int(ky[first + k]) + limit]
+                x, y = int(kx[first + k]), int(ky[first + k])
+                phase = phases[x] * phases[y + 2 * limit + 1]
                 re, im = phase.real, phase.imag
                 if is_adjoint:
                     _turn(values, at, at + x_step, re, -im)

@@ -11,12 +11,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hypermol.coordinates.cache_lines import zeros_for_threads
 from napari_hypermol.coordinates.gridding import HALO
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.errors import ShapeError
 from napari_hypermol.imaging._set_slices import SLICE_SET
 from napari_hypermol.imaging.view_order import view_order
-from napari_hypermol.loops import compiled, inlined
+from napari_hypermol.loops import compiled, inlined, scratch_floats
 
 __all__ = [
     "Placements",
@@ -56,16 +57,14 @@ class Placements(NamedTuple):
 
 
 @inlined()
-def _placed_rows(rotation: Any, placed: Any) -> Any:
-    """First two rows of R P: from image frequencies to those of the component's own frame."""
-    rows = np.empty((2, 3), dtype=np.float32)
+def _fill_placed_rows(rotation: Any, placed: Any, m: Any, rows: Any) -> None:
+    """First two rows of R P_m: from image frequencies to those of the component's own frame."""
     for i in range(2):
         for j in range(3):
             total = np.float32(0)
             for axis in range(3):
-                total += rotation[i, axis] * placed[axis, j]
+                total += rotation[i, axis] * placed[m, axis, j]
             rows[i, j] = total
-    return rows
 
 
 @inlined()
@@ -73,9 +72,11 @@ def _visit(
     values: Any, rotation: Any, grids: Any, placements: Any, samples: Any, active: Any,
     target: Any, is_adjoint: Any,
 ) -> None:  # fmt: skip
+    rows = numba.carray(scratch_floats(6), (2, 3))
     for m in range(placements.grids.shape[0]):
         if active[m]:
-            s, rows = placements.grids[m], _placed_rows(rotation, placements.rotations[m])
+            s = placements.grids[m]
+            _fill_placed_rows(rotation, placements.rotations, m, rows)
             _slice_set(
                 (
                     values, target, rows, placements.centres[m], grids.scales, samples.kx,
@@ -220,8 +221,8 @@ def adjoint(
         Laid out as ``grids.values``.
     """
     ready_to_slice(grids, samples)
-    targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
+    targets = zeros_for_threads(numba.get_num_threads(), len(grids.values))
     real = np.ascontiguousarray(values, dtype=np.complex64).view(np.float32)
     rotations = np.ascontiguousarray(rotations, dtype=np.float32)
     _adjoint(real, rotations, grids, placements, samples, view_order(rotations), targets)
-    return summed(targets)
+    return summed(targets)[: len(grids.values)]

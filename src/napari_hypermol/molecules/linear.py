@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from napari_hypermol.backend import array_module
 from napari_hypermol.bases.state_algebra import embedding
+from napari_hypermol.coordinates.cache_lines import offsets_of, one_after_other
 from napari_hypermol.coordinates.fourier import resample_volume
 from napari_hypermol.coordinates.grids import FourierGrids
 from napari_hypermol.molecules.component import Component
@@ -22,7 +23,14 @@ from napari_hypermol.molecules.support import Trimmed
 from napari_hypermol.molecules.trajectory import RigidTrajectory
 from napari_hypermol.protocols import SpatialBasis, StateBasis, StateKind
 
-__all__ = ["LinearMolecule", "MovingVolumes", "PlacedVolumes", "grid_layout", "grid_values"]
+__all__ = [
+    "LinearMolecule",
+    "MovingVolumes",
+    "PlacedVolumes",
+    "grid_layout",
+    "grid_values",
+    "separate_grids",
+]
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -238,13 +246,11 @@ class LinearMolecule:
 
     def grids_adjoint(self, values: Float32) -> Float32:
         """Adjoint of `grids`: (total,) grid values -> theta, where they are."""
-        pieces, start = [], 0
-        for basis, (count, _) in zip(self.bases, self.set_shapes, strict=True):
-            length = 2 * count * int(np.prod(basis.grid_shape))
-            stored = values[start : start + length].view(np.complex64)
-            pieces.append(basis.fourier_grid_adjoint(stored.reshape(*basis.grid_shape, count)))
-            start += length
-        return array_module(values).concatenate([piece.ravel() for piece in pieces])  # type: ignore[no-any-return]
+        pieces = [
+            basis.fourier_grid_adjoint(stored).ravel()
+            for basis, stored in zip(self.bases, separate_grids(self._layout, values), strict=True)
+        ]
+        return array_module(values).concatenate(pieces)  # type: ignore[no-any-return]
 
     @cached_property
     def placement_arrays(self) -> tuple[NDArray[np.int64], Float32, Float32, NDArray[np.int64]]:
@@ -312,10 +318,10 @@ def grid_layout(bases: Sequence[SpatialBasis], counts: Sequence[int]) -> Fourier
     """Where grids of `counts` functions of each basis lie one after the other; values zero."""
     shapes = np.array([basis.grid_shape for basis in bases], dtype=np.int64)
     n_functions = np.array(counts, dtype=np.int64)
-    lengths = 2 * n_functions * shapes.prod(axis=1)
+    offsets, total = offsets_of((2 * n_functions * shapes.prod(axis=1)).tolist())
     return FourierGrids(
-        values=np.zeros(int(lengths.sum()), dtype=np.float32),
-        offsets=np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64),
+        values=np.zeros(total, dtype=np.float32),
+        offsets=offsets,
         sizes=shapes,
         origins=np.array([basis.grid_origin for basis in bases], dtype=np.int64),
         n_functions=n_functions,
@@ -325,11 +331,21 @@ def grid_layout(bases: Sequence[SpatialBasis], counts: Sequence[int]) -> Fourier
 
 def grid_values(bases: Sequence[SpatialBasis], parts: Sequence[Float32]) -> Float32:
     """Fourier grids of coefficients (q, k) of each basis, one after the other."""
-    pieces = [
-        basis.fourier_grid(part).view(np.float32).reshape(-1)
-        for basis, part in zip(bases, parts, strict=True)
-    ]
-    return array_module(pieces[0]).concatenate(pieces)  # type: ignore[no-any-return]
+    pieces = zip(bases, parts, strict=True)
+    return one_after_other(  # type: ignore[no-any-return]
+        [basis.fourier_grid(part).view(np.float32).reshape(-1) for basis, part in pieces]
+    )
+
+
+def separate_grids(layout: FourierGrids, values: Float32) -> list[NDArray[np.complex64]]:
+    """Grids (z, y, x, q) that lie one after the other in `values` (total,), as views."""
+    found = []
+    about = zip(layout.offsets, layout.sizes, layout.n_functions, strict=True)
+    for offset, size, count in about:
+        shape = *(int(n) for n in size), int(count)
+        stored = values[offset : offset + 2 * int(np.prod(shape))]
+        found.append(stored.view(np.complex64).reshape(shape))
+    return found
 
 
 def _clip_to_box(cubes: NDArray[np.floating], centre: Float64, box_size: int) -> PlacedVolumes:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_hypermol.imaging.projector import Placements, scatter_particle, slice_particle
 from napari_hypermol.loops import compiled, inlined
@@ -21,52 +22,66 @@ from napari_hypermol.posterior._row_products import (
     tile_residual,
 )
 
-__all__ = ["image_adjoint_loop", "overlaps_loop", "sent_back_loop"]
+__all__ = ["image_adjoint_loop", "overlaps_loop", "sent_back_loop", "tiles_of"]
+
+
+def tiles_of(pairs: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """What `tile_products` is asked for, so that all wanted pairs (q, q) of functions are found.
+
+    Returns
+    -------
+    (tiles, 3) int64 ndarray
+        q, p, count; of every q one with p = q, for b.
+    """
+    found, n_q = [], len(pairs)
+    for q in range(0, n_q, TILE):
+        part = -(-(n_q - q) // -(-(n_q - q) // MOST))  # as even as can be
+        for p in range(q, n_q, part):
+            wanted = np.flatnonzero(pairs[p : p + part, q : q + TILE].any(axis=1))
+            count = wanted[-1] + 1 if len(wanted) else int(p == q)
+            if count:
+                found.append((q, p, count))
+    return np.array(found, dtype=np.int64)
 
 
 @inlined()
 def _products(
-    rows: Any, n_q: Any, weights: Any, data: Any, pairs: Any, sums: Any, b: Any, g: Any
+    rows: Any, n_q: Any, weights: Any, data: Any, i: Any, tiles: Any, sums: Any, b: Any, g: Any
 ) -> None:
-    """Fills b (q) and G (q, q) of one particle from its rows; `sums` (MOST + 1, 8) is scratch."""
-    g[:] = 0
-    for q in range(0, n_q, TILE):
+    """Fills b and G of particle i from its rows; `sums` (MOST + 1, 4) is scratch.
+
+    b (n, q) and G (n, q, q) are flat: fewer indices to check.
+    """
+    own, whole = i * n_q, i * n_q * n_q
+    for t in range(len(tiles)):
+        q, p, count = tiles[t, 0], tiles[t, 1], tiles[t, 2]
         width = min(TILE, n_q - q)
-        n_parts = (n_q - q + MOST - 1) // MOST
-        part = (n_q - q + n_parts - 1) // n_parts
-        for p in range(q, n_q, part):
-            count = 1 if p == q else 0  # up to the last that is wanted; b needs one
-            for i in range(min(part, n_q - p)):
-                for j in range(width):
-                    if pairs[p + i, q + j]:
-                        count = i + 1
-            if count == 0:
-                continue
-            tile_products(rows, 2 * n_q, q, p, count, weights, data, len(weights), sums)
+        tile_products(rows, 2 * n_q, q, p, count, i, weights, data, weights.shape[1], sums)
+        if p == q:
             for j in range(width):
-                if p == q:
-                    b[q + j] = sums[count, 2 * j] + sums[count, 2 * j + 1]
-                for i in range(count):
-                    if pairs[p + i, q + j]:
-                        value = sums[i, 2 * j] + sums[i, 2 * j + 1]
-                        g[p + i, q + j] = value
-                        g[q + j, p + i] = value
+                b[own + q + j] = sums[count, j]
+        for other in range(count):
+            row, column = whole + (p + other) * n_q + q, whole + q * n_q + p + other
+            for j in range(width):
+                g[row + j] = sums[other, j]
+                g[column + j * n_q] = sums[other, j]
 
 
 @compiled(parallel=True)
 def overlaps_loop(
     data: Any, weights: Any, rotations: Any, grids: Any, placements: Any, samples: Any,
-    pairs: Any, order: Any, parts: Any, b: Any, g: Any,
+    tiles: Any, n_q: Any, order: Any, parts: Any, b: Any, g: Any,
 ) -> None:  # fmt: skip
-    n, n_samples, n_q = b.shape[0], weights.shape[1], b.shape[1]
+    """Fills b (n q) and G (n q q), which are flat, with what `tiles` say."""
+    n, n_samples = weights.shape
     for part in numba.prange(parts):
         flat = np.zeros(n_samples * 2 * n_q + SLACK, dtype=np.float32)
         rows = flat[: n_samples * 2 * n_q].reshape(n_samples, 2 * n_q)
-        sums = np.empty((MOST + 1, 2 * TILE), dtype=np.float32)
+        sums = np.empty((MOST + 1, TILE), dtype=np.float32)
         everything = np.ones(placements.grids.shape[0], dtype=np.bool_)
         for i in order[part * n // parts : (part + 1) * n // parts]:
             slice_particle(rows, rotations[i], grids, placements, samples, everything)
-            _products(flat, n_q, weights[i], data[i], pairs, sums, b[i], g[i])
+            _products(flat, n_q, weights, data, i, tiles, sums, b, g)
 
 
 # ---- of columns with a moment, side by side ------------------------------------------------------
@@ -159,19 +174,19 @@ def sent_back_loop(
             rows = flat[: n_samples * 2 * n_used].reshape(n_samples, 2 * n_used)
             slice_particle(rows, images.rotations[i], grids, packed, samples, active)
             _fill_factors(first[i], second[i], used[:n_used], factors, matrix)
-            weights = images.weights[i]
             terms[:] = 0
             # the last tile first: it reaches into the next row, which then is written
             for q in range((n_used - 1) // TILE * TILE, -1, -TILE):
                 if is_residual:
                     tile_residual(
-                        flat, 2 * n_used, q, matrix, width, n_used, weights, n_samples, sent,
-                        images.data[i], factors, terms,
+                        flat, 2 * n_used, q, matrix, width, n_used, i, images.weights, n_samples,
+                        sent, images.data, factors, terms,
                     )  # fmt: skip
                 else:
                     tile_mixture(
-                        flat, 2 * n_used, q, matrix, width, n_used, weights, n_samples, sent
-                    )
+                        flat, 2 * n_used, q, matrix, width, n_used, i, images.weights, n_samples,
+                        sent,
+                    )  # fmt: skip
             if len(targets) > 0:
                 rows = sent[: n_samples * 2 * n_used].reshape(n_samples, 2 * n_used)
                 scatter_particle(
@@ -182,5 +197,5 @@ def sent_back_loop(
                     sigma_square = noise[images.groups[i], samples.shells[k]]
                     value = sigma_square * terms[k]
                     if images.is_premultiplied[i]:  # the model of the image has H once more
-                        value *= weights[k] * sigma_square / samples.weights[k]
+                        value *= images.weights[i, k] * sigma_square / samples.weights[k]
                     power[j, samples.shells[k]] += value

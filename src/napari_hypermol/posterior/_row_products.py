@@ -72,17 +72,26 @@ class _Code:
             vector = self.builder.insert_element(
                 ir.Constant(one, ir.Undefined), vector, ir.Constant(_INT, 0)
             )
-        width = vector.type.count
-        mask = ir.Constant(ir.VectorType(_INT, _LANES), [i % width for i in range(_LANES)])
+        return self.lanes(vector, [i % vector.type.count for i in range(_LANES)])
+
+    def lanes(self, vector: Any, which: Any) -> Any:
+        which = list(which)
+        mask = ir.Constant(ir.VectorType(_INT, len(which)), which)
         return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
     def pixel(self, k: Any) -> Any:
         """D of a sample, in all lanes; `data` (2, k) has re and im apart."""
         pair = ir.Constant(_PAIR, ir.Undefined)
-        for i, offset in enumerate((k, self.plus(k, self["n_samples"]))):
+        first = self.plus(self.times(self["i"], self.times(self["n_samples"], 2)), k)
+        for i, offset in enumerate((first, self.plus(first, self["n_samples"]))):
             part = self.load("data", offset, _FLOAT)
             pair = self.builder.insert_element(pair, part, ir.Constant(_INT, i))
         return self.spread(pair)
+
+    def weight(self, k: Any) -> Any:
+        """W of a sample, in all lanes."""
+        offset = self.plus(self.times(self["i"], self["n_samples"]), k)
+        return self.spread(self.load("weights", offset, _FLOAT))
 
     def plus(self, a: Any, b: Any) -> Any:
         return self.builder.add(a, b if isinstance(b, ir.Value) else ir.Constant(_LONG, b))
@@ -116,27 +125,30 @@ def _products_code(code: _Code, count: int) -> None:
         k = loop.index
         row = code.times(k, stride)
         tile = code.load("rows", code.plus(row, tile_at))
-        weighted = code.product(tile, code.spread(code.load("weights", k, _FLOAT)))
+        weighted = code.product(tile, code.weight(k))
         other = code.plus(row, twice)
         for i in range(count):
             value = code.load("rows", code.plus(other, 2 * i), _PAIR)
             code.add(sums[i], code.spread(value), weighted)
         code.add(sums[count], code.pixel(k), tile)
     for i, where in enumerate(sums):
-        code.store(builder.load(where), "out", ir.Constant(_LONG, _LANES * i))
+        total = builder.load(where)
+        parts = [code.lanes(total, range(part, _LANES, 2)) for part in range(2)]  # re, im
+        code.store(builder.fadd(*parts, flags=_FREE), "out", ir.Constant(_LONG, TILE * i))
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def tile_products(
-    typingctx: Any, rows: Any, stride: Any, q: Any, p: Any, count: Any, weights: Any, data: Any,
-    n_samples: Any, out: Any,
+    typingctx: Any, rows: Any, stride: Any, q: Any, p: Any, count: Any, i: Any, weights: Any,
+    data: Any, n_samples: Any, out: Any,
 ) -> Any:  # fmt: skip
-    """Sums over samples of W A_(p + i) A_(q + j), and of D A_(q + j); re and im by themselves.
+    """Sums over samples of Re conj(W A_(p + 0, 1, ...)) A_(q + j), and of Re conj(D) A_(q + j).
 
-    `rows` have floats in rows of `stride`, `weights` (k), `data` (2, k). Left in `out`
-    (count + 1, 8), i by i and D last; i below `count`, at most `MOST`, and j below `TILE`.
+    `rows` have floats in rows of `stride`; W and D are those of particle `i` in `weights` (n, k)
+    and `data` (n, 2, k). Left in `out` (count + 1, 4), one by one and D last; `count` is `MOST`
+    at most, and j below `TILE`.
     """
-    names = ["rows", "stride", "q", "p", "count", "weights", "data", "n_samples", "out"]
+    names = ["rows", "stride", "q", "p", "count", "i", "weights", "data", "n_samples", "out"]
     i64 = types.int64
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -151,7 +163,7 @@ def tile_products(
         builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return _void(rows, i64, i64, i64, i64, weights, data, i64, out), codegen
+    return _void(rows, i64, i64, i64, i64, i64, weights, data, i64, out), codegen
 
 
 def _mixture_code(code: _Code, together: int, first: Any, is_residual: bool) -> Any:
@@ -177,8 +189,7 @@ def _mixture_code(code: _Code, together: int, first: Any, is_residual: bool) -> 
             code.add(where, code.spread(value), factors)
     for sample, row, where in zip(samples, row_starts, sums, strict=True):
         at = code.plus(row, tile_at)
-        weight = code.spread(code.load("weights", sample, _FLOAT))
-        mixed = code.product(builder.load(where), weight)
+        mixed = code.product(builder.load(where), code.weight(sample))
         if is_residual:
             expected = code.product(code.pixel(sample), code.load("first", tile_at))
             mixed = builder.fsub(expected, mixed, flags=_FREE)
@@ -201,7 +212,8 @@ def _lanes_summed(builder: Any, vector: Any, start: Any) -> Any:
 
 
 def _mixture(is_residual: bool) -> Callable[..., None]:
-    names = ["rows", "stride", "q", "matrix", "width", "n_functions", "weights", "n_samples", "out"]
+    names = ["rows", "stride", "q", "matrix", "width", "n_functions", "i", "weights", "n_samples"]
+    names += ["out"]
     if is_residual:
         names += ["data", "first", "explained"]
 
@@ -217,19 +229,19 @@ def _mixture(is_residual: bool) -> Callable[..., None]:
         @intrinsic  # type: ignore[untyped-decorator]
         def mixture(
             typingctx: Any, rows: Any, stride: Any, q: Any, matrix: Any, width: Any,
-            n_functions: Any, weights: Any, n_samples: Any, out: Any, data: Any, first: Any,
-            explained: Any,
+            n_functions: Any, i: Any, weights: Any, n_samples: Any, out: Any, data: Any,
+            first: Any, explained: Any,
         ) -> Any:  # fmt: skip
-            given = rows, i64, i64, matrix, i64, i64, weights, i64, out, data, first, explained
+            given = rows, i64, i64, matrix, i64, i64, i64, weights, i64, out, data, first, explained
             return _void(*given), written
     else:
 
         @intrinsic  # type: ignore[untyped-decorator]
         def mixture(
             typingctx: Any, rows: Any, stride: Any, q: Any, matrix: Any, width: Any,
-            n_functions: Any, weights: Any, n_samples: Any, out: Any,
+            n_functions: Any, i: Any, weights: Any, n_samples: Any, out: Any,
         ) -> Any:  # fmt: skip
-            return _void(rows, i64, i64, matrix, i64, i64, weights, i64, out), written
+            return _void(rows, i64, i64, matrix, i64, i64, i64, weights, i64, out), written
 
     return mixture  # type: ignore[no-any-return]
 

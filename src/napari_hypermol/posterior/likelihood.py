@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
+from napari_hypermol.coordinates.cache_lines import zeros_for_threads
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.imaging.projector import Placements, ready_to_slice, summed
 from napari_hypermol.imaging.view_order import view_order
@@ -27,6 +28,7 @@ from napari_hypermol.posterior._particle_loops import (
     image_adjoint_loop,
     overlaps_loop,
     sent_back_loop,
+    tiles_of,
 )
 
 __all__ = [
@@ -117,14 +119,18 @@ def overlaps(
         return likelihood_cuda.overlaps(images, grids, placements, samples, pairs)
     ready_to_slice(grids, samples)
     n, n_q = len(images.weights), int(grids.n_functions[placements.grids].sum())
-    b = np.empty((n, n_q), dtype=np.float32)
-    g = np.empty((n, n_q, n_q), dtype=np.float32)
+    b, g = np.zeros(n * n_q, np.float32), np.zeros(n * n_q * n_q, np.float32)
     parts = numba.get_num_threads()  # asked out here: compiled code that asks cannot be cached
     data, weights, rotations = *_in_order(images.data, images.weights), images.rotations
-    wanted = np.ones((n_q, n_q), dtype=np.bool_) if pairs is None else pairs
+    tiles = tiles_of(np.ones((n_q, n_q), dtype=np.bool_) if pairs is None else pairs)
     order = particle_order(images)
-    overlaps_loop(data, weights, rotations, grids, placements, samples, wanted, order, parts, b, g)
-    return b, g
+    overlaps_loop(
+        data, weights, rotations, grids, placements, samples, tiles, n_q, order, parts, b, g
+    )
+    gram = g.reshape(n, n_q, n_q)
+    if pairs is not None and not pairs.all():
+        gram *= pairs  # tiles have some that nobody asked for
+    return b.reshape(n, n_q), gram
 
 
 def image_adjoint(
@@ -153,11 +159,11 @@ def image_adjoint(
         )
         return values
     ready_to_slice(grids, samples)
-    targets = np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
+    targets = _targets(grids)
     first = np.ascontiguousarray(first_moments, dtype=np.float32)
     rotations, order = images.rotations, particle_order(images)
     image_adjoint_loop(images.data, first, rotations, grids, placements, samples, order, targets)
-    return summed(targets)
+    return _total(targets, grids)
 
 
 def normal_operator(
@@ -189,12 +195,16 @@ def normal_operator(
     first = np.zeros(second_moments.shape[:2], np.float32)  # D is not asked for
     where = grids, placements, samples
     _pass(images, first, second_moments, _NOTHING, where, particle_order(images), targets, _NOTHING)
-    return summed(targets)
+    return _total(targets, grids)
 
 
 def _targets(grids: FourierGrids) -> Float32:
     """Zeros for every thread to add to."""
-    return np.zeros((numba.get_num_threads(), len(grids.values)), dtype=np.float32)
+    return zeros_for_threads(numba.get_num_threads(), len(grids.values))
+
+
+def _total(targets: Float32, grids: FourierGrids) -> Float32:
+    return summed(targets)[: len(grids.values)]
 
 
 def _in_order(*arrays: Any) -> tuple[Float32, ...]:
@@ -256,7 +266,7 @@ def residual_adjoint(
     targets, where = _targets(grids), (grids, placements, samples)
     order = particle_order(images)
     _pass(images, first_moments, second_moments, _NOTHING, where, order, targets, _NOTHING, True)
-    return summed(targets)
+    return _total(targets, grids)
 
 
 def residual_and_power(
@@ -302,7 +312,7 @@ def residual_and_power(
         power = np.zeros((len(rows), noise.shape[1]))
         _pass(images, first_moments, second_moments, noise, where, rows, targets, power, True)
         explained += by_group(power, images.groups[rows], len(noise))
-    return summed(targets), explained
+    return _total(targets, grids), explained
 
 
 def by_group(values: Any, groups: Any, n_groups: int) -> Any:

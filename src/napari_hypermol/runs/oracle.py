@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hypermol.bases.voxel import VoxelBasis
+from napari_hypermol.coordinates.cache_lines import offsets_of, one_after_other
 from napari_hypermol.coordinates.grids import FourierGrids
 from napari_hypermol.imaging.projector import Placements
 from napari_hypermol.posterior.likelihood import overlaps
@@ -44,8 +45,8 @@ def _truth_grids(truth: Truth, box_size: int) -> tuple[FourierGrids, Placements,
     m = len(pieces)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     grids = FourierGrids(
-        values=np.concatenate(pieces),
-        offsets=np.concatenate([[0], np.cumsum([len(p) for p in pieces])[:-1]]).astype(np.int64),
+        values=one_after_other(pieces),
+        offsets=offsets_of([len(p) for p in pieces])[0],
         sizes=np.array(shapes, dtype=np.int64),
         origins=np.array(origins, dtype=np.int64),
         n_functions=np.array(counts, dtype=np.int64),

@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 from napari_hypermol.bases.voxel import VoxelBasis
 from napari_hypermol.coordinates.grids import FourierGrids
 from napari_hypermol.imaging.projector import Placements
-from napari_hypermol.molecules.linear import LinearMolecule, grid_layout, grid_values
+from napari_hypermol.molecules.linear import (
+    LinearMolecule,
+    grid_layout,
+    grid_values,
+    separate_grids,
+)
 from napari_hypermol.molecules.tangents import shell_products, tangent_volumes, twist_about
 from napari_hypermol.molecules.trajectory import RigidTrajectory
 from napari_hypermol.posterior.likelihood import overlaps, residual_adjoint
@@ -96,14 +101,8 @@ def _residual_adjoint(
     about = unfolded.placements, problem.samples
     moments = posterior.first, posterior.second
     values = total(problem.images, residual_adjoint, moments, (grids, *about))
-    pieces, start = [], 0
-    for basis, part in zip(unfolded.bases, unfolded.parts, strict=True):
-        shape = (*basis.grid_shape, len(part))
-        length = 2 * int(np.prod(shape))
-        stored = values[start : start + length].view(np.complex64).reshape(shape)
-        pieces.append(np.asarray(basis.fourier_grid_adjoint(stored)))
-        start += length
-    return pieces
+    each = zip(unfolded.bases, separate_grids(grids, values), strict=True)
+    return [np.asarray(basis.fourier_grid_adjoint(stored)) for basis, stored in each]
 
 
 def _twists(molecule: LinearMolecule, m: int, trajectory: RigidTrajectory) -> Float64:
