@@ -22,7 +22,7 @@ from napari_hypermol.posterior._row_products import (
     tile_residual,
 )
 
-__all__ = ["image_adjoint_loop", "overlaps_loop", "sent_back_loop", "tiles_of"]
+__all__ = ["fill_products", "image_adjoint_loop", "overlaps_loop", "sent_back_loop", "tiles_of"]
 
 
 def tiles_of(pairs: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -45,14 +45,15 @@ def tiles_of(pairs: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 @inlined()
-def _products(
-    rows: Any, n_q: Any, weights: Any, data: Any, i: Any, tiles: Any, sums: Any, b: Any, g: Any
-) -> None:
-    """Fills b and G of particle i from its rows; `sums` (MOST + 1, 4) is scratch.
+def fill_products(
+    rows: Any, n_q: Any, weights: Any, data: Any, i: Any, tiles: Any, sums: Any, entry: Any,
+    b: Any, g: Any,
+) -> None:  # fmt: skip
+    """Fills an entry of b and G from the rows of particle i; `sums` (MOST + 1, 4) is scratch.
 
-    b (n, q) and G (n, q, q) are flat: fewer indices to check.
+    b (n, q) and G (n, q, q) are flat: fewer indices to check. Rows have `SLACK` behind them.
     """
-    own, whole = i * n_q, i * n_q * n_q
+    own, whole = entry * n_q, entry * n_q * n_q
     for t in range(len(tiles)):
         q, p, count = tiles[t, 0], tiles[t, 1], tiles[t, 2]
         width = min(TILE, n_q - q)
@@ -81,7 +82,7 @@ def overlaps_loop(
         everything = np.ones(placements.grids.shape[0], dtype=np.bool_)
         for i in order[part * n // parts : (part + 1) * n // parts]:
             slice_particle(rows, rotations[i], grids, placements, samples, everything)
-            _products(flat, n_q, weights, data, i, tiles, sums, b, g)
+            fill_products(flat, n_q, weights, data, i, tiles, sums, i, b, g)
 
 
 # ---- of columns with a moment, side by side ------------------------------------------------------

@@ -19,18 +19,23 @@ from numpy.typing import NDArray
 from napari_hypermol.coordinates.grids import FourierGrids, FourierSamples
 from napari_hypermol.imaging.projector import Placements, ready_to_slice, slice_particle
 from napari_hypermol.loops import compiled, inlined
+from napari_hypermol.posterior._particle_loops import fill_products, tiles_of
+from napari_hypermol.posterior._row_products import MOST, SLACK, TILE
+from napari_hypermol.posterior.exponentials import exponential
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.posterior.states import contrast_moments
 
 __all__ = [
     "CollapsedModel",
     "PosePrior",
+    "SliceScratch",
     "angle_square",
     "collapsed_evidence",
     "lines_of",
     "moved_data",
     "patch_evidence",
     "slice_and_gram",
+    "slice_scratch",
 ]
 
 Float32 = NDArray[np.float32]
@@ -91,28 +96,54 @@ class PosePrior(NamedTuple):
     shift_precision: float
 
 
+class SliceScratch(NamedTuple):
+    """What `slice_and_gram` needs beside its results, for one thread.
+
+    Attributes
+    ----------
+    rows : (k 2 q + SLACK,) float32 ndarray
+    sums : (MOST + 1, 4) float32 ndarray
+    overlaps : (q,) float32 ndarray
+    tiles : (tiles, 3) int64 ndarray
+        As `tiles_of` all pairs gives them.
+    everything : (m,) bool ndarray
+        True, for every placement.
+    """
+
+    rows: Float32
+    sums: Float32
+    overlaps: Float32
+    tiles: NDArray[np.int64]
+    everything: NDArray[np.bool_]
+
+
+@inlined()
+def slice_scratch(n_samples: Any, n_q: Any, n_placed: Any, tiles: Any) -> Any:
+    """`SliceScratch` of so many samples, columns and placements."""
+    return SliceScratch(
+        np.zeros(n_samples * 2 * n_q + SLACK, dtype=np.float32),
+        np.empty((MOST + 1, TILE), dtype=np.float32),
+        np.empty(n_q, dtype=np.float32),
+        tiles,
+        np.ones(n_placed, dtype=np.bool_),
+    )
+
+
 @inlined(fastmath=True)
 def slice_and_gram(
-    rotation: Any, weights: Any, grids: Any, placements: Any, samples: Any,
-    slices: Any, columns: Any, gram: Any,
+    rotation: Any, data: Any, weights: Any, i: Any, grids: Any, placements: Any, samples: Any,
+    scratch: Any, columns: Any, gram: Any,
 ) -> None:  # fmt: skip
-    """Slices of one particle, (2 q, k), and G (q, q); `slices` (k, 2 q) is scratch."""
-    everything = np.ones(placements.grids.shape[0], dtype=np.bool_)
-    slice_particle(slices, rotation, grids, placements, samples, everything)
-    n_samples, n_q = weights.shape[0], gram.shape[0]
+    """Slices of particle i at a rotation, (2 q, k), and G (q q), flat."""
+    n_q, n_samples = columns.shape[0] // 2, columns.shape[1]
+    slices = scratch.rows[: n_samples * 2 * n_q].reshape(n_samples, 2 * n_q)
+    slice_particle(slices, rotation, grids, placements, samples, scratch.everything)
     for k in range(n_samples):
         for j in range(2 * n_q):
             columns[j, k] = slices[k, j]
-    for q in range(n_q):
-        for p in range(q + 1):
-            total = np.float32(0)
-            for k in range(n_samples):
-                total += weights[k] * (
-                    columns[2 * q, k] * columns[2 * p, k]
-                    + columns[2 * q + 1, k] * columns[2 * p + 1, k]
-                )
-            gram[q, p] = total
-            gram[p, q] = total
+    fill_products(
+        scratch.rows, n_q, weights, data, i, scratch.tiles, scratch.sums, 0, scratch.overlaps, gram
+    )
 
 
 @inlined(fastmath=True)
@@ -190,7 +221,11 @@ def patch_evidence(
     """
     n_samples, n_q, n_nodes = columns.shape[1], gram.shape[0], nodes.shape[0]
     moved = np.empty((2, n_samples), dtype=np.float32)
-    b, squares = np.empty(n_q), np.empty(n_nodes)
+    linear, squares = np.empty(n_nodes), np.empty(n_nodes)
+    functions = np.empty((n_q, n_nodes))  # those of all nodes side by side
+    for t in range(n_nodes):
+        for q in range(n_q):
+            functions[q, t] = nodes[t, q]
     # what of the contrast's integral does not depend on the shift: `contrast_moments` without tails
     prior_precision = 1.0 / (std * std) if std > 0 else 0.0
     halves, fixed = np.empty(n_nodes), np.empty(n_nodes)
@@ -208,34 +243,42 @@ def patch_evidence(
             precision = squares[t] + prior_precision
             halves[t] = 0.5 / precision
             fixed[t] = -0.5 * prior_precision - 0.5 * math.log(precision / prior_precision)
+    # more than 8 standard deviations above 0, as is the prior: no tails
+    has_tails = std > 0 and prior_precision <= 64.0
     terms = np.empty(n_nodes)
     top = -np.inf
     for s in range(offsets.shape[0]):
         moved_data(data, offsets[s], samples, lines, moved)
+        linear[:] = 0.0
         for q in range(n_q):
             total32 = np.float32(0)
             for k in range(n_samples):
                 total32 += columns[2 * q, k] * moved[0, k] + columns[2 * q + 1, k] * moved[1, k]
-            b[q] = total32
+            b = np.float64(total32)
+            for t in range(n_nodes):
+                linear[t] += functions[q, t] * b
+        n_near = 0  # nodes whose contrast may well be near 0, or whose evidence is no number
+        if std == 0.0:
+            for t in range(n_nodes):
+                terms[t] = linear[t] - 0.5 * squares[t]
+        else:
+            for t in range(n_nodes):
+                raised = max(linear[t] + prior_precision, 0.0)
+                above = raised * raised * halves[t]
+                n_near += 0 if above > 32.0 else 1
+                terms[t] = above + fixed[t]
+        if has_tails or n_near > 0:
+            for t in range(n_nodes):
+                raised = max(linear[t] + prior_precision, 0.0)
+                if has_tails or not raised * raised * halves[t] > 32.0:
+                    terms[t] = contrast_moments(linear[t], squares[t], std)[0]
         best = -np.inf
         for t in range(n_nodes):
-            linear = 0.0
-            for q in range(n_q):
-                linear += nodes[t, q] * b[q]
-            raised = linear + prior_precision
-            if std == 0.0:
-                evidence = linear - 0.5 * squares[t]
-            elif raised > 0 and raised * raised * halves[t] > 32.0 and prior_precision > 64.0:
-                # more than 8 standard deviations above 0, as is the prior: no tails
-                evidence = raised * raised * halves[t] + fixed[t]
-            else:
-                evidence = contrast_moments(linear, squares[t], std)[0]
-            value = evidence * temperature + log_prior[t]
-            terms[t] = value
-            best = max(best, value)
+            terms[t] = terms[t] * temperature + log_prior[t]
+            best = max(best, terms[t])
         total = 0.0
         for t in range(n_nodes):
-            total += math.exp(terms[t] - best)
+            total += exponential(terms[t] - best)
         x, y = offsets[s, 0] - prior_offset[0], offsets[s, 1] - prior_offset[1]
         by_shift[s] = best + math.log(total) - 0.5 * shift_precision * (x * x + y * y)
         top = max(top, by_shift[s])
@@ -249,20 +292,22 @@ def patch_evidence(
 def _collapsed(
     data: Any, weights: Any, rotations: Any, offsets: Any, prior: Any, shifts: Any,
     grids: Any, placements: Any, samples: Any, nodes: Any, log_prior: Any, std: Any,
-    temperature: Any, parts: Any, evidence: Any, by_shift: Any,
+    temperature: Any, tiles: Any, parts: Any, evidence: Any, by_shift: Any,
 ) -> None:  # fmt: skip
     n, n_samples = weights.shape
     n_q = nodes.shape[2]
     for part in numba.prange(parts):
-        slices = np.empty((n_samples, 2 * n_q), dtype=np.float32)
+        scratch = slice_scratch(n_samples, n_q, len(placements.grids), tiles)
         columns = np.empty((2 * n_q, n_samples), dtype=np.float32)
-        gram, lines = np.empty((n_q, n_q), dtype=np.float32), lines_of(samples)
+        flat, lines = np.empty(n_q * n_q, dtype=np.float32), lines_of(samples)
+        gram = flat.reshape(n_q, n_q)
         for i in range(part * n // parts, (part + 1) * n // parts):
             own = nodes[i % nodes.shape[0]]
             for j in range(rotations.shape[1]):
                 slice_and_gram(
-                    rotations[i, j], weights[i], grids, placements, samples, slices, columns, gram
-                )
+                    rotations[i, j], data, weights, i, grids, placements, samples, scratch, columns,
+                    flat,
+                )  # fmt: skip
                 evidence[i, j] = patch_evidence(
                     data[i], columns, gram, offsets[i], prior.shifts[i] - shifts[i],
                     prior.shift_precision, samples, lines, own, log_prior, std, temperature,
@@ -306,9 +351,11 @@ def collapsed_evidence(
     n, j = rotations.shape[:2]
     evidence, by_shift = np.empty((n, j)), np.empty((n, j, offsets.shape[1]))
     turned = np.ascontiguousarray(rotations, dtype=np.float32)
+    data, weights = (np.ascontiguousarray(a) for a in (images.data, images.weights))
+    tiles = tiles_of(np.ones((model.nodes.shape[2],) * 2, dtype=np.bool_))
     _collapsed(
-        images.data, images.weights, turned, np.ascontiguousarray(offsets, dtype=np.float64), prior,
-        np.ascontiguousarray(shifts, dtype=np.float64), *model.ready(), numba.get_num_threads(),
-        evidence, by_shift,
+        data, weights, turned, np.ascontiguousarray(offsets, dtype=np.float64), prior,
+        np.ascontiguousarray(shifts, dtype=np.float64), *model.ready(), tiles,
+        numba.get_num_threads(), evidence, by_shift,
     )  # fmt: skip
     return evidence, by_shift

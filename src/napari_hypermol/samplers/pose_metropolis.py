@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from napari_hypermol.backend import array_module
 from napari_hypermol.loops import compiled, inlined
+from napari_hypermol.posterior._particle_loops import tiles_of
 from napari_hypermol.posterior.collapsed import (
     CollapsedModel,
     PosePrior,
@@ -28,6 +29,7 @@ from napari_hypermol.posterior.collapsed import (
     moved_data,
     patch_evidence,
     slice_and_gram,
+    slice_scratch,
 )
 from napari_hypermol.posterior.likelihood import WhitenedImages
 from napari_hypermol.samplers import pose_metropolis_cuda
@@ -260,17 +262,18 @@ def _drawn(log_terms: Any, uniform: Any) -> Any:
 def _steps(
     data: Any, weights: Any, rotations: Any, shifts: Any, prior: Any,
     grids: Any, placements: Any, samples: Any, nodes: Any, log_prior: Any, std: Any,
-    temperature: Any, guide: Any, proposals: Any, parts: Any, accepted: Any, density: Any,
-    mean_turn: Any,
+    temperature: Any, guide: Any, proposals: Any, tiles: Any, parts: Any, accepted: Any,
+    density: Any, mean_turn: Any,
 ) -> None:  # fmt: skip
     n, n_samples = weights.shape
     n_q, n_steps = nodes.shape[2], proposals.turns.shape[1]
     n_shifts, every = proposals.patches.shape[2], n_steps // proposals.patches.shape[1]
     half = 0.5 * prior.rotation_precision
     for part in numba.prange(parts):
-        slices, lines = np.empty((n_samples, 2 * n_q), dtype=np.float32), lines_of(samples)
-        columns = np.empty((2, 2 * n_q, n_samples), dtype=np.float32)
-        gram = np.empty((2, n_q, n_q), dtype=np.float32)
+        scratch = slice_scratch(n_samples, n_q, len(placements.grids), tiles)
+        columns, lines = np.empty((2, 2 * n_q, n_samples), dtype=np.float32), lines_of(samples)
+        flat = np.empty((2, n_q * n_q), dtype=np.float32)
+        gram = flat.reshape(2, n_q, n_q)
         by_shift = np.empty((2, n_shifts))
         other = np.empty((3, 3), dtype=np.float32)
         moved = np.empty((2, n_samples), dtype=np.float32)
@@ -297,8 +300,9 @@ def _steps(
                             ratio = -np.inf
                     _turn(omega, centre, other)
                 slice_and_gram(
-                    other, weights[i], grids, placements, samples, slices, columns[new], gram[new]
-                )
+                    other, data, weights, i, grids, placements, samples, scratch, columns[new],
+                    flat[new],
+                )  # fmt: skip
                 if step < 0:
                     now = new
                     continue
@@ -400,8 +404,10 @@ def pose_metropolis(
     guide = _no_guide(np, rotations) if guide is None else guide
     # views laid out otherwise, or a whole number, would have all of it compiled once more
     guide, model = PoseGuide(*map(np.ascontiguousarray, guide)), model.ready()
+    weights = np.ascontiguousarray(images.weights)
+    tiles = tiles_of(np.ones((model.nodes.shape[2],) * 2, dtype=np.bool_))
     _steps(
-        data, images.weights, rotations, shifts, prior, *model, guide, proposals,
+        data, weights, rotations, shifts, prior, *model, guide, proposals, tiles,
         numba.get_num_threads(), accepted, density, mean_turn,
     )  # fmt: skip
     return PoseChain(rotations, shifts, data), PoseInfo(accepted, density, mean_turn)
