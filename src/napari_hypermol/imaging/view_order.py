@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 __all__ = ["view_order"]
 
+_CELLS, _MOST_BANDS = 2**16, 2**8
+
 
 def view_order(rotations: NDArray[np.floating], window: int | None = None) -> NDArray[np.int64]:
     """Every particle once, so that neighbours in the order have neighbouring viewing directions.
@@ -27,13 +29,19 @@ def view_order(rotations: NDArray[np.floating], window: int | None = None) -> ND
         Bands of latitude, walked to and fro.
     """
     n = len(rotations)
-    views = rotations[:, 2].astype(np.float64)  # the normals of the planes that are sliced
-    views[views[:, 2] < 0] *= -1  # a plane has two
     window = max(n, 1) if window is None else window
-    height = np.sqrt(2 * np.pi / window)  # of a square of the half sphere with one view
-    band = np.floor(np.arccos(np.clip(views[:, 2], -1, 1)) / height)
-    along = np.arctan2(views[:, 1], views[:, 0]) * np.where(band % 2, -1, 1)
-    # one number to sort by: a turn along a band is less than a step to the next
-    n_bands = np.floor(np.pi / 2 / height) + 1
-    place = (np.arange(n) // window * n_bands + band) * 8 + along
-    return np.argsort(place).astype(np.int64, copy=False)
+    x, y, z = rotations[:, 2].T.astype(np.float32)  # the normals of the planes that are sliced
+    x, y, z = x * np.where(z < 0, -1, 1), y * np.where(z < 0, -1, 1), np.abs(z)  # a plane has two
+    # as many bands as there are views along a meridian, and cells of which a short number tells
+    n_bands = int(np.clip(np.pi / 2 / np.sqrt(2 * np.pi / window), 1, _MOST_BANDS))
+    n_cells = _CELLS // n_bands
+    band = np.minimum(np.arccos(np.minimum(z, 1)) * np.float32(n_bands / (np.pi / 2)), n_bands - 1)
+    band = band.astype(np.int32)
+    turn = np.arctan2(y, x) * np.float32(0.5 / np.pi) * np.where(band % 2, -1, 1) + np.float32(0.5)
+    cell = np.minimum((turn * n_cells).astype(np.int32), n_cells - 1)
+    place = (band * n_cells + cell).astype(np.uint16)  # which NumPy sorts by counting
+    pieces = [
+        start + np.argsort(place[start : start + window], kind="stable")
+        for start in range(0, n, window)
+    ]
+    return np.concatenate(pieces or [np.arange(0)]).astype(np.int64, copy=False)
