@@ -56,11 +56,16 @@ class MemoryPlan(NamedTuple):
     disk: int
     spare: int = 0
 
+    @property
+    def is_vague(self) -> bool:
+        """Whether a range is told rather than one number."""
+        return self.spare > _WORTH_SAYING * self.memory
+
     def sentence(self) -> str:
         """In words."""
         least = self.memory - self.spare
         size = f"about {_size(self.memory)}"
-        if self.spare > _WORTH_SAYING * self.memory:
+        if self.is_vague:
             size = f"{_size(least)} to {_size(self.memory)}"
         disk = f" and {_size(self.disk)} of disk for a while" if self.disk else ""
         return f"needs {size} of memory{disk}"
@@ -76,6 +81,8 @@ def planned_memory(
     n: int,
     is_remote: bool = False,
     moves_poses: bool = False,
+    seen: tuple[Composite, Sequence[Stage]] | None = None,
+    held: int | None = None,
 ) -> MemoryPlan:
     """The peak of a run with its images in this process, or at the workers of a cluster.
 
@@ -87,15 +94,22 @@ def planned_memory(
         Particles.
     is_remote : bool
     moves_poses : bool
+    seen : tuple of Composite and sequence of Stage, or None
+        What the run will end with, where images have told.
+    held : int or None
+        By this process before it read any images [bytes]; None: now.
 
     Returns
     -------
     MemoryPlan
     """
-    box, finest = composite.box_size, max(stages, key=lambda s: s.max_radius)
-    molecule = composite.discretise(finest.max_radius, max(s.max_degree for s in stages))
-    samples = fourier_samples(box, finest.max_radius)
-    k, n_shells, q = len(samples.kx), int(samples.shells.max()) + 3, sum(molecule.n_functions)
+    left, gone = (composite, stages) if seen is None else seen
+    finest, last = (max(some, key=lambda s: s.max_radius) for some in (stages, gone))
+    molecule = left.discretise(last.max_radius, max(s.max_degree for s in gone))
+    samples = fourier_samples(composite.box_size, last.max_radius)
+    k, q = len(samples.kx), sum(molecule.n_functions)
+    read = fourier_samples(composite.box_size, finest.max_radius)
+    n_shells = int(read.shells.max()) + 3
     entries = sum(len(table.states) for table in state_tables(molecule))
     # power of the stack; mean weights (float64) and their ratio, twice while the noise changes
     per_image = n_shells * (4 + 2 * (8 + 4))
@@ -107,19 +121,20 @@ def planned_memory(
     per_image += 400  # poses, optics, states, and the columns of the particle file
     if moves_poses:  # guides, the next beside the last; a tangent vector of every draw
         per_image += 2 * _GUIDE + 12 * _AVERAGED
-    memory = psutil.Process().memory_info().rss + _PROGRAM + n * per_image
+    held = psutil.Process().memory_info().rss if held is None else held
+    memory = held + _PROGRAM + n * per_image
     memory += min(n, _TABLED) * (q * q * (4 + 8 + 4) + entries * 8 * 2)
     memory += min(n, _SCALED) * k * 4
-    whole = _of_molecule(molecule)
+    first = next((s for s in stages if s.max_degree), stages[0])  # nothing is trimmed till then
+    least = _of_molecule(composite.discretise(first.max_radius, first.max_degree))
+    whole = max(_of_molecule(molecule), least)
     memory += whole
-    spare = 0
-    if any(component.is_trimmed for component in composite.components):
-        first = next((s for s in stages if s.max_degree), stages[0])  # nothing is trimmed till then
-        spare = whole - _of_molecule(composite.discretise(first.max_radius, first.max_degree))
+    is_vague = seen is None and any(component.is_trimmed for component in composite.components)
+    spare = whole - least if is_vague else 0
     disk = 0
     if not is_remote:
         # samples; D and W, of which there are two each while the noise changes
-        for size, copies in ((8 * n * k, 1), (8 * n * k, 2), (4 * n * k, 2)):
+        for size, copies in ((8 * n * len(read.kx), 1), (8 * n * k, 2), (4 * n * k, 2)):
             if is_in_memory(size):
                 memory += size * copies
             else:

@@ -8,11 +8,12 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from napari_hypermol.backend import choose_device
 from napari_hypermol.errors import (
@@ -26,7 +27,9 @@ from napari_hypermol.runs.compiling_ahead import compiling_ahead, parts_of
 from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.diagnostics import diagnose
 from napari_hypermol.runs.executors import executor_at
-from napari_hypermol.runs.fourier_stack import AnyStack, read_fourier_stack
+from napari_hypermol.runs.foresight import foreseen
+from napari_hypermol.runs.fourier_stack import AnyStack, FourierStack, read_fourier_stack
+from napari_hypermol.runs.freed_memory import give_back_freed_memory
 from napari_hypermol.runs.from_recipe import poses_of, priors_of
 from napari_hypermol.runs.given import Given, checked
 from napari_hypermol.runs.half_sets import half_set_fsc
@@ -56,6 +59,8 @@ from napari_hypermol.runs.unknowns import unknowns, unknowns_sentences, warn_of_
 from napari_hypermol.schedules.stage import Stage, work_of
 
 __all__ = ["reconstruct", "settings_of"]
+
+_WORTH_A_LOOK = 256 * 2**20  # [bytes] of the range that is told: a smaller one is not worth seconds
 
 
 def reconstruct(
@@ -109,6 +114,7 @@ def reconstruct(
         rounds = 2 if given.recipe.half_sets else 1  # two halves are as much work as one whole
         posterior_work = draws_work(given.recipe.posterior, given.stages[-1])
         reporter.plan(images_work + rounds * sweeps_work + posterior_work)
+        held = psutil.Process().memory_info().rss
         plan = planned_memory(
             given.composite, given.stages, given.file.n, is_remote=job.scheduler is not None,
             moves_poses=moves_poses,
@@ -133,6 +139,8 @@ def reconstruct(
             work = _Work(
                 job, given, stack, recipe, writer, reporter, log, device, began, asked, plan
             )
+            if start is None:
+                work = work.foreseen(held)
             keeper = Keeper(job.out, job.keep_every, job.resume, control.writing, log.warning)
             try:
                 return work.done(start, posterior_work, keeper)
@@ -190,13 +198,35 @@ class _Work:
             "planned_disk_bytes": self.plan.disk,
         }
 
+    def foreseen(self, held: int) -> "_Work":
+        """The same, its memory planned anew by what some of the images tell, where that is much.
+
+        `held` are the bytes that the process held before it read them.
+        """
+        given, stack, settings = self.given, self.stack, self._settings
+        is_told = not self.plan.is_vague or self.plan.spare < _WORTH_A_LOOK
+        if is_told or settings.poses is not None or not isinstance(stack, FourierStack):
+            return self
+        n = given.file.n
+        seen = foreseen(given.file.particles, stack, given.composite, settings, n)
+        plan = planned_memory(given.composite, given.stages, n, seen=seen, held=held)
+        plan = plan._replace(memory=max(plan.memory, peak_memory()))
+        give_back_freed_memory()
+        self.reporter.advance(0.0, f"by {min(n, 1024):,} of the images the run {plan.sentence()}")
+        return replace(self, plan=plan)
+
+    @property
+    def _settings(self) -> RecoverySettings:
+        given, size = self.given, self.given.facts["box_size"]
+        pixel_size = given.file.particles.pixel_size
+        return settings_of(given.recipe, given.stages, given.folder, size, pixel_size)
+
     def done(self, start: Snapshot | None, posterior_work: float, keeper: Keeper) -> Run:
         """All stages from `start` on, and everything that is made of the last one."""
         job, given, recipe, log = self.job, self.given, self.recipe, self.log
         stack, reporter = self.stack, self.reporter
         particles, size = given.file.particles, given.facts["box_size"]
-        pixel_size = particles.pixel_size
-        settings = settings_of(given.recipe, given.stages, given.folder, size, pixel_size)
+        pixel_size, settings = particles.pixel_size, self._settings
         log.info("%d particles of %d px from %s", given.file.n, size, given.file.path)
         for line in unknowns_sentences(self.unknowns):
             log.info("%s", line)

@@ -30,14 +30,13 @@ from napari_hypermol.runs.stage_point import StagePoint, at_poses, rewhitened
 from napari_hypermol.runs.stage_start import carried, gains_states, started
 from napari_hypermol.runs.stage_sweeps import averaging_work, run_stage
 from napari_hypermol.runs.trimming import cuts_among, trimmed
+from napari_hypermol.schedules.marching import EXHAUSTED, final_stage
 from napari_hypermol.schedules.stage import work_of
 
 __all__ = ["found_poses", "recover"]
 
 ONE_HAND = "one_hand"  # in the trace: a molecule of one hand was taken and its stage done again
-_EXHAUSTED = 0.5  # share of the mean at the band edge that is data, below which marching ends
 _SEARCH_RADIUS = 9.0  # [cycles per box edge]: what can be told apart 15 degrees apart
-_LAST_STEP = 1.1  # there, and the last stage goes this much further
 
 
 def recover(
@@ -103,10 +102,7 @@ def recover(
             continue
         has_begun = snapshot is not None and not stage.kindled_sweeps
         if settings.is_adaptive and has_begun and snapshot and _is_exhausted(snapshot):
-            # Little more to see: all state functions, a little beyond the band limit reached.
-            radius = min(_LAST_STEP * snapshot.stage.max_radius, stages[-1].max_radius)
-            searches = any(s.searches for s in stages[position - 1 :])
-            stage = replace(stages[-1], max_radius=radius, searches=searches)
+            stage = final_stage(stages[position - 1 :], snapshot.stage.max_radius)
             saved = work_of(stages[position - 1 :], moves_poses) - work_of([stage], moves_poses)
             if moves_poses:
                 saved += averaging_work(stages[-1]) - averaging_work(stage)
@@ -299,4 +295,4 @@ def _searched_again(
 
 def _is_exhausted(snapshot: Snapshot) -> bool:
     """Whether the mean molecule at the edge of the band limit is prior rather than data."""
-    return snapshot.edge_share < _EXHAUSTED
+    return snapshot.edge_share < EXHAUSTED

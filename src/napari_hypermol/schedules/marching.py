@@ -3,11 +3,12 @@
 Section 5's "the resolution is increased", and its counterpart for the state.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from napari_hypermol.schedules.stage import Stage
 
-__all__ = ["auto_schedule", "marching_radii"]
+__all__ = ["EXHAUSTED", "auto_schedule", "final_stage", "marching_radii"]
 
 # Detail grows by about 1.4 a stage. In cycles per box, not per Å: what can be told apart at first
 # is a fixed number of features across the particle.
@@ -16,6 +17,30 @@ _GROWTH = 1.38
 _POSE_SWEEPS = 6  # more a stage where poses move
 _LAST_MEAN_SWEEPS = 8
 _TOP = 0.75  # of Nyquist; beyond it interpolation and aliasing of the images say more than data
+
+
+# Share of the mean at the band edge that is data, below which marching ends; and how much further
+# the last stage goes then.
+EXHAUSTED, _LAST_STEP = 0.5, 1.1
+
+
+def final_stage(left: Sequence[Stage], reached: float) -> Stage:
+    """The last stage of a run whose images hold little finer detail than it has reached.
+
+    Parameters
+    ----------
+    left : sequence of Stage
+        Those that would follow.
+    reached : float
+        Band limit [cycles per box edge].
+
+    Returns
+    -------
+    Stage
+        All state functions, a little beyond that limit.
+    """
+    radius = min(_LAST_STEP * reached, left[-1].max_radius)
+    return replace(left[-1], max_radius=radius, searches=any(s.searches for s in left))
 
 
 def marching_radii(box_size: int) -> list[float]:
