@@ -77,7 +77,8 @@ def main() -> None:
                 print(case, "seed", seed, {k: round(v, 4) for k, v in rows[-1].items()}, flush=True)
             for key in rows[0]:
                 values = np.array([row[key] for row in rows])
-                print(f"{case:8} {key:26} {values.mean():.4f} +- {values.std(ddof=1):.4f}")
+                spread = f"{values.std(ddof=1):.4f}" if len(values) > 1 else "?"
+                print(f"{case:8} {key:26} {values.mean():.4f} +- {spread}")
 
 
 if __name__ == "__main__":
