@@ -11,7 +11,7 @@ from napari_hypermol.runs.store import Run
 from napari_hypermol.schedules.marching import auto_schedule, final_stage, marching_radii
 from napari_hypermol.schedules.stage import Stage
 from napari_hypermol.synthetic.simulate import Simulation
-from small_runs import recovered, simulated
+from small_runs import BRIEF, MIXED, TINY, recovered, simulated
 
 HINGE = Simulation("hinge", n=200, box_size=64, pixel_size=4.0, snr=0.03, shift_std=1.0, seed=1)
 
@@ -113,6 +113,18 @@ def test_looking_changes_what_is_said_and_nothing_else(looked):
     vague, told = plain.metrics, run.metrics
     assert vague["planned_least_memory_bytes"] < vague["planned_memory_bytes"]
     assert told["planned_least_memory_bytes"] == told["planned_memory_bytes"]
+
+
+GPSWF = {"support": {"ball": {"center": [0, 0, 0], "radius": 70}}, "basis": "gpswf"}
+
+
+@pytest.mark.parametrize("components", [MIXED, {"all": GPSWF}], ids=["mixed", "gpswf"])
+def test_every_kind_of_state_and_basis_can_be_looked_at(tmp_path, monkeypatch, components):
+    monkeypatch.setattr(memory, "_WORTH_SAYING", -1.0)
+    monkeypatch.setattr(reconstruct, "_WORTH_A_LOOK", -1)
+    data = simulated(tmp_path / "data", TINY._replace(n=3), components=components, schedule=BRIEF)
+    told = recovered(data, tmp_path / "run").run.metrics
+    assert told["planned_least_memory_bytes"] == told["planned_memory_bytes"] > 0
 
 
 def test_poses_that_are_not_known_say_nothing(tmp_path, monkeypatch):

@@ -159,7 +159,7 @@ def test_marching_ends_where_the_data_end(particles, composite, monkeypatch):
         Stage("c", 8.0, 2, sweeps=1),
     ]
     seen = []
-    monkeypatch.setattr(module, "_EXHAUSTED", 1.1)
+    monkeypatch.setattr(module, "EXHAUSTED", 1.1)
     reporter = Reporter(total=work_of(stages))
     recovery(
         particles, composite, stages=stages, is_adaptive=True, on_stage=seen.append,
@@ -183,7 +183,7 @@ def test_states_begin_as_planned_however_little_the_images_hold(particles, compo
         Stage("d", 8.0, 2, sweeps=1),
     ]
     seen = []
-    monkeypatch.setattr(module, "_EXHAUSTED", 1.1)
+    monkeypatch.setattr(module, "EXHAUSTED", 1.1)
     recovery(particles, composite, stages=stages, is_adaptive=True, on_stage=seen.append)
     assert [s.stage.name for s in seen] == ["a", "b", "d"]
 

@@ -1,8 +1,8 @@
 """Noise spectra given what the particles say of themselves: what the molecule leaves unexplained.
 
 They are those of the residuals of the molecule that the particles were compared with, so that a
-pass over the particles that finds the solve's residual finds them too; they follow the maps by one
-sweep.
+pass over the particles that finds the solve's residual finds them too, and then follow the maps by
+one sweep. What a stage leaves behind is that of its last maps.
 """
 
 import numpy as np

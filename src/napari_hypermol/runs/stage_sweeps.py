@@ -272,9 +272,11 @@ def _maps(
             sizes, sweep * stage.theta_steps, reporter.check,
         )  # fmt: skip
         return estimate._replace(theta=theta), SolveInfo(stage.theta_steps, 0.0), sizes, rate
+    # a stage leaves behind the noise of the maps that it leaves: that takes a pass of its own
+    is_followed = _has_new_noise(stage, sweep, read.drawn) and sweep < stage.sweeps - 1
     solved, info = maximisation(
         problem, estimate, read.posterior, rounds, check=reporter.check, priors=priors,
-        further=further, is_brief=is_brief, updates_noise=_has_new_noise(stage, sweep, read.drawn),
+        further=further, is_brief=is_brief, updates_noise=is_followed,
     )  # fmt: skip
     return solved, info, sizes, None
 
