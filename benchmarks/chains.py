@@ -31,7 +31,7 @@ from napari_hypermol.imaging.projector import Placements, slice_particle
 from napari_hypermol.molecules.component import Component
 from napari_hypermol.molecules.composite import Composite
 from napari_hypermol.molecules.support import Ball
-from napari_hypermol.posterior.collapsed import CollapsedModel, PosePrior, moved_data
+from napari_hypermol.posterior.collapsed import CollapsedModel, PosePrior, lines_of, moved_data
 from napari_hypermol.posterior.likelihood import WhitenedImages, overlaps
 from napari_hypermol.posterior.pose_information import pose_information
 from napari_hypermol.posterior.states import contrast_moments
@@ -156,11 +156,12 @@ def ours(problem: Problem, rng: np.random.Generator, n_kept: int, n_warm_up: int
 def log_density(
     data: Any, weights: Any, rotation: Any, shift: Any, contrast: Any, state: Any, from_shift: Any,
     grids: Any, placements: Any, samples: Any, nodes: Any, rows: Any, moved: Any,
+    lines: Any,
 ) -> Any:  # fmt: skip
     """Log likelihood and priors from a new slice and all residuals."""
     everything = np.ones(placements.grids.shape[0], dtype=np.bool_)
     slice_particle(rows, rotation, grids, placements, samples, everything)
-    moved_data(data, shift - from_shift, samples, moved)
+    moved_data(data, shift - from_shift, samples, lines, moved)
     n_q, last = nodes.shape[1], len(nodes) - 1
     at = min(int(state * last), last - 1)
     share = np.float32(state * last - at)
@@ -189,11 +190,11 @@ def sweeps(
     n_samples, n_q = samples.kx.shape[0], nodes.shape[1]
     for part in numba.prange(parts):
         rows = np.empty((n_samples, 2 * n_q), dtype=np.float32)
-        moved = np.empty((2, n_samples), dtype=np.float32)
+        moved, lines = np.empty((2, n_samples), dtype=np.float32), lines_of(samples)
         for i in range(part * n // parts, (part + 1) * n // parts):
             now = log_density(
                 data[i], weights[i], rotations[i], shifts[i], contrasts[i], states[i],
-                from_shifts[i], grids, placements, samples, nodes, rows, moved,
+                from_shifts[i], grids, placements, samples, nodes, rows, moved, lines,
             )  # fmt: skip
             for sweep in range(n_sweeps):
                 for variable in range(4):
@@ -213,7 +214,7 @@ def sweeps(
                         continue
                     there = log_density(
                         data[i], weights[i], rotation, shift, contrast, state, from_shifts[i],
-                        grids, placements, samples, nodes, rows, moved,
+                        grids, placements, samples, nodes, rows, moved, lines,
                     )  # fmt: skip
                     if math.log(uniforms[i, sweep, variable]) < there - now:
                         now = there

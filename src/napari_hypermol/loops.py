@@ -20,7 +20,6 @@ import llvmlite.binding
 import numba
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = ["Shared", "compiled", "inlined", "scratch_floats", "scratch_integers"]
@@ -63,7 +62,8 @@ def _scratch(element: Any, kind: Any) -> Callable[..., Any]:
             return None
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            block = cgutils.alloca_once(builder, ir.ArrayType(kind, count.literal_value))
+            with builder.goto_entry_block():  # not in a loop; and not set to zero
+                block = builder.alloca(ir.ArrayType(kind, count.literal_value))
             block.align = 64
             return builder.bitcast(block, kind.as_pointer())
 

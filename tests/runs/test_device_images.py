@@ -58,8 +58,9 @@ def there(problem):
 def swept(problem, estimate):
     tables = state_tables(problem.molecule)
     posterior = expectation(problem, estimate, tables, np.random.default_rng(1))
-    solved, _ = maximisation(problem, estimate, posterior, 3, updates_noise=True)
-    return posterior, solved, updated_noise(problem, solved, posterior)
+    solved, _ = maximisation(problem, estimate, posterior, 3)
+    brief, _ = maximisation(problem, estimate, posterior, 3, is_brief=True, updates_noise=True)
+    return posterior, solved, updated_noise(problem, solved, posterior), brief
 
 
 def agree(found, expected):
@@ -68,8 +69,10 @@ def agree(found, expected):
     np.testing.assert_allclose(found[0].log_evidence, expected[0].log_evidence, rtol=1e-4)
     error = np.linalg.norm(found[1].theta - expected[1].theta)
     assert error < 1e-3 * np.linalg.norm(expected[1].theta)
-    np.testing.assert_allclose(found[1].noise, expected[1].noise, rtol=1e-3)
     np.testing.assert_allclose(found[2], expected[2], rtol=1e-3)
+    np.testing.assert_allclose(found[3].noise, expected[3].noise, rtol=1e-3)
+    error = np.linalg.norm(found[3].theta - expected[3].theta)
+    assert error < 1e-3 * np.linalg.norm(expected[3].theta)
     assert isinstance(found[0].state_mean, np.ndarray)
 
 

@@ -174,7 +174,9 @@ def same_sweep(both):
         kindled = expectation(problem, both.estimate, tables, rng, kindling=3.0)
         solved, info = maximisation(problem, both.estimate, posterior, 4)
         noise = updated_noise(problem, solved, posterior)
-        along, _ = maximisation(problem, both.estimate, posterior, 4, updates_noise=True)
+        along, _ = maximisation(
+            problem, both.estimate, posterior, 4, is_brief=True, updates_noise=True
+        )
         found.append((posterior, kindled, solved, info.n_iterations, noise, along.noise))
     one, two = found
     for mine, other in zip(one[:2], two[:2], strict=True):

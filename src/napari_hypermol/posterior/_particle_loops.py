@@ -115,6 +115,7 @@ def image_adjoint_loop(
     data: Any, first: Any, rotations: Any, grids: Any, placements: Any, samples: Any, order: Any,
     targets: Any,
 ) -> None:  # fmt: skip
+    """Adds D E[a c], sent back, to `targets` (threads, total)."""
     n, n_samples, n_q = first.shape[0], data.shape[2], first.shape[1]
     parts = targets.shape[0]
     for part in numba.prange(parts):

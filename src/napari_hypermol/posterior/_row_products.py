@@ -246,4 +246,11 @@ def _mixture(is_residual: bool) -> Callable[..., None]:
     return mixture  # type: ignore[no-any-return]
 
 
+# tile_mixture(rows, stride, q, matrix, width, n_functions, i, weights, n_samples, out) leaves
+# W sum_p A_p matrix_pq in a tile of `out`, rows laid out as `rows` (k, q) but another array, p over
+# the functions; `matrix` (p, width) has every number for re and im, and zeros behind, as many as
+# the last tile reaches past the functions. tile_residual(..., data, first, explained) leaves
+# D first_q less that, and adds to `explained` (k) what the tile has in 2 Re conj(A) D first -
+# Re conj(A) W A matrix. Tiles must go from the last to the first, since one that reaches into the
+# next row leaves zeros there; what lies in the slack of `rows` must be finite.
 tile_mixture, tile_residual = _mixture(False), _mixture(True)

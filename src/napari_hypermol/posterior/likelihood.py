@@ -299,7 +299,6 @@ def residual_and_power(
         Laid out as ``grids.values``.
     explained : (groups, shells) float64 ndarray
     """
-    moments, where = (first_moments, second_moments), (grids, placements, samples)
     if array_module(images.data) is not np:
         moments = first_moments, second_moments
         residual = residual_adjoint(images, *moments, grids, placements, samples)

@@ -186,8 +186,8 @@ def maximisation(
         A single step suffices even where the stand-in leaves something out, as for sweeps in which
         poses move: what is left is less than what changes with them, and the next one goes on.
     updates_noise : bool
-        Noise spectra too, from the residuals of ``estimate.theta``, which are found on the way;
-        where that is zero, of the coefficients found.
+        Noise spectra too: of ``estimate.theta`` where its residuals are found on the way, and else
+        of the coefficients found.
 
     Notes
     -----
@@ -248,10 +248,10 @@ def _maximisation(
             nonlocal noise
             check()
             if is_seen_in_residual:
-                data, noise = residual_and_noise(problem, estimate, first, second)
+                found, noise = residual_and_noise(problem, estimate, first, second)
             else:
-                data = problem.residual(theta, first, second)
-            gradient: Float32 = to(data) + slope - prior(theta)
+                found = problem.residual(theta, first, second)
+            gradient: Float32 = to(found) + slope - prior(theta)
             return gradient
 
         def curved(step: Float32, is_rough: bool = False) -> float:
@@ -287,7 +287,7 @@ def _maximisation(
     solved = estimate._replace(theta=theta, spectra=spectra)
     if updates_noise and noise is None:
         check()
-        noise = updated_noise(problem, estimate if is_seen_in_residual else solved, posterior)
+        noise = updated_noise(problem, solved, posterior)
     return solved if noise is None else solved._replace(noise=noise), info
 
 

@@ -5,7 +5,7 @@ depend on the images. The mean of a thousand particles says where there is densi
 two halves are says how much finer detail all particles are going to show.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,12 @@ from napari_hypermol.runs.trimming import trimmed
 from napari_hypermol.schedules.marching import EXHAUSTED, final_stage
 from napari_hypermol.schedules.stage import Stage
 
-__all__ = ["foreseen"]
+__all__ = ["FEWEST", "MOST", "foreseen"]
 
 Float64 = NDArray[np.float64]
 Rows = NDArray[np.int64]
-_SOME = 1024  # particles that are looked at
+# Particles that are looked at, and fewer than which tell nothing.
+MOST, FEWEST = 1024, 32
 _FINEST = 64.0  # cycles per box up to which: transforms of more take longer than they tell
 _TOLD = 0.15  # FSC of what is signal beyond doubt
 _AROUND = 3  # shells averaged
@@ -41,6 +42,7 @@ def foreseen(
     composite: Composite,
     settings: RecoverySettings,
     n: int,
+    check: Callable[[], None] = lambda: None,
 ) -> tuple[Composite, list[Stage]]:
     """The composite and the stages that a run is going to end with.
 
@@ -53,7 +55,9 @@ def foreseen(
         As the recipe has it.
     settings : RecoverySettings
     n : int
-        Particles.
+        Particles; `FEWEST` or more.
+    check : callable
+        Called before every pass over some of them; may raise to stop.
 
     Returns
     -------
@@ -63,14 +67,14 @@ def foreseen(
         Without those beyond what the images hold.
     """
     stages = list(settings.stages)
-    rows = np.sort(np.random.default_rng(0).permutation(n)[:_SOME]).astype(np.int64)
+    rows = np.sort(np.random.default_rng(0).permutation(n)[:MOST]).astype(np.int64)
     first = next((stage for stage in stages if stage.max_degree), stages[0])
-    left = trimmed(composite, _mean(particles, stack, composite, settings, rows, first))
+    left = trimmed(composite, _mean(particles, stack, composite, settings, rows, first, check))
     if settings.is_adaptive:
         radius = min(max(s.max_radius for s in stages), _FINEST)
         finest = Stage("halves", radius, 0, 1)
         halves = [
-            _mean(particles, stack, left, settings, part, finest)
+            _mean(particles, stack, left, settings, part, finest, check)
             for part in (rows[::2], rows[1::2])
         ]
         stages = marched(stages, _likeness(*halves) * n / len(rows))
@@ -153,8 +157,10 @@ def _mean(
     settings: RecoverySettings,
     rows: Rows,
     stage: Stage,
+    check: Callable[[], None],
 ) -> Snapshot:
     """The mean of some particles, as far as a stage sees it."""
+    check()
     molecule = composite.discretise(stage.max_radius, 0)
     noise = starting_noise(particles, stack)
     problem = stage_problem(particles, stack, molecule, stage.max_radius, noise, rows)
@@ -165,5 +171,5 @@ def _mean(
     posterior = ParticlePosterior(
         nothing, nothing, ones, 0 * ones, first, first[:, :, None] * first[:, None], 0 * ones, ()
     )
-    estimate, _ = maximisation(problem, estimate, posterior, _SOLVES)
+    estimate, _ = maximisation(problem, estimate, posterior, _SOLVES, check=check)
     return Snapshot(stage, 0, molecule, estimate, posterior, 1.0, [])

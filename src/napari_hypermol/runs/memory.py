@@ -25,7 +25,7 @@ from napari_hypermol.runs.scratch import is_in_memory
 from napari_hypermol.runs.sweep import state_tables
 from napari_hypermol.schedules.stage import Stage
 
-__all__ = ["MemoryPlan", "check_room", "peak_memory", "planned_memory"]
+__all__ = ["MemoryPlan", "check_room", "peak_memory", "planned_memory", "warn_of_room"]
 
 _PROGRAM = 100 * 2**20  # compiled loops, the libraries of store and report, buffers of one chunk
 # Grids, those of a direction beside those of the estimate, and transforms under way; each thread
@@ -83,6 +83,7 @@ def planned_memory(
     moves_poses: bool = False,
     seen: tuple[Composite, Sequence[Stage]] | None = None,
     held: int | None = None,
+    has_samples: bool | None = None,
 ) -> MemoryPlan:
     """The peak of a run with its images in this process, or at the workers of a cluster.
 
@@ -98,6 +99,8 @@ def planned_memory(
         What the run will end with, where images have told.
     held : int or None
         By this process before it read any images [bytes]; None: now.
+    has_samples : bool or None
+        Whether their samples were kept in memory; None: they are not read yet.
 
     Returns
     -------
@@ -134,8 +137,14 @@ def planned_memory(
     disk = 0
     if not is_remote:
         # samples; D and W, of which there are two each while the noise changes
-        for size, copies in ((8 * n * len(read.kx), 1), (8 * n * k, 2), (4 * n * k, 2)):
-            if is_in_memory(size):
+        of_stack = 8 * n * len(read.kx)
+        is_kept = is_in_memory(of_stack) if has_samples is None else has_samples
+        data, weights = 8 * n * k, 4 * n * k
+        for size, copies, is_here in (
+            (of_stack, 1, is_kept), (data, 2, is_in_memory(data)),
+            (weights, 2, is_in_memory(weights)),
+        ):  # fmt: skip
+            if is_here:
                 memory += size * copies
             else:
                 disk += size * copies
@@ -147,6 +156,21 @@ def _of_molecule(molecule: LinearMolecule) -> int:
     grids = (_GRID_COPIES + numba.get_num_threads()) * molecule.empty_grids.values.nbytes
     # and transforms of the functions, about as large as what is gridded
     return int(grids + _THETA_COPIES * 4 * molecule.n_coefficients + 2 * gridded_size(molecule))
+
+
+def warn_of_room(plan: MemoryPlan) -> None:
+    """Warn if this machine may not hold the rest of a run that has begun."""
+    available = int(psutil.virtual_memory().available)
+    if plan.memory - psutil.Process().memory_info().rss > available:
+        _warn(plan, available)
+
+
+def _warn(plan: MemoryPlan, available: int) -> None:
+    warnings.warn(
+        f"the run {plan.sentence()}, and {_size(available)} are free; should it end for want of "
+        "memory, resume it on a larger machine or choose a lower resolution",
+        stacklevel=4,
+    )
 
 
 def check_room(plan: MemoryPlan, folder: Path) -> None:
@@ -170,11 +194,7 @@ def check_room(plan: MemoryPlan, folder: Path) -> None:
     # what is held already is not asked for again
     wanted = plan.memory - psutil.Process().memory_info().rss
     if np.int64(available) < wanted <= np.int64(available) + plan.spare:
-        warnings.warn(
-            f"the run {plan.sentence()}, and {_size(int(available))} are free; should it end for "
-            "want of memory, resume it on a larger machine or choose a lower resolution",
-            stacklevel=3,
-        )
+        _warn(plan, int(available))
     elif wanted > np.int64(available):
         raise RunFolderError(
             f"the run needs {_size(plan.memory)} of memory, and {_size(int(available))} are free; "

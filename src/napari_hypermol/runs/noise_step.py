@@ -39,12 +39,13 @@ def updated_noise(
     ----------
     problem : StageProblem
     estimate : Estimate
-        Its noise is that of the images; elsewhere it stays.
+        Its noise is that of the images.
     posterior : ParticlePosterior
 
     Returns
     -------
     (groups, shells) float64 ndarray
+        Those of `estimate` outside the band limit.
     """
     noise32 = estimate.noise.astype(np.float32)
     moments, scene = (posterior.first, posterior.second), problem.scene(estimate.theta)

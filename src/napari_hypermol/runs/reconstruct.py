@@ -27,7 +27,7 @@ from napari_hypermol.runs.compiling_ahead import compiling_ahead, parts_of
 from napari_hypermol.runs.control import Control
 from napari_hypermol.runs.diagnostics import diagnose
 from napari_hypermol.runs.executors import executor_at
-from napari_hypermol.runs.foresight import foreseen
+from napari_hypermol.runs.foresight import FEWEST, MOST, foreseen
 from napari_hypermol.runs.fourier_stack import AnyStack, FourierStack, read_fourier_stack
 from napari_hypermol.runs.freed_memory import give_back_freed_memory
 from napari_hypermol.runs.from_recipe import poses_of, priors_of
@@ -35,7 +35,13 @@ from napari_hypermol.runs.given import Given, checked
 from napari_hypermol.runs.half_sets import half_set_fsc
 from napari_hypermol.runs.halfway import Keeper, forget_halfway
 from napari_hypermol.runs.job import Job, resumed
-from napari_hypermol.runs.memory import MemoryPlan, check_room, peak_memory, planned_memory
+from napari_hypermol.runs.memory import (
+    MemoryPlan,
+    check_room,
+    peak_memory,
+    planned_memory,
+    warn_of_room,
+)
 from napari_hypermol.runs.mixing import mixing
 from napari_hypermol.runs.pose_step import with_poses
 from napari_hypermol.runs.progress import Progress, Reporter
@@ -203,16 +209,19 @@ class _Work:
 
         `held` are the bytes that the process held before it read them.
         """
-        given, stack, settings = self.given, self.stack, self._settings
-        is_told = not self.plan.is_vague or self.plan.spare < _WORTH_A_LOOK
-        if is_told or settings.poses is not None or not isinstance(stack, FourierStack):
+        given, stack, reporter, n = self.given, self.stack, self.reporter, self.given.file.n
+        is_told = not self.plan.is_vague or self.plan.spare < _WORTH_A_LOOK or n < FEWEST
+        if is_told or not isinstance(stack, FourierStack) or self._settings.poses is not None:
             return self
-        n = given.file.n
-        seen = foreseen(given.file.particles, stack, given.composite, settings, n)
-        plan = planned_memory(given.composite, given.stages, n, seen=seen, held=held)
+        about = given.file.particles, stack, given.composite, self._settings, n
+        plan = planned_memory(
+            given.composite, given.stages, n, seen=foreseen(*about, reporter.check), held=held,
+            has_samples=not isinstance(stack.values, np.memmap),
+        )  # fmt: skip
         plan = plan._replace(memory=max(plan.memory, peak_memory()))
         give_back_freed_memory()
-        self.reporter.advance(0.0, f"by {min(n, 1024):,} of the images the run {plan.sentence()}")
+        reporter.advance(0.0, f"by {min(n, MOST):,} of the images the run {plan.sentence()}")
+        warn_of_room(plan)
         return replace(self, plan=plan)
 
     @property

@@ -291,7 +291,7 @@ def _noise(
     sweep: int,
     rng: np.random.Generator,
 ) -> Float64 | None:
-    """New noise spectra, if the solve has not left them; None where they stay."""
+    """New noise spectra, those that the solve left or others; None where they stay."""
     if estimate.noise is not before:
         return estimate.noise
     if stage.noise == "draw" and drawn is not None:
