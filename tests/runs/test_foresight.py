@@ -92,16 +92,17 @@ def looked(tmp_path_factory):
 
 
 def test_the_last_stage_is_foreseen(looked):
-    _, run, (_, stages) = looked
+    _, run, (_, stages, least) = looked
     reached = run.snapshot.stage
     assert reached.max_radius < marching_radii(HINGE.box_size)[-1]  # there is something to foresee
     assert stages[-1].max_degree == reached.max_degree
-    # a stage more or less is a step of 1.4; this one is told as it is
-    assert 1 / 1.45 < stages[-1].max_radius / reached.max_radius < 1.45
+    # a stage more or less is a step of 1.4
+    assert least[-1].max_radius <= 1.05 * reached.max_radius
+    assert reached.max_radius <= 1.05 * stages[-1].max_radius < 1.5 * least[-1].max_radius
 
 
 def test_what_is_left_of_supports_is_foreseen(looked):
-    _, run, (left, stages) = looked
+    _, run, (left, stages, _) = looked
     expected = run.snapshot.molecule
     found = left.discretise(stages[-1].max_radius, 0)
     for foreseen_basis, basis in zip(found.bases, expected.bases, strict=True):
@@ -114,7 +115,8 @@ def test_looking_changes_what_is_said_and_nothing_else(looked):
     np.testing.assert_array_equal(run.states, plain.states)
     vague, told = plain.metrics, run.metrics
     assert vague["planned_least_memory_bytes"] < vague["planned_memory_bytes"]
-    assert told["planned_least_memory_bytes"] == told["planned_memory_bytes"]
+    spare = told["planned_memory_bytes"] - told["planned_least_memory_bytes"]
+    assert spare < vague["planned_memory_bytes"] - vague["planned_least_memory_bytes"]
 
 
 class Looks(list):
@@ -150,7 +152,7 @@ def test_every_kind_of_state_and_basis_can_be_looked_at(always, tmp_path, compon
     data = simulated(tmp_path / "data", plan, components=components, schedule=schedule)
     told = recovered(data, tmp_path / "run").run.metrics
     assert len(always) == 1
-    assert told["planned_least_memory_bytes"] == told["planned_memory_bytes"] > 0
+    assert 0 < told["planned_least_memory_bytes"] <= told["planned_memory_bytes"]
 
 
 def test_too_few_particles_are_not_looked_at(always, tmp_path):

@@ -34,6 +34,8 @@ _TOLD = 0.15  # FSC of what is signal beyond doubt
 _AROUND = 3  # shells averaged
 _FITTED = 4  # shells that an extrapolation needs
 _SOLVES = 3
+# A factor by which the ratio may well be off: states, not known yet, share what the mean has.
+_DOUBT = 2.0
 
 
 def foreseen(
@@ -43,8 +45,8 @@ def foreseen(
     settings: RecoverySettings,
     n: int,
     check: Callable[[], None] = lambda: None,
-) -> tuple[Composite, list[Stage]]:
-    """The composite and the stages that a run is going to end with.
+) -> tuple[Composite, list[Stage], list[Stage]]:
+    """The composite that a run is going to end with, and the stages, at the most and at the least.
 
     Parameters
     ----------
@@ -64,7 +66,9 @@ def foreseen(
     Composite
         Supports cut down to where there is density.
     list of Stage
-        Without those beyond what the images hold.
+        Without those beyond what the images may well hold.
+    list of Stage
+        Without those beyond what they hold in any case; mostly the same.
     """
     stages = list(settings.stages)
     rows = np.sort(np.random.default_rng(0).permutation(n)[:MOST]).astype(np.int64)
@@ -77,8 +81,9 @@ def foreseen(
             _mean(particles, stack, left, settings, part, finest, check)
             for part in (rows[::2], rows[1::2])
         ]
-        stages = marched(stages, _likeness(*halves) * n / len(rows))
-    return left, stages
+        ratio = _likeness(*halves) * n / len(rows)
+        return left, marched(stages, _DOUBT * ratio), marched(stages, ratio / _DOUBT)
+    return left, stages, stages
 
 
 def _likeness(one: Snapshot, two: Snapshot) -> Float64:

@@ -214,11 +214,17 @@ class _Work:
         if is_told or not isinstance(stack, FourierStack) or self._settings.poses is not None:
             return self
         about = given.file.particles, stack, given.composite, self._settings, n
-        plan = planned_memory(
-            given.composite, given.stages, n, seen=foreseen(*about, reporter.check), held=held,
-            has_samples=not isinstance(stack.values, np.memmap),
+        left, *marches = foreseen(*about, reporter.check)
+        most, least = (
+            planned_memory(
+                given.composite, given.stages, n, seen=(left, stages), held=held,
+                has_samples=not isinstance(stack.values, np.memmap),
+            )
+            for stages in marches
         )  # fmt: skip
-        plan = plan._replace(memory=max(plan.memory, peak_memory()))
+        # what the look itself took counts as well
+        memory, fewest = (max(plan.memory, peak_memory()) for plan in (most, least))
+        plan = most._replace(memory=memory, spare=max(memory - fewest, 0))
         give_back_freed_memory()
         reporter.advance(0.0, f"by {min(n, MOST):,} of the images the run {plan.sentence()}")
         warn_of_room(plan)
