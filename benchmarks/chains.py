@@ -78,7 +78,7 @@ def make_problem(n: int, seed: int) -> Problem:
     samples = fourier_samples(BOX, RADIUS)
     stack = read_fourier_stack(particles, RADIUS)
     rows = np.repeat(np.arange(n), N_CHAINS)
-    images = whitened_images(particles, stack, samples, np.ones((1, BOX // 2 + 1)), rows)
+    images = whitened_images(particles, stack, samples, np.ones((1, stack.n_shells)), rows)
     placements = Placements(*molecule.placement_arrays)
     b, g = overlaps(images, grids, placements, samples)  # true maps come on another scale
     c = truth.contrasts[rows][:, None] * np.stack(
